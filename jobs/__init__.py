@@ -1,0 +1,1 @@
+"""reclake: an offline recommendation lakehouse."""

@@ -1,0 +1,1 @@
+"""Bronze: records as received, one module a table."""

@@ -1,0 +1,1 @@
+"""Gold: the tables that consumers read, one module a table."""

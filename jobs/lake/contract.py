@@ -1,0 +1,253 @@
+"""Contracts: `expectations/<zone>/<table>.yaml`, the single source of a table's promise.
+
+A contract is read into `Contract`, which refuses unknown keys, missing keys, unknown types and
+unknown checks with an error that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobs.lake.errors import ContractError, NoTable
+
+ZONES = ("bronze", "silver", "gold", "ops")
+_SCALARS = {
+    "string": "string",
+    "boolean": "boolean",
+    "int": "int",
+    "long": "bigint",
+    "float": "float",
+    "double": "double",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+
+
+class Layout(StrEnum):
+    """How a table grows, which decides how it is read as of a day and how a run is published.
+
+    received: bronze; a run replaces the `ingest_ds` it takes in; as of d is `ingest_ds` ≤ known_on.
+    events: one row an event; as of d is `ingest_ds` ≤ known_on and `event_date` ≤ d.
+    history: versions of a record; as of d is the newest `valid_from` ≤ known_on of each id.
+    daily: a run replaces partition `ds` (and its slice); as of d is that partition.
+    cache: rows that are a function of their key, kept for ever; read by joining on the key.
+    log: what happened; appended to, never read by a table function.
+    """
+
+    received = "received"
+    events = "events"
+    history = "history"
+    daily = "daily"
+    cache = "cache"
+    log = "log"
+
+
+_LAYOUT_COLUMNS = {
+    Layout.received: ("ingest_ds", "source_file", "source_row", "row_hash"),
+    Layout.events: ("event_date", "ingest_ds"),
+    Layout.history: ("valid_from", "row_hash"),
+    Layout.daily: ("ds",),
+    Layout.cache: (),
+    Layout.log: ("recorded_at",),
+}
+
+
+def spark_type(name: str) -> str:
+    """The Spark DDL of a contract's type name. Raises ValueError on a type we do not have.
+
+    >>> spark_type("map<string,array<long>>")
+    'map<string,array<bigint>>'
+    """
+    text = name.replace(" ", "")
+    if text in _SCALARS:
+        return _SCALARS[text]
+    if match := re.fullmatch(r"array<(.+)>", text):
+        return f"array<{spark_type(match[1])}>"
+    if match := re.fullmatch(r"map<string,(.+)>", text):
+        return f"map<string,{spark_type(match[1])}>"
+    raise ValueError(f"unknown type {name!r}; known: {', '.join(_SCALARS)}, array<…>, map<string,…>")
+
+
+def _known_type(name: str) -> str:
+    spark_type(name)
+    return name
+
+
+def _said(text: str) -> str:
+    if len(text.split()) < 2:
+        raise ValueError(f"{text!r} describes nothing; write a sentence")
+    return text
+
+
+Sentence = Annotated[str, AfterValidator(_said)]
+
+
+class Column(BaseModel):
+    """One column: what it holds, in which unit, and whether it may be null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    type: Annotated[str, AfterValidator(_known_type)]
+    nullable: bool
+    description: Sentence
+    unit: str = ""
+
+    @property
+    def ddl(self) -> str:
+        comment = self.description + (f" ({self.unit})" if self.unit else "")
+        escaped = comment.replace("\\", "\\\\").replace("'", "\\'")
+        required = "" if self.nullable else " NOT NULL"
+        return f"`{self.name}` {spark_type(self.type)}{required} COMMENT '{escaped}'"
+
+
+class Check(BaseModel):
+    """One expectation by its Great Expectations name, or one of ours, with its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    expect: str
+    severity: Literal["error", "warn"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Contract(BaseModel):
+    """What one table promises. `key` is unique and never null within what a run publishes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    version: int = Field(ge=1)
+    layout: Layout
+    grain: Sentence
+    owner: str = Field(min_length=2)
+    schedule: Sentence
+    freshness_days: int | None = Field(
+        description="days that the newest partition may be behind the newest run; null: no promise"
+    )
+    retention_days: int | None = Field(description="days kept; null: kept for ever")
+    partition: tuple[str, ...]
+    slice: str | None = None
+    key: tuple[str, ...]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _columns_agree(self) -> Contract:
+        names = [column.name for column in self.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"columns: named twice: {', '.join(twice)}")
+        wanted = {
+            "partition": self.partition,
+            "key": self.key,
+            "slice": (self.slice,) if self.slice else (),
+            f"layout {self.layout}": _LAYOUT_COLUMNS[self.layout],
+        }
+        for where, needed in wanted.items():
+            if missing := [name for name in needed if name not in names]:
+                raise ValueError(f"{where}: no such column: {', '.join(missing)}")
+        if null_keys := [c.name for c in self.columns if c.name in self.key and c.nullable]:
+            raise ValueError(f"key: nullable column: {', '.join(null_keys)}")
+        if self.layout is Layout.daily and self.partition[:1] != ("ds",):
+            raise ValueError("partition: a daily table is partitioned by ds first")
+        if self.slice and self.slice not in self.partition:
+            raise ValueError(f"slice: {self.slice} is not a partition column")
+        return self
+
+    @cached_property
+    def zone(self) -> str:
+        return self.table.split(".")[0]
+
+    @cached_property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def ddl(self) -> str:
+        """The column list of a CREATE TABLE, comments included."""
+        return ", ".join(column.ddl for column in self.columns)
+
+
+def load_contract(path: Path) -> Contract:
+    """Read one contract. Raises ContractError that names the file and the key that is wrong."""
+    from jobs.lake.expectations import check_problem
+
+    table = f"{path.parent.name}.{path.stem}"
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ContractError(f"{path}: expected a mapping at the top, found {type(raw).__name__}")
+    try:
+        contract = Contract.model_validate(raw)
+    except ValidationError as error:
+        raise ContractError(_explain(path, raw, error)) from error
+    if contract.table != table or contract.zone not in ZONES:
+        raise ContractError(
+            f"{path}: key table: expected {table!r} (zone and file name), found {contract.table!r}"
+        )
+    for number, check in enumerate(contract.checks):
+        if problem := check_problem(check, contract):
+            raise ContractError(f"{path}: key checks.{number}.{problem}")
+    return contract
+
+
+def _explain(path: Path, raw: dict[str, Any], error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(top)"
+        named = _name_of(raw, item["loc"])
+        lines.append(f"{path}: key {key}{named}: {item['msg']}")
+    return "\n".join(lines)
+
+
+def _name_of(raw: dict[str, Any], loc: tuple[int | str, ...]) -> str:
+    """` (column score)` when the place is inside a column, else nothing."""
+    if len(loc) > 1 and loc[0] == "columns" and isinstance(loc[1], int):
+        column = raw["columns"][loc[1]]
+        if isinstance(column, dict) and "name" in column:
+            return f" (column {column['name']})"
+    return ""
+
+
+class Contracts:
+    """All contracts below one folder, read when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def _all(self) -> dict[str, Contract]:
+        contracts = (load_contract(path) for path in sorted(self.folder.glob("*/*.yaml")))
+        return {contract.table: contract for contract in contracts}
+
+    def __getitem__(self, table: str) -> Contract:
+        """The contract of one table. Raises NoTable with the nearest names."""
+        import difflib
+
+        if table in self._all:
+            return self._all[table]
+        near = difflib.get_close_matches(table, self._all, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise NoTable(
+            f"{table}: no contract {self.folder}/{table.replace('.', '/')}.yaml, "
+            f"so the table cannot be read or written{hint}"
+        )
+
+    def __iter__(self) -> Iterator[Contract]:
+        return iter(self._all.values())
+
+    def __contains__(self, table: str) -> bool:
+        return table in self._all

@@ -1,0 +1,112 @@
+"""Everything that differs between a laptop and production, read once from the environment.
+
+Each field is an environment variable `RECLAKE_<FIELD>`; fields of a nested model take a double
+underscore (`RECLAKE_RECALL__LIST_SIZE`). A default stands here and nowhere else. Secrets are
+`SecretStr`, which prints as asterisks.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs.recall.settings import RecallSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class RunParams(BaseModel):
+    """What a caller may choose for one run; the Airflow params of `recall_daily` are these fields.
+
+    item_budget: how many distinct item contents the day may have described by the LLM (0 or more).
+    user_budget: how many user profiles the day may have described by the LLM (0 or more).
+    methods: I2I methods to build; empty means all.
+    channels: recall channels to build; empty means all.
+    known_on: reads see what was known at the end of this day; empty means the run's own day.
+    dry_run: compute and audit, publish nothing, send nothing to the LLM.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item_budget: int = Field(40, ge=0)
+    user_budget: int = Field(20, ge=0)
+    methods: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    known_on: date | None = None
+    dry_run: bool = False
+
+
+class LLMSettings(BaseModel):
+    """The OpenAI-compatible server that describes items and users.
+
+    concurrency: calls under way at once. chunk_size: calls committed together, the most that a
+    kill can lose. timeout_seconds: one call, retries excluded. max_attempts: tries per call.
+    max_error_share: 0 to 1, a day stops when more of its calls than this fail.
+    gate_threshold: -1 to 1, the least cosine between an answer and the text it describes.
+    max_input_tokens: longer item text is cut to this many tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(16, ge=1)
+    chunk_size: int = Field(64, ge=1)
+    timeout_seconds: float = Field(120.0, gt=0)
+    max_attempts: int = Field(4, ge=1)
+    max_error_share: float = Field(0.2, ge=0, le=1)
+    gate_threshold: float = Field(0.45, ge=-1, le=1)
+    max_input_tokens: int = Field(256, ge=16)
+
+
+class Settings(BaseSettings):
+    """The environment of one reclake process. Unknown nested keys are refused at start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECLAKE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    home: Path = Field(ROOT / ".reclake", description="folder of all local state")
+    lake: str = Field("", description="where tables live, a folder or an s3a:// address")
+    landing: str = Field("", description="where sources drop files, one folder an entity")
+    sources: Path = Field(ROOT / "sources", description="mapping YAMLs, one a source")
+    contracts: Path = Field(ROOT / "expectations", description="contract YAMLs, one a table")
+
+    spark_url: str = Field("sc://127.0.0.1:15002", description="Spark Connect or master URL")
+    max_bad_share: float = Field(
+        0.05, ge=0, le=1, description="bad rows a drop may have, as a share, before the day stops"
+    )
+
+    llm_url: str = Field("", description="OpenAI-compatible base URL, ending in /v1")
+    llm_model: str = Field("smollm2-135m-instruct", description="served model name")
+    llm_api_key: SecretStr = SecretStr("")
+    llm: LLMSettings = LLMSettings()
+
+    milvus_uri: str = Field("", description="http://host:port of a Milvus server")
+    milvus_token: SecretStr = SecretStr("")
+    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
+
+    encoder: str = Field("minilm-l6", description="minilm-l6, or a sentence-transformers model")
+    encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"
+
+    recall: RecallSettings = RecallSettings()
+
+    @model_validator(mode="after")
+    def _fill_paths(self) -> Settings:
+        """Paths that are not given lie under `home`."""
+        home = self.home.expanduser().absolute()
+        object.__setattr__(self, "home", home)
+        if not self.lake:
+            object.__setattr__(self, "lake", str(home / "lake"))
+        if not self.landing:
+            object.__setattr__(self, "landing", str(home / "landing"))
+        return self
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once. Raises pydantic's ValidationError on a bad value."""
+    return Settings()

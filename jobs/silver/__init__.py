@@ -1,0 +1,1 @@
+"""Silver: typed, deduplicated and enriched, one module a table."""

@@ -1,0 +1,55 @@
+"""What every service of the stack has in common: a command, a question that it must answer, a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.stack.process import Command, ProcessId, end, launch
+from infra.stack.waiting import wait_until_ready
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server.
+
+    name: also the name of its log and of its working folder.
+    command: how to start it.
+    probe: returns when the server answers its real endpoint, raises otherwise.
+    timeout_seconds: how long a start may take on a slow machine.
+    """
+
+    name: str
+    command: Command
+    probe: Callable[[], None]
+    timeout_seconds: float
+
+
+def log_path(home: Path, name: str) -> Path:
+    return home / "logs" / f"{name}.log"
+
+
+def start(service: Service, home: Path) -> ProcessId:
+    """Starts a service without waiting for it."""
+    return launch(service.command, log_path(home, service.name), home / "run" / service.name)
+
+
+def wait(service: Service, process: ProcessId, home: Path) -> float:
+    """Waits until a started service answers; gives the seconds waited. Raises ServiceFailed."""
+    log = log_path(home, service.name)
+    return wait_until_ready(
+        service.name, service.probe, process.is_alive, log, service.timeout_seconds
+    )
+
+
+@contextmanager
+def running(service: Service, home: Path) -> Iterator[ProcessId]:
+    """The service, healthy inside the block and ended with all its children after it."""
+    process = start(service, home)
+    try:
+        wait(service, process, home)
+        yield process
+    finally:
+        end(process)

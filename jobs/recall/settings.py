@@ -1,0 +1,198 @@
+"""What can be tuned about recall. Defaults come from theory or from the use, never from test data.
+
+Every model refuses unknown keys. As environment variables the fields read
+`RECLAKE_RECALL__COOCCURRENCE__HALF_LIFE_DAYS=30`.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+I2I_METHODS = ("cooccurrence", "content")
+USER_CHANNELS = ("i2i", "vector", "popular")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CooccurrenceSettings(_Model):
+    """Item similarity from what the same users take (`jobs.recall.cooccurrence`).
+
+    The exponents start at the middle of what theory names: 0.5 and 0.5 for the two items is the
+    cosine and the symmetric graph filter; for the user, 0 is the cosine and 1 the random walk.
+    """
+
+    half_life_days: float = Field(
+        90.0, gt=0, description="days after which an interaction counts half"
+    )
+    history_length: int = Field(
+        1000, ge=1, description="newest distinct items of a user that count, in items"
+    )
+    saturation: float = Field(
+        1.0,
+        gt=0,
+        description="decayed weight of a (user, item) pair at which its strength is one half; "
+        "repeats beyond it add less and less",
+    )
+    user_exponent: float = Field(
+        0.5, ge=0, le=2, description="how much a long history loses weight, degree^-x"
+    )
+    item_exponent: float = Field(
+        0.5, ge=0, le=2, description="how much a popular source item loses weight, degree^-x"
+    )
+    neighbor_exponent: float = Field(
+        0.5, ge=0, le=2, description="how much a popular neighbor loses weight, degree^-x"
+    )
+    min_support: int = Field(
+        2, ge=1, description="distinct users that must stand behind a pair, in users"
+    )
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+    max_matrix_entries: int = Field(
+        20_000_000,
+        ge=0,
+        description="(user, item) pairs up to which the matrix is held in memory, about 40 bytes "
+        "each; beyond it the pairs are joined and shuffled by Spark",
+    )
+    block_products: int = Field(
+        20_000_000, ge=1, description="multiplications in one Spark task of the matrix product"
+    )
+
+
+class ContentSettings(_Model):
+    """Item similarity from the embedding of the item's text (`jobs.recall.content`)."""
+
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+    search_depth: int = Field(
+        200,
+        ge=1,
+        le=16_384,
+        description="items asked of the vector index for each text or user; more than `neighbors` "
+        "because many items share one text",
+    )
+    items_per_text: int = Field(
+        10, ge=1, description="items with one and the same text that a list may hold"
+    )
+    min_score: float = Field(
+        0.3, ge=-1, le=1, description="least cosine of a neighbor; below it texts are unrelated"
+    )
+
+
+class I2ISettings(_Model):
+    """How the methods become one list of neighbors (`jobs.recall.fusion`)."""
+
+    neighbors: int = Field(50, ge=1, le=1000, description="length of every published list")
+    weights: dict[str, float] = Field(
+        {"cooccurrence": 0.7, "content": 0.3},
+        description="share of each method in the fused score, 0 to 1",
+    )
+
+    @model_validator(mode="after")
+    def _weights_name_methods(self) -> I2ISettings:
+        _check_weights(self.weights, I2I_METHODS, "weights")
+        return self
+
+
+class ItemHistoryChannelSettings(_Model):
+    """Channel `i2i`: neighbors of what the user took lately (`jobs.recall.channels`)."""
+
+    history_length: int = Field(50, ge=1, description="newest distinct items of a user, in items")
+    history_days: int = Field(90, ge=1, description="how far back the history goes, in days")
+    half_life_days: float = Field(
+        30.0, gt=0, description="days after which a history item counts half"
+    )
+    items: int = Field(100, ge=1, description="candidates kept of a user")
+    exclude_seen_days: int = Field(
+        7,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none; "
+        "a week because groceries are bought again, but rarely twice a week",
+    )
+
+
+class VectorChannelSettings(_Model):
+    """Channel `vector`: items whose text is near to the user's (`jobs.recall.channels`)."""
+
+    items: int = Field(100, ge=1, description="candidates kept of a user")
+    exclude_seen_days: int = Field(
+        90,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none; "
+        "long because this channel is there to discover",
+    )
+
+
+class PopularChannelSettings(_Model):
+    """Popular items, the fallback of every list (`jobs.recall.popular`)."""
+
+    window_days: int = Field(28, ge=1, description="days of interactions that count")
+    half_life_days: float = Field(7.0, gt=0, description="days after which a user counts half")
+    items: int = Field(500, ge=1, description="items listed in each segment")
+    segment_attribute: str | None = Field(
+        "age", description="user attribute whose values are segments of their own; none: only all"
+    )
+    segment_min_users: int = Field(
+        50, ge=1, description="active users that a segment needs, in users"
+    )
+    exclude_seen_days: int = Field(
+        7,
+        ge=0,
+        description="items that the user took in this many days come last, 0 treats all alike; "
+        "they are not left out, because this channel has to fill every list",
+    )
+
+
+class UserRecallSettings(_Model):
+    """How the channels become one list for each user (`jobs.recall.fusion`)."""
+
+    items: int = Field(50, ge=1, le=1000, description="length of every published list")
+    weights: dict[str, float] = Field(
+        {"i2i": 0.6, "vector": 0.25, "popular": 0.15},
+        description="share of each channel in the fused score, 0 to 1",
+    )
+    quotas: dict[str, int] = Field(
+        {},
+        description="most items of a list whose strongest channel is this one; none: no limit",
+    )
+
+    @model_validator(mode="after")
+    def _weights_name_channels(self) -> UserRecallSettings:
+        _check_weights(self.weights, USER_CHANNELS, "weights")
+        if unknown := sorted(set(self.quotas) - set(USER_CHANNELS)):
+            raise ValueError(f"quotas: unknown {', '.join(unknown)}; known: {USER_CHANNELS}")
+        if negative := sorted(name for name, quota in self.quotas.items() if quota < 0):
+            raise ValueError(f"quotas: below 0: {', '.join(negative)}")
+        if "popular" in self.quotas:
+            raise ValueError("quotas: popular fills the lists, so it cannot have a limit")
+        return self
+
+
+class RecallSettings(_Model):
+    """All of recall, nested in `Settings.recall`."""
+
+    cooccurrence: CooccurrenceSettings = CooccurrenceSettings()
+    content: ContentSettings = ContentSettings()
+    i2i: I2ISettings = I2ISettings()
+    item_history: ItemHistoryChannelSettings = ItemHistoryChannelSettings()
+    vector: VectorChannelSettings = VectorChannelSettings()
+    popular: PopularChannelSettings = PopularChannelSettings()
+    user: UserRecallSettings = UserRecallSettings()
+
+    @model_validator(mode="after")
+    def _popular_fills_a_list(self) -> RecallSettings:
+        if self.popular.items < self.user.items:
+            raise ValueError(
+                f"popular.items: {self.popular.items} cannot fill lists of {self.user.items} "
+                "(user.items); raise the first or lower the second"
+            )
+        return self
+
+
+def _check_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> None:
+    """Refuse weights that miss a name, have one too many, or leave nothing to rank by."""
+    if set(weights) != set(known):
+        raise ValueError(f"{field}: expected one for each of {known}, found {sorted(weights)}")
+    if outside := {name: w for name, w in weights.items() if not 0 <= w <= 1}:
+        raise ValueError(f"{field}: expected 0 to 1, found {outside}")
+    if sum(weights.values()) <= 0:
+        raise ValueError(f"{field}: all are 0, so nothing could be ranked")

@@ -73,7 +73,9 @@ def spark_type(name: str) -> str:
         return f"array<{spark_type(match[1])}>"
     if match := re.fullmatch(r"map<string,(.+)>", text):
         return f"map<string,{spark_type(match[1])}>"
-    raise ValueError(f"unknown type {name!r}; known: {', '.join(_SCALARS)}, array<…>, map<string,…>")
+    raise ValueError(
+        f"unknown type {name!r}; known: {', '.join(_SCALARS)}, array<…>, map<string,…>"
+    )
 
 
 def _known_type(name: str) -> str:

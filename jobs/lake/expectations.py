@@ -1,0 +1,217 @@
+"""The checks that a contract may name: Great Expectations' own, and the ones we add.
+
+Ours are ordinary Great Expectations expectations, built late because the library takes seconds
+to import. Each is a query for the rows that break it, or bounds on the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+    from jobs.lake.contract import Check, Contract
+
+# The names that a contract may use from Great Expectations, with the arguments each one needs.
+# Listed here, so that a contract can be checked without importing the library; a test compares
+# the list with the library. Left out: quantile checks, which fail to save on Spark.
+GX_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "expect_column_values_to_be_between": ("column",),
+    "expect_column_values_to_be_in_set": ("column", "value_set"),
+    "expect_column_values_to_not_be_null": ("column",),
+    "expect_column_values_to_match_regex": ("column", "regex"),
+    "expect_column_value_lengths_to_be_between": ("column",),
+    "expect_column_distinct_values_to_be_in_set": ("column", "value_set"),
+    "expect_column_distinct_values_to_contain_set": ("column", "value_set"),
+    "expect_column_unique_value_count_to_be_between": ("column",),
+    "expect_column_proportion_of_unique_values_to_be_between": ("column",),
+    "expect_column_max_to_be_between": ("column",),
+    "expect_column_min_to_be_between": ("column",),
+    "expect_column_mean_to_be_between": ("column",),
+    "expect_column_sum_to_be_between": ("column",),
+    "expect_column_pair_values_a_to_be_greater_than_b": ("column_A", "column_B"),
+    "expect_compound_columns_to_be_unique": ("column_list",),
+    "expect_table_row_count_to_be_between": (),
+}
+_GX_OPTIONAL = {
+    "min_value",
+    "max_value",
+    "strict_min",
+    "strict_max",
+    "mostly",
+    "or_equal",
+    "row_condition",
+    "condition_parser",
+    "ignore_row_if",
+}
+
+
+@dataclass(frozen=True)
+class AuditContext:
+    """What a check of ours may need beyond the staged rows.
+
+    past_row_counts: rows that earlier days published, newest first.
+    """
+
+    past_row_counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A check of ours: a query for the staged rows that break it; `{batch}` is the staged day."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    query: Callable[[dict[str, Any]], str]
+    describe: str
+
+
+def _contiguous(a: dict[str, Any]) -> str:
+    group, rank = ", ".join(a["group"]), a.get("column", "rank")
+    return (
+        f"SELECT {group} FROM {{batch}} GROUP BY {group} "
+        f"HAVING min({rank}) <> 1 OR max({rank}) <> count(*) OR count(DISTINCT {rank}) <> count(*)"
+    )
+
+
+def _group_size(a: dict[str, Any]) -> str:
+    group = ", ".join(a["group"])
+    low, high = a.get("min_value", 0), a.get("max_value")
+    too_many = f" OR count(*) > {int(high)}" if high is not None else ""
+    return (
+        f"SELECT {group}, count(*) AS rows FROM {{batch}} GROUP BY {group} "
+        f"HAVING count(*) < {int(low)}{too_many}"
+    )
+
+
+def _descending(a: dict[str, Any]) -> str:
+    group, rank = ", ".join(a["group"]), a.get("rank", "rank")
+    return (
+        f"SELECT * FROM (SELECT *, lag({a['column']}) OVER (PARTITION BY {group} ORDER BY {rank}) "
+        f"AS above FROM {{batch}}) WHERE {a['column']} > above"
+    )
+
+
+def _different(a: dict[str, Any]) -> str:
+    return f"SELECT * FROM {{batch}} WHERE {a['column_A']} = {a['column_B']}"
+
+
+def _unit_vectors(a: dict[str, Any]) -> str:
+    column, tolerance = a["column"], float(a.get("tolerance", 0.01))
+    norm = f"aggregate({column}, 0D, (s, x) -> s + x * x)"
+    return (
+        f"SELECT * FROM {{batch}} WHERE size({column}) <> {int(a['dimension'])} "
+        f"OR abs({norm} - 1) > {tolerance}"
+    )
+
+
+def _array_not_empty(a: dict[str, Any]) -> str:
+    return f"SELECT * FROM {{batch}} WHERE {a['column']} IS NULL OR size({a['column']}) = 0"
+
+
+def _null_exactly_when(a: dict[str, Any]) -> str:
+    return f"SELECT * FROM {{batch}} WHERE ({a['column']} IS NULL) <> ({a['condition']})"
+
+
+def _rows_where(a: dict[str, Any]) -> str:
+    return f"SELECT * FROM {{batch}} WHERE NOT coalesce({a['condition']}, false)"
+
+
+OURS: dict[str, Rows] = {
+    "expect_ranks_to_be_contiguous": Rows(
+        ("group",), ("column",), _contiguous, "ranks of a group are 1, 2, 3, … without a gap"
+    ),
+    "expect_group_row_count_to_be_between": Rows(
+        ("group",), ("min_value", "max_value"), _group_size, "rows of a group are within bounds"
+    ),
+    "expect_column_to_fall_with_rank": Rows(
+        ("group", "column"), ("rank",), _descending, "a better rank never has a smaller value"
+    ),
+    "expect_column_pair_values_to_differ": Rows(
+        ("column_A", "column_B"), (), _different, "two columns of a row are never equal"
+    ),
+    "expect_vectors_to_be_unit_length": Rows(
+        ("column", "dimension"), ("tolerance",), _unit_vectors, "vectors have their size and norm 1"
+    ),
+    "expect_array_to_not_be_empty": Rows(
+        ("column",), (), _array_not_empty, "an array or map has at least one element"
+    ),
+    "expect_column_to_be_null_exactly_when": Rows(
+        ("column", "condition"), (), _null_exactly_when, "a column is null when a condition holds"
+    ),
+    "expect_condition_to_hold": Rows(
+        ("condition",), (), _rows_where, "a SQL condition is true on every row"
+    ),
+}
+TRAILING_MEAN = "expect_row_count_near_trailing_mean"
+
+
+def check_problem(check: Check, contract: Contract) -> str:
+    """What is wrong with a contract's check, as `key: message`, or '' when it is fine."""
+    import difflib
+
+    given = set(check.arguments)
+    if check.expect in GX_ARGUMENTS:
+        required, optional = set(GX_ARGUMENTS[check.expect]), _GX_OPTIONAL
+    elif check.expect in OURS:
+        required, optional = set(OURS[check.expect].required), set(OURS[check.expect].optional)
+    elif check.expect == TRAILING_MEAN:
+        required, optional = {"days", "within"}, set()
+    else:
+        near = difflib.get_close_matches(check.expect, [*GX_ARGUMENTS, *OURS, TRAILING_MEAN], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"expect: unknown check {check.expect!r}{hint}"
+    if missing := sorted(required - given):
+        return f"{missing[0]}: {check.expect} needs it"
+    if unknown := sorted(given - required - optional):
+        return f"{unknown[0]}: {check.expect} has no such argument"
+    named: list[str] = []
+    for argument in ("column", "column_A", "column_B", "column_list", "group"):
+        value = check.arguments.get(argument, [])
+        named += [value] if isinstance(value, str) else list(value)
+    if absent := [name for name in named if name not in contract.column_names]:
+        return f"{check.expect}: {contract.table} has no column {absent[0]!r}"
+    return ""
+
+
+def implied_checks(contract: Contract) -> list[dict[str, Any]]:
+    """The checks that a contract's columns and key make without saying: not null, unique key."""
+    checks: list[dict[str, Any]] = [
+        {"expect": "expect_column_values_to_not_be_null", "column": column.name}
+        for column in contract.columns
+        if not column.nullable
+    ]
+    if len(contract.key) > 1:
+        unique = {
+            "expect": "expect_compound_columns_to_be_unique",
+            "column_list": list(contract.key),
+        }
+        checks.append(unique)
+    return checks
+
+
+def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expectation | None:
+    """The Great Expectations object of one check; None when it has nothing to compare with yet.
+
+    expect_row_count_near_trailing_mean compares with the mean of the last `days` published days
+    and has nothing to say before the first.
+    """
+    import great_expectations.expectations as gxe
+
+    if name in OURS:
+        rows = OURS[name]
+        return gxe.UnexpectedRowsExpectation(
+            unexpected_rows_query=rows.query(arguments), description=rows.describe
+        )
+    if name == TRAILING_MEAN:
+        past = context.past_row_counts[: int(arguments["days"])]
+        if not past:
+            return None
+        mean, within = sum(past) / len(past), float(arguments["within"])
+        return gxe.ExpectTableRowCountToBeBetween(
+            min_value=int(mean * (1 - within)), max_value=int(mean * (1 + within)) + 1
+        )
+    return getattr(gxe, "".join(part.title() for part in name.split("_")))(**arguments)

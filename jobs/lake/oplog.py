@@ -1,0 +1,146 @@
+"""The ops tables: what ran, what was checked, what was rejected, what was taken in.
+
+The one place in `jobs/` that records when something happened; no table function reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake.audit import CheckResult
+from jobs.lake.schema import arrow_schema
+from jobs.lake.tables import Tables
+
+PUBLISHED = "published"
+UNCHANGED = "unchanged"
+DRY_RUN = "dry_run"
+SKIPPED = "skipped"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of one step, as in `ops.runs` without `recorded_at`.
+
+    status: published, unchanged (nothing pending), dry_run, skipped (not selected) or failed.
+    rows_in is null where the step does not account for its rows. seconds is wall time.
+    reads: the Delta version of each table that was read. counts: what an effect reported.
+    """
+
+    run_id: str
+    table: str
+    slice: str
+    ds: date
+    known_on: date
+    status: str
+    rows_in: int | None = None
+    rows_out: int | None = None
+    rows_quarantined: int = 0
+    rows_folded: int = 0
+    seconds: float = 0.0
+    delta_version: int | None = None
+    reads: Mapping[str, int] = field(default_factory=dict)
+    params: str = "{}"
+    counts: str = "{}"
+    error: str | None = None
+
+    def summary(self) -> str:
+        """One line for a log or a terminal."""
+        name = f"{self.table}.{self.slice}" if self.slice else self.table
+        rows = f", {self.rows_out:,} rows" if self.rows_out is not None else ""
+        rejected = f", {self.rows_quarantined:,} quarantined" if self.rows_quarantined else ""
+        counts = json.loads(self.counts)
+        extra = "".join(f", {key}={value}" for key, value in counts.items())
+        return f"{name} ds={self.ds}: {self.status}{rows}{rejected}{extra}, {self.seconds:.1f} s"
+
+
+def stamp(rows: DataFrame) -> DataFrame:
+    """Rows of a log with `recorded_at`, the moment of the write."""
+    return rows.withColumn("recorded_at", F.current_timestamp())
+
+
+class OpLog:
+    """Appends to the ops tables and answers what the runtime must know of earlier runs."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+
+    def append(self, table: str, rows: DataFrame) -> None:
+        """Append rows to a log table, stamped with the time of the write."""
+        names = self.tables.contracts[table].column_names
+        stamp(rows).select(*names).write.format("delta").mode("append").save(
+            self.tables.path(table)
+        )
+
+    def append_dicts(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows given as dictionaries; columns that are left out are null."""
+        if rows:
+            schema = arrow_schema(self.tables.contracts[table], without=["recorded_at"])
+            arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+            self.append(table, self.tables.spark.createDataFrame(arrow))
+
+    def record_run(self, record: RunRecord) -> None:
+        self.append_dicts("ops.runs", [asdict(record)])
+
+    def record_audit(self, record: RunRecord, results: Iterable[CheckResult]) -> None:
+        head = {
+            "run_id": record.run_id,
+            "table": record.table,
+            "slice": record.slice,
+            "ds": record.ds,
+        }
+        self.append_dicts("ops.audits", [head | asdict(result) for result in results])
+
+    def record_quarantine(self, record: RunRecord, rows: DataFrame) -> None:
+        """rows: columns source_file, row_id, column, reason, payload and optionally rows."""
+        if "rows" not in rows.columns:
+            rows = rows.withColumn("rows", F.lit(1).cast("long"))
+        stamped = (
+            rows.withColumn("table", F.lit(record.table))
+            .withColumn("ds", F.lit(record.ds))
+            .withColumn("run_id", F.lit(record.run_id))
+        )
+        self.append("ops.quarantine", stamped)
+
+    def past(self, tables: Sequence[str]) -> PastRuns:
+        """What is known of finished runs of these tables, in one read."""
+        runs = (
+            self.tables.read("ops.runs")
+            .where(F.col("table").isin(*tables))
+            .where(F.col("status").isin(PUBLISHED, UNCHANGED))
+            .groupBy("table", "slice", "ds", "status")
+            .agg(F.max_by("rows_out", "recorded_at").alias("rows_out"))
+        )
+        return PastRuns([tuple(row) for row in runs.collect()])
+
+
+class PastRuns:
+    """Published and unchanged runs of some tables: rows of (table, slice, ds, status, rows_out)."""
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.rows = rows
+
+    def watermark(self, table: str) -> date | None:
+        """The newest day that an incremental table has taken in, or None."""
+        return max((r[2] for r in self.rows if r[0] == table and r[3] == PUBLISHED), default=None)
+
+    def days(self, table: str) -> set[date]:
+        """The days of which a run of the table (or of one of its slices) ended well."""
+        return {r[2] for r in self.rows if r[0] == table}
+
+    def row_counts(self, table: str, slice: str, before: date) -> tuple[int, ...]:
+        """Rows that each earlier day published, newest day first."""
+        days = [
+            (r[2], r[4])
+            for r in self.rows
+            if r[0] == table and r[1] == slice and r[2] < before and r[3] == PUBLISHED
+        ]
+        return tuple(int(count) for _, count in sorted(days, reverse=True) if count is not None)

@@ -1,0 +1,344 @@
+"""The table runtime: as-of reads, the function, staging, audit, atomic publish, run record.
+
+One call, `Lake.run`, is the only way in which a day of a table comes to be, whether Airflow, the
+command line or a test asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake import landing
+from jobs.lake.asof import as_of
+from jobs.lake.audit import CheckResult, audit
+from jobs.lake.contract import Contract, Contracts, Layout
+from jobs.lake.errors import AuditFailed, RowsVanished, UpstreamMissing
+from jobs.lake.expectations import AuditContext
+from jobs.lake.oplog import (
+    DRY_RUN,
+    FAILED,
+    PUBLISHED,
+    SKIPPED,
+    UNCHANGED,
+    OpLog,
+    PastRuns,
+    RunRecord,
+)
+from jobs.lake.sink import Sink
+from jobs.lake.table import Drops, EffectResult, Outcome, Read, Run, Step, find_step
+from jobs.lake.tables import Tables
+from jobs.settings import RunParams, Settings
+
+logger = logging.getLogger(__name__)
+
+INCREMENTAL = (Layout.received, Layout.events, Layout.history)
+# Which run parameter selects the slices of a table that is built in slices.
+_SELECTED_BY = {"method": "methods", "channel": "channels"}
+
+
+@dataclass
+class Inputs:
+    """What one step reads: frames by argument name, Delta versions by table, landing files."""
+
+    frames: dict[str, DataFrame] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    taken: landing.DropsTaken | None = None
+
+
+class Lake:
+    """The lake of one environment, reached through one Spark session.
+
+    >>> Lake(spark, get_settings()).run("silver.items", ds=date(2017, 12, 28))  # doctest: +SKIP
+    """
+
+    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+        self.settings = settings
+        self.contracts = Contracts(settings.contracts)
+        self.tables = Tables(spark, settings.lake, self.contracts)
+        self.log = OpLog(self.tables)
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return self.tables.spark
+
+    def create_all(self) -> list[str]:
+        """Create every table from its contract; the names, in order. Safe to repeat.
+
+        Done before the first run, since two runs that both create a table fail in Delta.
+        """
+        for contract in self.contracts:
+            self.tables.create(contract)
+        return [contract.table for contract in self.contracts]
+
+    def run(
+        self,
+        name: str,
+        *,
+        ds: date,
+        params: RunParams | None = None,
+        slice: str = "",
+        run_id: str = "",
+    ) -> RunRecord:
+        """Build one day of one table (or slice, or effect) and record the run.
+
+        Returns the record. Raises the errors of `jobs.lake.errors`; whatever is raised, readers
+        still see what they saw before, and the failed run is in `ops.runs`.
+        """
+        step = find_step(name, slice)
+        params = params or RunParams()
+        run_id = run_id or uuid.uuid4().hex
+        record = RunRecord(
+            run_id=run_id,
+            table=step.name,
+            slice=step.slice,
+            ds=ds,
+            known_on=params.known_on or ds,
+            status=FAILED,
+            params=params.model_dump_json(),
+        )
+        started = time.monotonic()
+        try:
+            with self._scratch(run_id) as scratch:
+                record = self._attempt(step, record, params, scratch)
+        except Exception as error:
+            seconds = time.monotonic() - started
+            message = f"{type(error).__name__}: {error}"[:4000]
+            self.log.record_run(replace(record, status=FAILED, seconds=seconds, error=message))
+            raise
+        record = replace(record, seconds=time.monotonic() - started)
+        self.log.record_run(record)
+        logger.info("%s", record.summary())
+        return record
+
+    def _attempt(self, step: Step, record: RunRecord, params: RunParams, scratch: str) -> RunRecord:
+        if not _selected(step, params):
+            return replace(record, status=SKIPPED)
+        reads = [read.table for read in step.reads.values() if isinstance(read, Read)]
+        past = self.log.past([step.name, *reads])
+        watermark = past.watermark(step.name)
+        run = Run(
+            ds=record.ds,
+            known_on=record.known_on,
+            watermark=watermark,
+            params=params,
+            settings=self.settings,
+            run_id=record.run_id,
+            scratch=scratch,
+        )
+        contract = self.contracts[step.name] if step.kind == "table" else None
+        if contract and contract.layout in INCREMENTAL and self._nothing_pending(step, run, past):
+            return replace(record, status=UNCHANGED, rows_in=0, rows_out=0)
+        try:
+            self._require_upstream(step, run, past)
+        except UpstreamMissing as missing:
+            if not params.dry_run:
+                raise
+            return replace(record, status=DRY_RUN, error=f"not computed: {missing}")
+        inputs = self._inputs(step, run, contract)
+        record = replace(record, reads=inputs.versions)
+        if contract is None:
+            return self._run_effect(step, run, record, inputs)
+        return self._build(step, contract, run, record, inputs, past)
+
+    def _nothing_pending(self, step: Step, run: Run, past: PastRuns) -> bool:
+        """Whether the day is taken in already, or nothing upstream has ever been received."""
+        if run.watermark is not None and run.ds <= run.watermark:
+            return True
+        pending = [r for r in step.reads.values() if isinstance(r, Read) and r.pending]
+        return any(
+            past.watermark(read.table) is None and run.ds in past.days(read.table)
+            for read in pending
+        )
+
+    def _require_upstream(self, step: Step, run: Run, past: PastRuns) -> None:
+        for read in step.reads.values():
+            if not isinstance(read, Read) or read.table == step.name:
+                continue
+            layout = self.contracts[read.table].layout
+            if layout not in INCREMENTAL and layout is not Layout.daily:
+                continue
+            newest = past.watermark(read.table)
+            taken_in = layout in INCREMENTAL and newest is not None and run.ds <= newest
+            if not taken_in and run.ds not in past.days(read.table):
+                raise UpstreamMissing(
+                    f"{step.task_id} ds={run.ds}: it reads {read.table}, which has no published "
+                    f"run for {run.ds} (newest: {newest or 'none'}). Nothing was published. "
+                    f"Run `reclake run {read.table} --ds {run.ds}` first."
+                )
+
+    def _inputs(self, step: Step, run: Run, contract: Contract | None) -> Inputs:
+        inputs = Inputs()
+        for argument, read in step.reads.items():
+            if isinstance(read, Drops):
+                recorded = self.tables.read("ops.landing_files")
+                inputs.taken = landing.take_in(
+                    self.spark, self.settings, read.entity, run, recorded
+                )
+                inputs.frames[argument] = inputs.taken.rows
+                continue
+            read_contract = self.contracts[read.table]
+            # Pinned, so that a frame that is evaluated twice shows the same rows twice.
+            version = self.tables.version(read.table)
+            inputs.versions[read.table] = version
+            own = contract is not None and contract.table == read.table
+            frame = as_of(self.tables.read(read.table, version), read_contract, read, run, own)
+            inputs.frames[argument] = _only_selected(frame, read_contract, run.params)
+        return inputs
+
+    def _run_effect(self, step: Step, run: Run, record: RunRecord, inputs: Inputs) -> RunRecord:
+        result: EffectResult = step.function(run, Sink(self.tables), **inputs.frames)
+        return replace(
+            record,
+            status=DRY_RUN if run.params.dry_run else PUBLISHED,
+            rows_in=result.rows_in,
+            rows_out=result.rows_out,
+            counts=json.dumps(dict(result.counts)),
+        )
+
+    def _build(
+        self,
+        step: Step,
+        contract: Contract,
+        run: Run,
+        record: RunRecord,
+        inputs: Inputs,
+        past: PastRuns,
+    ) -> RunRecord:
+        made = step.function(run, **inputs.frames)
+        outcome = made if isinstance(made, Outcome) else Outcome(made)
+        rows = _stamped(outcome.rows, step, contract, run)
+        rows = self.tables.conform(contract.table, rows, str(run.ds))
+        with self._staged(contract.table, rows, run) as staged:
+            record = replace(record, rows_out=staged.count())
+            record = self._account(step, record, inputs, outcome)
+            counts = past.row_counts(step.name, step.slice, run.ds)
+            results = audit(staged, contract, AuditContext(counts))
+            self.log.record_audit(record, results)
+            self._require_passed(step, run, results)
+            if run.params.dry_run:
+                return replace(record, status=DRY_RUN)
+            self._publish(step, contract, run, staged)
+        if inputs.taken is not None:
+            self.log.append_dicts("ops.landing_files", inputs.taken.file_rows(run.run_id))
+        version = self.tables.version(contract.table)
+        return replace(record, status=PUBLISHED, delta_version=version)
+
+    def _account(
+        self, step: Step, record: RunRecord, inputs: Inputs, outcome: Outcome
+    ) -> RunRecord:
+        """Count and keep what the function dropped; every row has to be somewhere."""
+        dropped = [frame for frame in (outcome.quarantined,) if frame is not None]
+        if inputs.taken is not None:
+            dropped.append(inputs.taken.rejected)
+        quarantined = 0
+        for frame in dropped:
+            frame = frame if "rows" in frame.columns else frame.withColumn("rows", F.lit(1))
+            quarantined += frame.agg(F.sum("rows")).collect()[0][0] or 0
+            self.log.record_quarantine(record, frame)
+        folded = outcome.folded.count() if outcome.folded is not None else 0
+        record = replace(record, rows_quarantined=quarantined, rows_folded=folded)
+        if not step.accounts_for:
+            return record
+        if inputs.taken is not None:
+            rows_in = inputs.taken.rows_in
+        else:
+            rows_in = inputs.frames[step.accounts_for].count()
+        rows_out = record.rows_out or 0
+        if rows_in != rows_out + quarantined + folded:
+            raise RowsVanished(
+                f"{step.task_id} ds={record.ds}: {rows_in:,} rows in, but {rows_out:,} out + "
+                f"{quarantined:,} quarantined + {folded:,} folded = "
+                f"{rows_out + quarantined + folded:,}. Nothing was published. The table function "
+                "drops or repeats rows without saying so."
+            )
+        return replace(record, rows_in=rows_in)
+
+    def _require_passed(self, step: Step, run: Run, results: list[CheckResult]) -> None:
+        failed = [result for result in results if not result.success]
+        for result in failed:
+            if result.severity == "warn":
+                logger.warning(
+                    "%s ds=%s: %s: %s", step.task_id, run.ds, result.check, result.observed
+                )
+        errors = [result for result in failed if result.severity == "error"]
+        if errors:
+            listed = "; ".join(f"{r.check}({r.details}): {r.observed}" for r in errors)
+            path = f"{self.settings.contracts.name}/{step.name.replace('.', '/')}.yaml"
+            raise AuditFailed(
+                f"{step.task_id} ds={run.ds}: {len(errors)} of {len(results)} checks of {path} "
+                f"failed: {listed}. Nothing was published; readers still see the day before. "
+                "See docs/runbooks/contract-failed.md."
+            )
+
+    def _publish(self, step: Step, contract: Contract, run: Run, staged: DataFrame) -> None:
+        if contract.layout is Layout.cache:
+            self.tables.insert_new(contract.table, staged)
+            return
+        if contract.layout is Layout.daily:
+            predicate = f"ds = '{run.ds}'"
+            if step.slice:
+                predicate += f" AND {step.slice_column} = '{step.slice}'"
+        else:
+            column = "valid_from" if contract.layout is Layout.history else "ingest_ds"
+            predicate = f"{column} <= '{run.ds}'"
+            if run.watermark is not None:
+                predicate += f" AND {column} > '{run.watermark}'"
+        self.tables.replace(contract.table, staged, predicate)
+
+    @contextmanager
+    def _staged(self, table: str, rows: DataFrame, run: Run) -> Iterator[DataFrame]:
+        """The rows written beside the lake's tables, so that audit and publish read one result."""
+        path = f"{self.tables.lake}/_staging/{table}-{run.run_id}"
+        rows.write.mode("overwrite").parquet(path)
+        try:
+            yield self.spark.read.schema(self.tables.schema(table)).parquet(path)
+        finally:
+            self.tables.remove(path)
+
+    @contextmanager
+    def _scratch(self, run_id: str) -> Iterator[str]:
+        path = Path(self.settings.home) / "scratch" / run_id
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield str(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _selected(step: Step, params: RunParams) -> bool:
+    if not step.slice:
+        return True
+    chosen = getattr(params, _SELECTED_BY[step.slice_column])
+    return not chosen or step.slice in chosen
+
+
+def _only_selected(frame: DataFrame, contract: Contract, params: RunParams) -> DataFrame:
+    """A table in slices shows only the slices that the run's params choose."""
+    if contract.slice is None:
+        return frame
+    chosen = getattr(params, _SELECTED_BY[contract.slice])
+    return frame.where(F.col(contract.slice).isin(*chosen)) if chosen else frame
+
+
+def _stamped(rows: DataFrame, step: Step, contract: Contract, run: Run) -> DataFrame:
+    """The rows with the columns that the runtime fills: `ds` and the slice."""
+    columns: Mapping[str, Any] = {}
+    if contract.layout is Layout.daily:
+        columns = {"ds": F.lit(run.ds)}
+    if step.slice:
+        columns = {**columns, step.slice_column: F.lit(step.slice)}
+    return rows.withColumns(dict(columns)) if columns else rows

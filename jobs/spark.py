@@ -1,0 +1,36 @@
+"""The Spark session of this process: a client of Spark Connect, or an application of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from jobs.settings import Settings
+
+# What a session of our own needs; a Connect server is started with the same (infra/stack/spark.py).
+DELTA_CONF = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+def connect(settings: Settings) -> SparkSession:
+    """The session that `settings.spark_url` points to.
+
+    `sc://host:port` is a Spark Connect server. Anything else is a master URL (`local[2]`,
+    `spark://…`, `yarn`), for which this process becomes the driver. Below `spark-submit` the
+    submitted application's own session is used, whatever the URL says.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if settings.spark_url.startswith("sc://") and not submitted:
+        return SparkSession.builder.remote(settings.spark_url).getOrCreate()
+    builder = SparkSession.builder.appName("reclake")
+    if not submitted:
+        jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
+        builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
+    for key, value in DELTA_CONF.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

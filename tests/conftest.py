@@ -1,0 +1,57 @@
+"""Fixtures that all tests share: one Spark Connect server a run, and a fresh lake a test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from infra.stack import spark_connect
+from jobs.lake import Lake
+from jobs.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def spark_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of this test run's Spark Connect server."""
+    with spark_connect(tmp_path_factory.mktemp("spark")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def spark(spark_url: str) -> Iterator[SparkSession]:
+    """The one Spark session of the test run, over Connect as in production."""
+    session = SparkSession.builder.remote(spark_url).getOrCreate()
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with every table created from its contract, to be copied."""
+    home = tmp_path_factory.mktemp("lake")
+    Lake(spark, Settings(home=home)).create_all()
+    return home / "lake"
+
+
+@pytest.fixture
+def make_lake(spark: SparkSession, empty_lake: Path, tmp_path: Path) -> Callable[..., Lake]:
+    """Makes an empty lake in this test's folder, with any settings changed."""
+
+    def make(**settings: object) -> Lake:
+        home = Path(str(settings.pop("home", tmp_path / "reclake")))
+        if not (home / "lake").exists():
+            shutil.copytree(empty_lake, home / "lake")
+        return Lake(spark, Settings(home=home, **settings))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def lake(make_lake: Callable[..., Lake]) -> Lake:
+    """An empty lake with default settings in this test's folder."""
+    return make_lake()

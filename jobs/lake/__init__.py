@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.lake.table import Drops, EffectResult, Outcome, Read, Run, effect, table
+from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, effect, table
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake

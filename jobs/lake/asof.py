@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake.contract import Contract, Layout
-from jobs.lake.table import Read, Run
+from jobs.lake.step import Read, Run
 
 
 def as_of(frame: DataFrame, contract: Contract, read: Read, run: Run, own: bool) -> DataFrame:

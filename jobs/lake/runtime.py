@@ -17,12 +17,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake import landing
 from jobs.lake.asof import as_of
 from jobs.lake.audit import CheckResult, audit
 from jobs.lake.contract import Contract, Contracts, Layout
@@ -39,9 +38,12 @@ from jobs.lake.oplog import (
     RunRecord,
 )
 from jobs.lake.sink import Sink
-from jobs.lake.table import Drops, EffectResult, Outcome, Read, Run, Step, find_step
+from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, Step, find_step
 from jobs.lake.tables import Tables
 from jobs.settings import RunParams, Settings
+
+if TYPE_CHECKING:
+    from jobs.lake import landing
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +187,8 @@ class Lake:
         for argument, read in step.reads.items():
             if isinstance(read, Drops):
                 recorded = self.tables.read("ops.landing_files")
+                from jobs.lake import landing
+
                 inputs.taken = landing.take_in(
                     self.spark, self.settings, read.entity, run, recorded
                 )

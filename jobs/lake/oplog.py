@@ -99,16 +99,23 @@ class OpLog:
         }
         self.append_dicts("ops.audits", [head | asdict(result) for result in results])
 
-    def record_quarantine(self, record: RunRecord, rows: DataFrame) -> None:
-        """rows: columns source_file, row_id, column, reason, payload and optionally rows."""
-        if "rows" not in rows.columns:
-            rows = rows.withColumn("rows", F.lit(1).cast("long"))
-        stamped = (
-            rows.withColumn("table", F.lit(record.table))
-            .withColumn("ds", F.lit(record.ds))
-            .withColumn("run_id", F.lit(record.run_id))
-        )
-        self.append("ops.quarantine", stamped)
+    def record_quarantine(self, record: RunRecord, rejected: DataFrame) -> int:
+        """Keep rejected rows; how many rows they stand for.
+
+        rejected: columns source_file, row_id, column, reason, payload, and `rows` where one row
+        stands for a whole file.
+        """
+        if "rows" not in rejected.columns:
+            rejected = rejected.withColumn("rows", F.lit(1).cast("long"))
+        rows = int(rejected.agg(F.sum("rows")).collect()[0][0] or 0)
+        if rows:
+            stamped = (
+                rejected.withColumn("table", F.lit(record.table))
+                .withColumn("ds", F.lit(record.ds))
+                .withColumn("run_id", F.lit(record.run_id))
+            )
+            self.append("ops.quarantine", stamped)
+        return rows
 
     def past(self, tables: Sequence[str]) -> PastRuns:
         """What is known of finished runs of these tables, in one read."""

@@ -250,9 +250,7 @@ class Lake:
             dropped.append(inputs.taken.rejected)
         quarantined = 0
         for frame in dropped:
-            frame = frame if "rows" in frame.columns else frame.withColumn("rows", F.lit(1))
-            quarantined += frame.agg(F.sum("rows")).collect()[0][0] or 0
-            self.log.record_quarantine(record, frame)
+            quarantined += self.log.record_quarantine(record, frame)
         folded = outcome.folded.count() if outcome.folded is not None else 0
         record = replace(record, rows_quarantined=quarantined, rows_folded=folded)
         if not step.accounts_for:

@@ -1,0 +1,202 @@
+"""What the runtime promises for any table; the tables are a toy's (tests/lake/toy.py)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from jobs.lake import Lake, Outcome, Read, table
+from jobs.lake import step as registry
+from jobs.lake.errors import AuditFailed, RowsVanished, SchemaMismatch, UpstreamMissing
+from jobs.lake.oplog import DRY_RUN, PUBLISHED, UNCHANGED
+from jobs.settings import ROOT, RunParams
+from tests.lake import toy
+
+D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
+
+
+@pytest.fixture
+def toy_lake(make_lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    folder = tmp_path / "expectations"
+    shutil.copytree(ROOT / "expectations" / "ops", folder / "ops")
+    toy.write_contracts(folder, toy.CONTRACTS)
+    registry.steps()
+    monkeypatch.setattr(registry, "_STEPS", dict(registry._STEPS))
+    toy.register()
+    lake = make_lake(contracts=folder)
+    for name in toy.CONTRACTS:
+        lake.tables.create(lake.contracts[name])
+    return lake
+
+
+def rows(lake: Lake, name: str, *columns: str) -> list[tuple]:
+    return sorted(tuple(row) for row in lake.tables.read(name).select(*columns).collect())
+
+
+def test_a_day_is_published_and_recorded(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0, "b": 2.0})
+    silver = toy_lake.run("silver.toy", ds=D1)
+    gold = toy_lake.run("gold.toy_daily", ds=D1)
+    assert (silver.status, silver.rows_in, silver.rows_out) == (PUBLISHED, 2, 2)
+    assert (gold.status, gold.rows_out) == (PUBLISHED, 2)
+    assert rows(toy_lake, "gold.toy_daily", "ds", "item_id", "price") == [
+        (D1, "a", 1.0),
+        (D1, "b", 2.0),
+    ]
+    recorded = toy_lake.tables.read("ops.runs").where(F.col("table") == "gold.toy_daily").collect()
+    assert [(r.status, r.rows_out, set(r.reads)) for r in recorded] == [
+        (PUBLISHED, 2, {"silver.toy"})
+    ]
+    checks = {r.check for r in toy_lake.tables.read("ops.audits").collect()}
+    assert "expect_column_values_to_be_between" in checks
+    assert "expect_compound_columns_to_be_unique" in checks
+    assert not list(Path(toy_lake.tables.lake, "_staging").glob("*"))
+
+
+def test_invariant_1_a_day_sees_only_what_was_known_on_it(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy.receive(toy_lake, D2, {"a": 9.0, "b": 2.0})
+    toy_lake.run("silver.toy", ds=D2)
+    toy_lake.run("gold.toy_daily", ds=D1)
+    assert rows(toy_lake, "gold.toy_daily", "item_id", "price") == [("a", 1.0)]
+
+
+def test_invariant_1_known_on_lets_a_backfill_see_late_arrivals(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy.receive(toy_lake, D2, {"a": 9.0})
+    toy_lake.run("silver.toy", ds=D2)
+    toy_lake.run("gold.toy_daily", ds=D1, params=RunParams(known_on=D2))
+    assert rows(toy_lake, "gold.toy_daily", "ds", "item_id", "price") == [(D1, "a", 9.0)]
+
+
+@pytest.mark.parametrize("order", [(D1, D2, D3), (D3, D2, D1), (D2, D1, D2, D3, D1)])
+def test_invariant_2_days_give_the_same_rows_in_any_order(
+    toy_lake: Lake, order: tuple[date, ...]
+) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0, "b": 2.0})
+    toy.receive(toy_lake, D2, {"a": 3.0})
+    toy.receive(toy_lake, D3, {"b": 2.0, "c": 4.0})
+    for day in order:
+        toy_lake.run("silver.toy", ds=day)
+        toy_lake.run("gold.toy_daily", ds=day)
+    # a: 1 then 3; b stays 2 (the third day only repeats it); c begins on the third day
+    assert rows(toy_lake, "gold.toy_daily", "ds", "item_id", "price") == [
+        (D1, "a", 1.0),
+        (D1, "b", 2.0),
+        (D2, "a", 3.0),
+        (D2, "b", 2.0),
+        (D3, "a", 3.0),
+        (D3, "b", 2.0),
+        (D3, "c", 4.0),
+    ]
+
+
+def test_a_taken_in_day_is_frozen(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    again = toy_lake.run("silver.toy", ds=D1)
+    assert again.status == UNCHANGED
+    assert rows(toy_lake, "silver.toy", "item_id", "valid_from", "price") == [("a", D1, 1.0)]
+
+
+def test_invariant_3_a_failed_check_leaves_yesterday_in_place(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    toy_lake.run("gold.toy_daily", ds=D1)
+    toy.receive(toy_lake, D2, {"a": 101.0})
+    toy_lake.run("silver.toy", ds=D2)
+    with pytest.raises(AuditFailed) as error:
+        toy_lake.run("gold.toy_daily", ds=D2)
+    message = str(error.value)
+    assert "gold.toy_daily ds=2026-01-02" in message
+    assert "expect_column_values_to_be_between" in message
+    assert "101" in message
+    assert "Nothing was published" in message
+    assert rows(toy_lake, "gold.toy_daily", "ds", "price") == [(D1, 1.0)]
+    failed = toy_lake.tables.read("ops.runs").where("status = 'failed'").collect()
+    assert [(r.table, r.ds) for r in failed] == [("gold.toy_daily", D2)]
+    unmet = toy_lake.tables.read("ops.audits").where("NOT success").collect()
+    assert [(r.check, r.severity) for r in unmet] == [
+        ("expect_column_values_to_be_between", "error")
+    ]
+
+
+def test_invariant_5_dropped_rows_are_quarantined_or_folded(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    toy.receive(toy_lake, D2, {"a": 1.0, "b": None, "c": 3.0})
+    record = toy_lake.run("silver.toy", ds=D2)
+    counted = (record.rows_in, record.rows_out, record.rows_quarantined, record.rows_folded)
+    assert counted == (3, 1, 1, 1)
+    (rejected,) = toy_lake.tables.read("ops.quarantine").collect()
+    assert (rejected.table, rejected.ds, rejected.source_file) == (
+        "silver.toy",
+        D2,
+        "toy-2026-01-02.csv",
+    )
+    assert (rejected.row_id, rejected.column, rejected.reason) == ("1", "price", "price is missing")
+    assert json.loads(rejected.payload) == {"item_id": "b"}
+
+
+def test_invariant_5_a_row_that_vanishes_stops_the_day(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0, "b": 2.0})
+
+    def forgetful(run, received, held):
+        kept = received.where("item_id <> 'b'")
+        return Outcome(
+            kept.select("item_id", F.col("ingest_ds").alias("valid_from"), "price", "row_hash")
+        )
+
+    registry._STEPS.pop("silver.toy")
+    reads = {"received": Read("bronze.toy", pending=True), "held": Read("silver.toy")}
+    table("silver.toy", reads=reads, accounts_for="received")(forgetful)
+    with pytest.raises(RowsVanished, match=r"2 rows in, but 1 out \+ 0 quarantined \+ 0 folded"):
+        toy_lake.run("silver.toy", ds=D1)
+    assert rows(toy_lake, "silver.toy", "item_id") == []
+
+
+def test_a_wrong_type_names_the_column(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    registry._STEPS.pop("gold.toy_daily")
+
+    @table("gold.toy_daily", reads={"items": Read("silver.toy")})
+    def toy_daily(run, items):
+        return items.select(F.lit(1).alias("item_id"), F.lit("x").alias("extra"))
+
+    with pytest.raises(SchemaMismatch) as error:
+        toy_lake.run("gold.toy_daily", ds=D1)
+    message = str(error.value)
+    assert "missing price" in message
+    assert "unknown extra" in message
+    assert "item_id: expected string, found int" in message
+
+
+def test_a_missing_upstream_day_names_the_next_command(toy_lake: Lake) -> None:
+    with pytest.raises(UpstreamMissing, match="reclake run silver.toy --ds 2026-01-01"):
+        toy_lake.run("gold.toy_daily", ds=D1)
+
+
+def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    record = toy_lake.run("gold.toy_daily", ds=D1, params=RunParams(dry_run=True))
+    assert (record.status, record.rows_out) == (DRY_RUN, 1)
+    assert rows(toy_lake, "gold.toy_daily", "item_id") == []
+    later = toy_lake.run("gold.toy_daily", ds=D2, params=RunParams(dry_run=True))
+    assert later.status == DRY_RUN
+    assert "reclake run silver.toy --ds 2026-01-02" in later.error
+
+
+def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:
+    toy.receive(toy_lake, D1, {"a": -1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    with pytest.raises(AuditFailed):
+        toy_lake.run("gold.toy_daily", ds=D1)
+    assert not list(Path(toy_lake.tables.lake, "_staging").glob("*"))
+    assert not list(Path(toy_lake.settings.home, "scratch").glob("*"))

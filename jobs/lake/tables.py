@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -14,6 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from jobs.lake.contract import Contract, Contracts, Layout
 from jobs.lake.errors import PublishConflict, SchemaMismatch
 from jobs.lake.schema import struct_type
+from jobs.lake.storage import locate
 
 # Raised by Delta when two writers meet; the words stand in every such error's class.
 _CONFLICTS = ("DELTA_CONCURRENT", "ConcurrentModification", "DELTA_PROTOCOL_CHANGED")
@@ -65,9 +67,9 @@ class Tables:
 
     def remove(self, path: str) -> None:
         """Delete a folder below the lake, local or on an object store; an absent one is fine."""
-        filesystem, inner = pafs.FileSystem.from_uri(path if "://" in path else f"file://{path}")
-        if filesystem.get_file_info(inner).type is pafs.FileType.Directory:
-            filesystem.delete_dir(inner)
+        system, inner = locate(path)
+        if system.get_file_info(inner).type == pafs.FileType.Directory:
+            system.delete_dir(inner)
 
     @_retry_on_conflict
     def replace(self, table: str, rows: DataFrame, predicate: str) -> None:
@@ -104,7 +106,7 @@ class Tables:
         return struct_type(self.contracts[table], without)
 
     def conform(self, table: str, rows: DataFrame, ds: str) -> DataFrame:
-        """The frame in the contract's column order. Raises SchemaMismatch on other columns or types."""
+        """The frame in the contract's column order; SchemaMismatch on other columns or types."""
         expected = {field.name: field.dataType for field in self.schema(table)}
         found = {field.name: field.dataType for field in rows.schema}
         problems = [f"missing {name}" for name in expected if name not in found]
@@ -123,18 +125,15 @@ class Tables:
         return rows.select(*expected)
 
 
-class _named_conflicts:
+@contextmanager
+def _named_conflicts(table: str) -> Iterator[None]:
     """Turns Delta's errors about concurrent writers into PublishConflict."""
-
-    def __init__(self, table: str) -> None:
-        self.table = table
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and any(word in str(error) for word in _CONFLICTS):
+    try:
+        yield
+    except Exception as error:
+        if any(word in str(error) for word in _CONFLICTS):
             raise PublishConflict(
-                f"{self.table}: another run wrote the same files at the same time. Nothing of this "
-                "run was published; it is tried again. See docs/runbooks/publish-conflict.md."
+                f"{table}: another run wrote the same files at the same time. Nothing of this run "
+                "was published; it is tried again. See docs/runbooks/publish-conflict.md."
             ) from error
+        raise

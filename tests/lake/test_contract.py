@@ -97,7 +97,7 @@ def test_broken_yaml_is_named(tmp_path: Path) -> None:
 
 def test_a_table_without_a_contract_cannot_be_had(tmp_path: Path) -> None:
     toy.write_contracts(tmp_path, toy.CONTRACTS)
-    with pytest.raises(NoTable, match="did you mean gold.toy_daily"):
+    with pytest.raises(NoTable, match=r"did you mean gold\.toy_daily"):
         Contracts(tmp_path)["gold.toy_dayly"]
 
 

@@ -178,7 +178,7 @@ def test_a_wrong_type_names_the_column(toy_lake: Lake) -> None:
 
 
 def test_a_missing_upstream_day_names_the_next_command(toy_lake: Lake) -> None:
-    with pytest.raises(UpstreamMissing, match="reclake run silver.toy --ds 2026-01-01"):
+    with pytest.raises(UpstreamMissing, match=r"reclake run silver\.toy --ds 2026-01-01"):
         toy_lake.run("gold.toy_daily", ds=D1)
 
 

@@ -132,6 +132,4 @@ def receive(lake: Lake, day: date, prices: dict[str, float | None]) -> None:
 def record_published(lake: Lake, name: str, day: date, rows: int) -> None:
     from jobs.lake.oplog import PUBLISHED, RunRecord
 
-    lake.log.record_run(
-        RunRecord(f"{name}-{day}", name, "", day, day, PUBLISHED, rows_out=rows)
-    )
+    lake.log.record_run(RunRecord(f"{name}-{day}", name, "", day, day, PUBLISHED, rows_out=rows))

@@ -1,0 +1,131 @@
+"""Each check is seen to pass on good rows and to fail on a row that breaks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.lake.audit import audit
+from jobs.lake.contract import Contract
+from jobs.lake.expectations import OURS, TRAILING_MEAN, AuditContext
+from tests.lake.toy import HEAD, column
+
+GOOD = [
+    # user, rank, item, other, score, vector, names, note
+    ("u1", 1, "a", "b", 0.9, [1.0, 0.0], ["x"], None),
+    ("u1", 2, "b", "a", 0.5, [0.6, 0.8], ["x", "y"], "said"),
+    ("u2", 1, "a", "c", 0.5, [0.0, 1.0], ["x"], None),
+]
+COLUMNS = (
+    "user string, rank int, item string, other string, score double, "
+    "vector array<float>, names array<string>, note string"
+)
+CASES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+    "expect_ranks_to_be_contiguous": (
+        {"group": ["user"]},
+        ("u2", 3, "b", "a", 0.4, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_group_row_count_to_be_between": (
+        {"group": ["user"], "min_value": 1, "max_value": 2},
+        ("u1", 3, "c", "a", 0.4, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_column_to_fall_with_rank": (
+        {"group": ["user"], "column": "score"},
+        ("u2", 2, "b", "a", 0.6, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_column_pair_values_to_differ": (
+        {"column_A": "item", "column_B": "other"},
+        ("u2", 2, "b", "b", 0.4, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_vectors_to_be_unit_length": (
+        {"column": "vector", "dimension": 2},
+        ("u2", 2, "b", "a", 0.4, [0.5, 0.5], ["x"], None),
+    ),
+    "expect_array_to_not_be_empty": (
+        {"column": "names"},
+        ("u2", 2, "b", "a", 0.4, [0.0, 1.0], [], None),
+    ),
+    "expect_column_to_be_null_exactly_when": (
+        {"column": "note", "condition": "score <> 0.5 OR user = 'u2'"},
+        ("u2", 2, "b", "a", 0.4, [0.0, 1.0], ["x"], "said"),
+    ),
+    "expect_condition_to_hold": (
+        {"condition": "score <= 1 AND user IS NOT NULL"},
+        ("u2", 2, "b", "a", 1.5, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_compound_columns_to_be_unique": (
+        {"column_list": ["user", "item"]},
+        ("u2", 2, "a", "b", 0.4, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_column_values_to_be_in_set": (
+        {"column": "item", "value_set": ["a", "b"]},
+        ("u2", 2, "c", "b", 0.4, [0.0, 1.0], ["x"], None),
+    ),
+    "expect_column_values_to_be_between": (
+        {"column": "score", "min_value": 0, "max_value": 1},
+        ("u2", 2, "b", "a", 1.1, [0.0, 1.0], ["x"], None),
+    ),
+}
+
+
+def contract(checks: list[dict[str, Any]], **nullable: bool) -> Contract:
+    types = dict(part.strip().split(" ") for part in COLUMNS.split(","))
+    columns = [
+        column(name, type, nullable=nullable.get(name, True)) for name, type in types.items()
+    ]
+    day = {"columns": [*columns, column("recorded_at", "timestamp", nullable=True)]}
+    head = HEAD | {"table": "ops.toy", "layout": "log", "partition": [], "key": []}
+    return Contract.model_validate(head | day | {"checks": checks})
+
+
+def results(
+    spark: SparkSession, rows: list[tuple[Any, ...]], promised: Contract, *past: int
+) -> dict[str, bool]:
+    frame = spark.createDataFrame(rows, schema=COLUMNS)
+    return {r.check: r.success for r in audit(frame, promised, AuditContext(past))}
+
+
+def test_good_rows_pass_every_check(spark: SparkSession) -> None:
+    checks = [
+        {"expect": name, "severity": "error"} | arguments for name, (arguments, _) in CASES.items()
+    ]
+    assert results(spark, GOOD, contract(checks)) == dict.fromkeys(CASES, True)
+
+
+def test_every_check_of_ours_has_a_row_that_breaks_it() -> None:
+    assert set(OURS) <= set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_row_that_breaks_the_check_is_found(spark: SparkSession, name: str) -> None:
+    arguments, broken = CASES[name]
+    promised = contract([{"expect": name, "severity": "error"} | arguments])
+    assert results(spark, [*GOOD, broken], promised) == {name: False}
+
+
+def test_a_null_in_a_required_column_is_found_without_a_stated_check(spark: SparkSession) -> None:
+    promised = contract([], item=False)
+    name = "expect_column_values_to_not_be_null"
+    assert results(spark, GOOD, promised) == {name: True}
+    broken = ("u3", 1, None, "b", 0.4, [0.0, 1.0], ["x"], None)
+    assert results(spark, [*GOOD, broken], promised) == {name: False}
+
+
+def test_the_row_count_is_compared_with_the_days_before(spark: SparkSession) -> None:
+    check = {"expect": TRAILING_MEAN, "days": 2, "within": 0.3, "severity": "warn"}
+    promised = contract([check])
+    assert results(spark, GOOD, promised) == {}
+    # three rows today; the mean of the last two days is 4, and 3 is within 30% of it
+    name = "expect_row_count_near_trailing_mean"
+    assert results(spark, GOOD, promised, 5, 3, 1000) == {name: True}
+    assert results(spark, GOOD, promised, 10, 8, 3) == {name: False}
+
+
+def test_a_check_that_cannot_be_evaluated_counts_as_failed(spark: SparkSession) -> None:
+    check = {"expect": "expect_condition_to_hold", "condition": "no_such_column > 1"}
+    frame = spark.createDataFrame(GOOD, schema=COLUMNS)
+    (result,) = audit(frame, contract([check | {"severity": "error"}]), AuditContext())
+    assert not result.success
+    assert "no_such_column" in result.observed

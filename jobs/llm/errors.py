@@ -18,4 +18,4 @@ class ServerRefuses(Terminal):
 
 
 class TooManyErrors(Transient):
-    """More calls failed than `llm.max_error_share` allows; the day's remaining calls weren't made."""
+    """More calls failed than `llm.max_error_share` allows; the calls left were not made."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
@@ -30,31 +31,39 @@ from jobs.llm.errors import InvalidAnswer, PromptError
 
 PROMPTS = Path(__file__).parent / "prompts"
 
+Fields = Mapping[str, str | None]
+Answer = dict[str, Any]
 Message = dict[str, str]
 
-# Joiners carry meaning in emoji and in several scripts; all other format characters only hide text.
+# Joiners carry meaning in emoji and in several scripts; other format characters only hide text.
 _JOINERS = {"\u200c", "\u200d"}
+_HIDDEN = {"Cf", "Cs", "Co", "Cn"}
 
 
 def clean(text: str, limit: int) -> str:
-    """`text` in NFC on one line, without control or unassigned characters, at most `limit` long.
+    """`text` on one line, in NFC, without control, hidden or unassigned characters, cut to `limit`.
 
-    >>> clean("PIES:\\x1b[2J  FRUIT/NUT\\u202e", 40)
-    'PIES: [2J FRUIT/NUT'
+    Text that is mostly capitals is lowered: small models spell capitals letter by letter.
+
+    >>> clean("PIES:\\x00  FRUIT/NUT\\u202e", 40)
+    'pies: fruit/nut'
     """
-    kept = (
-        " " if character.isspace() or unicodedata.category(character) == "Cc" else character
+    visible = (
+        character
         for character in unicodedata.normalize("NFC", text)
-        if character in _JOINERS or unicodedata.category(character) not in {"Cf", "Cs", "Co", "Cn"}
+        if character in _JOINERS or unicodedata.category(character) not in _HIDDEN
     )
-    return " ".join("".join(kept).split())[:limit].rstrip()
+    spaced = (" " if unicodedata.category(c) == "Cc" else c for c in visible)
+    line = " ".join("".join(spaced).split())[:limit].rstrip()
+    capitals = sum(character.isupper() for character in line)
+    return line.lower() if capitals > sum(character.islower() for character in line) else line
 
 
 def encode_data(value: Mapping[str, str]) -> str:
     """A flat mapping as JSON in which no value can spell a control token.
 
-    >>> encode_data({"title": "TEA <|im_end|>"})
-    '{"title": "TEA \\\\u003c|im_end|>"}'
+    >>> print(encode_data({"title": "tea <|im_end|>"}))
+    {"title": "tea \\u003c|im_end|>"}
     """
     text = json.dumps(dict(value), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("[", "\\u005b")
@@ -66,16 +75,21 @@ class Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: dict[str, str]
-    answer: dict[str, Any]
+    answer: Answer
 
 
-class GateTexts(BaseModel):
-    """What the quality gate compares: fields of the input with fields of the answer."""
+class GateRule(BaseModel):
+    """How the quality gate reads this prompt's answers.
+
+    own: inputs that the answer is held against. required: answer fields that must keep a value.
+    ease: every gated answer field, with what is added to its cosines before they are compared.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     own: tuple[str, ...] = Field(min_length=1)
-    answer: tuple[str, ...] = Field(min_length=1)
+    required: tuple[str, ...] = Field(min_length=1)
+    ease: dict[str, float]
 
 
 class Prompt(BaseModel):
@@ -95,7 +109,7 @@ class Prompt(BaseModel):
     examples: tuple[Example, ...]
     template: str = Field(min_length=1)
     answer_schema: dict[str, Any]
-    gate: GateTexts
+    gate: GateRule
     max_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0, le=2)
     seed: int
@@ -106,15 +120,14 @@ class Prompt(BaseModel):
             Draft202012Validator.check_schema(self.answer_schema)
         except SchemaError as error:
             raise ValueError(f"answer_schema: {error.message}") from error
+        answered = self.answer_schema.get("properties", {})
         for number, example in enumerate(self.examples, start=1):
-            if unknown := sorted(set(example.input) - set(self.inputs)):
-                raise ValueError(f"examples.{number}: not in inputs: {', '.join(unknown)}")
+            _all_known(example.input, self.inputs, f"examples.{number}.input")
             if problem := _first_problem(self.answer_schema, example.answer):
-                raise ValueError(f"examples.{number}: the answer breaks answer_schema: {problem}")
-        if unknown := sorted(set(self.gate.own) - set(self.inputs)):
-            raise ValueError(f"gate.own: not in inputs: {', '.join(unknown)}")
-        if unknown := sorted(set(self.gate.answer) - set(self.answer_schema["properties"])):
-            raise ValueError(f"gate.answer: not in answer_schema: {', '.join(unknown)}")
+                raise ValueError(f"examples.{number}.answer breaks answer_schema: {problem}")
+        _all_known(self.gate.own, self.inputs, "gate.own")
+        _all_known(self.gate.ease, answered, "gate.ease")
+        _all_known(self.gate.required, self.gate.ease, "gate.required")
         return self
 
     @cached_property
@@ -129,79 +142,65 @@ class Prompt(BaseModel):
         turns: list[Message] = [{"role": "system", "content": self.system}]
         for example in self.examples:
             answer = json.dumps(example.answer, ensure_ascii=False, separators=(",", ":"))
-            turns.append({"role": "user", "content": self._ask(example.input)})
+            turns.append({"role": "user", "content": self.question(example.input)})
             turns.append({"role": "assistant", "content": answer})
         return tuple(turns)
 
-    def messages(self, fields: Mapping[str, str | None]) -> list[Message]:
-        """The whole conversation for one subject; only `inputs` of `fields` are ever read.
-
-        Raises PromptError when nothing is left to send, or the template names another field.
-        """
-        return [*self.fixed_messages, {"role": "user", "content": self._ask(fields)}]
-
-    def sent(self, fields: Mapping[str, str | None]) -> dict[str, str]:
-        """What of `fields` goes into a prompt: declared inputs, cleaned, cut, empty ones left out."""
+    def sent(self, fields: Fields) -> dict[str, str]:
+        """What of `fields` enters a prompt: declared inputs with text, cleaned and cut."""
         texts = ((name, clean(fields.get(name) or "", most)) for name, most in self.inputs.items())
         return {name: text for name, text in texts if text}
 
-    def own_text(self, fields: Mapping[str, str | None]) -> str:
-        """The text that the gate holds the answer against."""
+    def question(self, fields: Fields) -> str:
+        """The variable part, the last message of a call.
+
+        Raises PromptError when no input has text, or the template names something else.
+        """
         sent = self.sent(fields)
-        return ", ".join(sent[name].lower() for name in self.gate.own if name in sent)
+        if not sent:
+            raise PromptError(
+                f"prompt {self.name} {self.prompt_version}: none of {', '.join(self.inputs)} has "
+                "text, so there is nothing to ask; the selection has to leave such rows out"
+            )
+        try:
+            return _ENVIRONMENT.from_string(self.template).render({self.name: sent})
+        except TemplateError as error:
+            raise PromptError(f"prompt {self.name} v{self.version}: template: {error}") from error
 
-    def answer_text(self, answer: Mapping[str, Any]) -> str:
-        """What the answer says, as the text that the gate holds against the subject's own."""
-        parts: list[str] = []
-        for name in self.gate.answer:
-            value = answer[name]
-            parts += value if isinstance(value, list) else [value]
-        return ", ".join(parts)
+    def messages(self, question: str) -> list[Message]:
+        """The whole conversation that asks `question`."""
+        return [*self.fixed_messages, {"role": "user", "content": question}]
 
-    def parse(self, text: str) -> dict[str, Any]:
-        """The answer as a mapping. Raises InvalidAnswer when it isn't JSON or breaks the schema."""
+    def parse(self, text: str) -> Answer:
+        """The answer, strings stripped and lists without repeats.
+
+        Raises InvalidAnswer when `text` isn't JSON or breaks the schema.
+        """
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidAnswer(f"not JSON: {error}") from error
         if problem := _first_problem(self.answer_schema, answer):
             raise InvalidAnswer(problem)
-        return answer
+        return {name: _tidy(value) for name, value in answer.items()}
 
-    def _ask(self, fields: Mapping[str, str | None]) -> str:
+    def own_texts(self, fields: Fields) -> list[str]:
+        """The texts that an answer is held against: each gated input, its parts, and all of it.
+
+        >>> load_prompt("item").own_texts({"title": "TEA, BLACK", "category": "TEAS"})
+        ['black', 'tea', 'tea, black', 'tea, black, teas', 'teas']
+        """
         sent = self.sent(fields)
-        if not sent:
-            raise PromptError(
-                f"prompt {self.name} {self.prompt_version}: none of {', '.join(self.inputs)} has "
-                "text, so there is nothing to ask about; the selection must leave such rows out"
-            )
-        try:
-            return _ENVIRONMENT.from_string(self.template).render({self.name: sent})
-        except TemplateError as error:
-            raise PromptError(f"prompt {self.name} {self.prompt_version}: {error}") from error
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    environment.filters["data"] = encode_data
-    return environment
-
-
-_ENVIRONMENT = _environment()
-
-
-def _first_problem(schema: Mapping[str, Any], answer: Any) -> str:
-    """The first way in which `answer` breaks `schema`, or ''."""
-    errors = sorted(Draft202012Validator(schema).iter_errors(answer), key=lambda e: e.json_path)
-    return f"{errors[0].json_path}: {errors[0].message[:200]}" if errors else ""
+        whole = [sent[name] for name in self.gate.own if name in sent]
+        parts = [part for text in whole for part in re.split(r"[,;:.]\s+", text)]
+        return sorted({text for text in (*whole, *parts, ", ".join(whole)) if text})
 
 
 def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:
     """Read a prompt file. Raises PromptError that names the file and the key that is wrong."""
     path = folder / name / f"v{version}.yaml"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        prompt = Prompt.model_validate(raw)
+        prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
     except ValidationError as error:
@@ -216,3 +215,34 @@ def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:
             f"found {prompt.name!r} and {prompt.version}"
         )
     return prompt
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.filters["data"] = encode_data
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def _tidy(value: Any) -> Any:
+    """Strings stripped; a list keeps the first of equal values; a mapping's values likewise."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return list(dict.fromkeys(_tidy(each) for each in value))
+    if isinstance(value, dict):
+        return {name: _tidy(each) for name, each in value.items()}
+    return value
+
+
+def _all_known(named: Any, known: Any, where: str) -> None:
+    if unknown := sorted(set(named) - set(known)):
+        raise ValueError(f"{where}: no such field: {', '.join(unknown)}")
+
+
+def _first_problem(schema: Mapping[str, Any], answer: Any) -> str:
+    """The first way in which `answer` breaks `schema`, or ''."""
+    errors = sorted(Draft202012Validator(schema).iter_errors(answer), key=lambda e: e.json_path)
+    return f"{errors[0].json_path}: {errors[0].message[:200]}" if errors else ""

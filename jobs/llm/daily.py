@@ -1,0 +1,121 @@
+"""One day's enrichment of one table: the work list, what of it is paid already, and the calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake.contract import load_contract
+from jobs.lake.schema import arrow_schema
+from jobs.lake.step import EffectResult, Run
+from jobs.llm.bulk import (
+    ACCEPTED,
+    ERROR,
+    INVALID,
+    LEDGER,
+    REJECTED,
+    Ask,
+    ChunkSink,
+    Plan,
+    Tally,
+    Target,
+    enrich,
+    estimate,
+    message_hash,
+    plan,
+)
+from jobs.llm.client import LLMClient
+from jobs.llm.gate import Gate
+from jobs.llm.prompt import Prompt
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def enrich_day(
+    run: Run, sink: ChunkSink, table: str, prompt: Prompt, asks: Sequence[Ask], answers: DataFrame
+) -> EffectResult:
+    """Pay for what of `asks` was never answered, and commit it to `table` and the ledger.
+
+    asks: the day's selection, most urgent first. answers: the whole answer table.
+    Counts of the result: selected, cached, copied (answered for another key), sent (calls),
+    accepted, rejected, invalid, errors, retries and tokens; for a dry run, what would be sent.
+    """
+    planned = plan(asks, prompt, _answered(asks, prompt, answers, run.settings.llm_model))
+    counts: dict[str, int | float | str] = {
+        "selected": len(asks),
+        "cached": planned.cached,
+        "copied": len(planned.copies),
+        "prompt_version": prompt.prompt_version,
+    }
+    if run.params.dry_run:
+        return EffectResult(len(asks), 0, counts | estimate(planned, prompt))
+    tally = _pay(run, sink, table, prompt, planned)
+    rows_out = sum(tally.rows.values()) - tally.rows[ERROR]
+    return EffectResult(len(asks), rows_out, counts | _counts(tally))
+
+
+def _answered(
+    asks: Sequence[Ask], prompt: Prompt, answers: DataFrame, model: str
+) -> list[dict[str, object]]:
+    """Rows of the answer table that answer one of the asks under this prompt version and model."""
+    if not asks:
+        return []
+    hashes = sorted({message_hash(prompt, prompt.question(ask.fields)) for ask in asks})
+    wanted = answers.sparkSession.createDataFrame(pa.table({"message_hash": hashes}))
+    known = answers.where(
+        (F.col("prompt_version") == prompt.prompt_version) & (F.col("model") == model)
+    )
+    rows: list[dict[str, object]] = (
+        known.join(F.broadcast(wanted), "message_hash", "left_semi").toArrow().to_pylist()
+    )
+    return rows
+
+
+def _pay(run: Run, sink: ChunkSink, table: str, prompt: Prompt, planned: Plan) -> Tally:
+    settings = run.settings
+    if not planned.calls and not planned.copies:
+        logger.info("%s ds=%s: nothing to pay for", table, run.ds)
+        return Tally()
+    from jobs.vectors.encoder import Encoder  # brings torch, which a day without calls can spare
+
+    target = Target(
+        table=table,
+        schema=_schema(settings, table),
+        ledger_schema=_schema(settings, LEDGER),
+        model=settings.llm_model,
+        server=settings.llm_url,
+        ds=run.ds,
+        run_id=run.run_id,
+    )
+    gate = Gate(Encoder(settings), settings.llm.gate_threshold)
+    client = LLMClient.from_settings(settings)
+    return enrich(planned, prompt, client, gate, sink, target, settings.llm)
+
+
+def _schema(settings: Settings, table: str) -> pa.Schema:
+    """The columns that this side fills; `recorded_at` of a log is the runtime's."""
+    zone, _, name = table.partition(".")
+    contract = load_contract(settings.contracts / zone / f"{name}.yaml")
+    return arrow_schema(contract, without=["recorded_at"])
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return {
+        "sent": tally.calls,
+        "accepted": tally.rows[ACCEPTED],
+        "rejected": tally.rows[REJECTED],
+        "invalid": tally.rows[INVALID],
+        "errors": tally.rows[ERROR],
+        "retries": tally.retries,
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.completion_tokens,
+        "cached_tokens": tally.cached_tokens,
+    }

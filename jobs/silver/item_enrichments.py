@@ -1,0 +1,37 @@
+"""What the LLM says about each distinct item content: plain name, sentence, search words, uses.
+
+One row per (content_hash, prompt_version, model). The day selects the contents of its best
+sellers and pays for those that were never answered; nothing that was answered is asked again.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import EffectResult, Read, Run, Sink, effect
+from jobs.llm.bulk import Ask
+from jobs.llm.daily import enrich_day
+from jobs.llm.prompt import load_prompt
+from jobs.llm.selection import select_item_contents
+
+TABLE = "silver.item_enrichments"
+
+
+@effect(
+    TABLE,
+    reads={
+        "items": Read("silver.items"),
+        "interactions": Read("silver.interactions"),
+        "enrichments": Read(TABLE),
+    },
+)
+def enrich_items(
+    run: Run, sink: Sink, items: DataFrame, interactions: DataFrame, enrichments: DataFrame
+) -> EffectResult:
+    """Describe the day's `item_budget` best-selling contents; commits in chunks through `sink`."""
+    selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
+    asks = [
+        Ask({"content_hash": row["content_hash"]}, row["content_hash"], row)
+        for row in selected.orderBy("rank").toArrow().to_pylist()
+    ]
+    return enrich_day(run, sink, TABLE, load_prompt("item"), asks, enrichments)

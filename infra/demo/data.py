@@ -65,8 +65,7 @@ def write_frames(
 def daily_events(transactions: pd.DataFrame) -> Iterator[tuple[date, pd.DataFrame]]:
     """The lines of each day that has any, days ascending, lines in the order of the source."""
     days = transactions["transaction_timestamp"].dt.date
-    for day, rows in transactions.groupby(days, sort=True):
-        yield day, rows
+    yield from transactions.groupby(days, sort=True)
 
 
 def daily_items(

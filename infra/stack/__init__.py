@@ -14,8 +14,8 @@ The whole stack, as `make demo` starts it and `make down` ends it, is in `infra.
 
 from __future__ import annotations
 
-from infra.stack.airflow import Login
-from infra.stack.postgres import postgres
+from infra.stack.services.airflow import Login
+from infra.stack.services.postgres import postgres
 from infra.stack.single import airflow, milvus, spark_connect, vllm
 from infra.stack.waiting import ServiceFailed
 

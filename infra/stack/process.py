@@ -13,12 +13,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-TOKEN_VARIABLE = "RECLAKE_STACK_TOKEN"
+MARK_VARIABLE = "RECLAKE_STACK_MARK"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -42,6 +43,11 @@ class ProcessId:
     start_tick: int
     boot_id: str
     token: str = ""
+
+    @classmethod
+    def unborn(cls, token: str) -> ProcessId:
+        """A process that is about to be launched with this token, and may never be."""
+        return cls(0, 0, boot_id(), token)
 
     @classmethod
     def of(cls, pid: int, token: str = "") -> ProcessId:
@@ -71,13 +77,16 @@ def start_tick(pid: int) -> int | None:
     return None if state in "ZX" else tick
 
 
-def launch(command: Command, log: Path, cwd: Path) -> ProcessId:
+def new_token() -> str:
+    return secrets.token_hex(16)
+
+
+def launch(command: Command, log: Path, cwd: Path, token: str) -> ProcessId:
     """Starts a command as the leader of its own session; output is appended to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     cwd.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(16)
     env = {k: v for k, v in os.environ.items() if k not in command.unset}
-    env |= {**command.env, TOKEN_VARIABLE: token}
+    env |= {**command.env, MARK_VARIABLE: token}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command.argv,
@@ -106,7 +115,7 @@ def members(leader: ProcessId) -> list[psutil.Process]:
     leader_is_ours = leader.is_alive()
     # Linux keeps a session's number from being reused while it has members, so a session whose
     # leader is gone is still ours, unless the number now belongs to a living stranger.
-    session_is_ours = leader_is_ours or start_tick(leader.pid) is None
+    session_is_ours = leader_is_ours or (leader.pid > 0 and start_tick(leader.pid) is None)
     if leader_is_ours:
         root = psutil.Process(leader.pid)
         found[root.pid] = root
@@ -136,6 +145,7 @@ def end(leader: ProcessId, timeout_seconds: float = 20.0) -> int:
                 break
             psutil.wait_procs(remaining, timeout=0.2)
         else:
+            _reap(leader.pid)
             return len(ended)
     left = [p.pid for p in members(leader)]
     if left:
@@ -149,6 +159,12 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             process.send_signal(number)
         except psutil.NoSuchProcess:
             continue
+
+
+def _reap(pid: int) -> None:
+    """Takes the exit status of a child of ours, so that no zombie is left."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -174,6 +190,6 @@ def _has_token(process: psutil.Process, token: str) -> bool:
     if not token:
         return False
     try:
-        return process.environ().get(TOKEN_VARIABLE) == token
+        return process.environ().get(MARK_VARIABLE) == token
     except (psutil.Error, OSError):
         return False

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.stack import airflow as airflow_service
-from infra.stack import milvus as milvus_service
-from infra.stack import spark as spark_service
-from infra.stack import vllm as vllm_service
-from infra.stack.airflow import Login, Ports
 from infra.stack.jars import delta_jars
 from infra.stack.paths import ROOT
 from infra.stack.ports import free_port
-from infra.stack.postgres import postgres
 from infra.stack.service import running
+from infra.stack.services import airflow as airflow_service
+from infra.stack.services import milvus as milvus_service
+from infra.stack.services import spark as spark_service
+from infra.stack.services import vllm as vllm_service
+from infra.stack.services.airflow import Login
+from infra.stack.services.postgres import postgres
 
 
 @contextmanager
@@ -60,10 +60,10 @@ def airflow(
 ) -> Iterator[Login]:
     """PostgreSQL and Airflow standalone; yields the UI's address with its login."""
     with postgres(home) as database_url:
-        ports = Ports(free_port(), free_port(), free_port())
-        service = airflow_service.service(home, ports, database_url, spark_url, dags=dags, env=env)
+        port = free_port()
+        service = airflow_service.service(home, port, database_url, spark_url, dags=dags, env=env)
         with running(service, home):
-            yield airflow_service.login(home, ports.api)
+            yield airflow_service.login(home, port)
 
 
 def _shared_jars() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +21,16 @@ def wait_until_ready(
     is_alive: Callable[[], bool],
     log: Path,
     timeout_seconds: float,
+    interrupted: threading.Event | None = None,
 ) -> float:
     """Calls `probe` until it returns; gives the seconds that took.
 
     probe: asks the server something that only a working one answers; any exception means not yet.
     is_alive: whether the server's process still runs.
+    interrupted: set by another thread to give up at once.
     Raises ServiceFailed, with the end of `log`, when the process dies or time runs out.
     """
+    interrupted = interrupted or threading.Event()
     started = time.monotonic()
     while True:
         try:
@@ -38,7 +42,8 @@ def wait_until_ready(
             if waited > timeout_seconds:
                 what = f"gave no answer in {timeout_seconds:.0f} s ({error})"
                 raise ServiceFailed(_message(name, what, log)) from error
-            time.sleep(POLL_SECONDS)
+            if interrupted.wait(POLL_SECONDS):
+                raise ServiceFailed(f"{name}: the start was interrupted") from error
         else:
             return time.monotonic() - started
 
@@ -51,4 +56,5 @@ def last_lines(log: Path, count: int = LOG_LINES) -> str:
 
 
 def _message(name: str, what: str, log: Path) -> str:
-    return f"{name} {what}. The end of {log}:\n{last_lines(log)}\nRun `make demo` again to start it anew."
+    end = f"The end of {log}:\n{last_lines(log)}"
+    return f"{name} {what}. {end}\nRun `make demo` again to start it anew."

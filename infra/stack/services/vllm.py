@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+
+import httpx
 
 from infra.stack.paths import SERVE_PYTHON
 from infra.stack.ports import LOOPBACK
@@ -63,7 +63,7 @@ def service(model_dir: Path, served_name: str, port: int, *, extra: Sequence[str
 
 def ask_models(port: int, served_name: str) -> None:
     """Asks which models are served; raises when `served_name` is not among them."""
-    with urllib.request.urlopen(f"{url(port)}/models", timeout=5) as answer:
-        served = [model["id"] for model in json.load(answer)["data"]]
+    models = httpx.get(f"{url(port)}/models", timeout=5).raise_for_status().json()
+    served = [model["id"] for model in models["data"]]
     if served_name not in served:
         raise ConnectionError(f"port {port} serves {served}, not {served_name}")

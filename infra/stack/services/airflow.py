@@ -1,14 +1,15 @@
-"""Airflow standalone: scheduler, DAG processor, API server and triggerer on the embedded database."""
+"""Airflow standalone: scheduler, DAG processor, API server and triggerer on one database."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 from infra.stack.paths import PYTHON, ROOT
 from infra.stack.ports import LOOPBACK
@@ -17,20 +18,12 @@ from infra.stack.service import Service
 
 NAME = "airflow"
 PREFERRED_PORT = 8080
-PREFERRED_LOG_PORT = 8793
-PREFERRED_TRIGGER_LOG_PORT = 8794
 USER = "admin"
 PARALLELISM = 4
+# how soon after a kill a task that ran is seen to be gone and is tried again
+ORPHAN_SECONDS = 30
+DEAD_TASK_SECONDS = 120
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-
-
-@dataclass(frozen=True)
-class Ports:
-    """api: the UI and the REST API. log, trigger_log: where the API server fetches live logs."""
-
-    api: int
-    log: int
-    trigger_log: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Login:
 
 def command(
     home: Path,
-    ports: Ports,
+    port: int,
     database_url: str,
     spark_url: str,
     *,
@@ -58,14 +51,14 @@ def command(
     spark_url: `sc://host:port` of a Spark Connect server, the connection `spark_connect`.
     env: more variables for every component and task, such as RECLAKE_*.
     """
-    base_url = f"http://{LOOPBACK}:{ports.api}"
+    base_url = f"http://{LOOPBACK}:{port}"
     folder = home / "airflow"
     settings = {
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW_CONN_SPARK_CONNECT": spark_connection(spark_url),
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__HOST": LOOPBACK,
-        "AIRFLOW__API__PORT": str(ports.api),
+        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
@@ -76,9 +69,11 @@ def command(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(home)),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(ports.trigger_log),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports.log),
         "AIRFLOW__OPENLINEAGE__DISABLED": "True",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": str(ORPHAN_SECONDS),
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(DEAD_TASK_SECONDS),
+        # the demo's data ends in 2017: runs come from backfills, none from the clock
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
@@ -87,7 +82,7 @@ def command(
         "PYTHONPATH": str(ROOT),
         "TZ": "UTC",
     }
-    return Command((str(PYTHON), "-m", "airflow", "standalone"), {**settings, **(env or {})})
+    return Command((str(PYTHON), "-m", "infra.stack.standalone"), {**settings, **(env or {})})
 
 
 def spark_connection(spark_url: str) -> str:
@@ -116,23 +111,22 @@ def login(home: Path, port: int) -> Login:
 
 def service(
     home: Path,
-    ports: Ports,
+    port: int,
     database_url: str,
     spark_url: str,
     *,
     dags: Path = ROOT / "dags",
     env: Mapping[str, str] | None = None,
 ) -> Service:
-    login(home, ports.api)
-    started = command(home, ports, database_url, spark_url, dags=dags, env=env)
-    return Service(NAME, started, lambda: ask_health(ports.api), timeout_seconds=240)
+    login(home, port)
+    started = command(home, port, database_url, spark_url, dags=dags, env=env)
+    return Service(NAME, started, lambda: ask_health(port), timeout_seconds=240)
 
 
 def ask_health(port: int) -> None:
     """Asks Airflow's own monitor; raises unless all four components are healthy."""
     url = f"http://{LOOPBACK}:{port}/api/v2/monitor/health"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        health = json.load(answer)
+    health = httpx.get(url, timeout=10).raise_for_status().json()
     states = {name: (health.get(name) or {}).get("status") for name in COMPONENTS}
     if set(states.values()) != {"healthy"}:
         raise ConnectionError(f"Airflow is not healthy yet: {states}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -102,12 +103,14 @@ def ask_version(port: int) -> None:
     import grpc
     from pyspark.sql.connect.proto import base_pb2, base_pb2_grpc
 
-    session = {
-        "session_id": str(uuid.uuid4()),
-        "user_context": base_pb2.UserContext(user_id="reclake-stack"),
-    }
+    session = str(uuid.uuid4())
+    user = base_pb2.UserContext(user_id="reclake-stack")
+    version = base_pb2.AnalyzePlanRequest.SparkVersion()
+    question = base_pb2.AnalyzePlanRequest(
+        session_id=session, user_context=user, spark_version=version
+    )
+    release = base_pb2.ReleaseSessionRequest(session_id=session, user_context=user)
     with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
-        stub = base_pb2_grpc.SparkConnectServiceStub(channel)
-        version = base_pb2.AnalyzePlanRequest.SparkVersion()
-        stub.AnalyzePlan(base_pb2.AnalyzePlanRequest(spark_version=version, **session), timeout=20)
-        stub.ReleaseSession(base_pb2.ReleaseSessionRequest(**session), timeout=20)
+        stub: Any = base_pb2_grpc.SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub.AnalyzePlan(question, timeout=20)
+        stub.ReleaseSession(release, timeout=20)

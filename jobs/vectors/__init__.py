@@ -1,0 +1,1 @@
+"""Vectors: the text encoder, the embedding tables' shared steps and the Milvus index."""

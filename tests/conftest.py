@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
 from infra.stack import spark_connect
-from jobs.lake import Lake
-from jobs.settings import Settings
+from jobs.lake import Lake, Run
+from jobs.settings import RunParams, Settings
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,25 @@ def make_lake(spark: SparkSession, empty_lake: Path, tmp_path: Path) -> Callable
         if not (home / "lake").exists():
             shutil.copytree(empty_lake, home / "lake")
         return Lake(spark, Settings(home=home, **settings))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """Makes the Run of one day, to call a table function by hand; keywords are run parameters."""
+
+    def make(ds: date, *, watermark: date | None = None, **params: object) -> Run:
+        chosen = RunParams(**params)  # type: ignore[arg-type]
+        return Run(
+            ds=ds,
+            known_on=chosen.known_on or ds,
+            watermark=watermark,
+            params=chosen,
+            settings=Settings(home=tmp_path / "reclake"),
+            run_id="test",
+            scratch=str(tmp_path),
+        )
 
     return make
 

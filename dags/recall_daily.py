@@ -1,0 +1,121 @@
+"""# recall_daily
+
+Turns one day of drops into the items that go with each item, and the items to recall for each
+user.
+
+## Inputs
+`landing/{events,items,users}/ds=D/*`, due by 02:30 UTC of the day after D.
+
+## Outputs
+Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily` and `gold.popular_items_daily`, and
+the Milvus alias of the item vectors, ready by 04:00 UTC. Readers see a day whole and audited, or
+not at all.
+
+## Kind
+Data interval: the run of logical date D makes `ds=D`. It starts when D ends, at 00:00 UTC, and
+waits for the drops. A backfill makes one run for each day of its range.
+
+## Rerun
+Clear the day's run, or one task with its downstream. The same rows are published again, and no
+LLM call is paid twice. For a range or a trial see `dags/README.md`.
+
+## When it is red
+Readers keep the last published day. What can pass is retried. A task that failed without a retry
+needs a person: the error in its log names the table, the day and the next command.
+
+## Owner
+recall
+
+## Runbooks
+`docs/runbooks/README.md`, by symptom.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
+
+from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, step
+
+# Midnight, so that a day has one logical date and a backfill from D to E includes E.
+EVERY_DAY_WHEN_IT_ENDS = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+DROPS_ARE_DUE_AFTER = timedelta(hours=2, minutes=30)
+METHODS = ("cooccurrence", "content")
+CHANNELS = ("i2i", "vector", "popular")
+
+with DAG(
+    "recall_daily",
+    description="Item-to-item and user recall lists of one day",
+    doc_md=__doc__,
+    schedule=EVERY_DAY_WHEN_IT_ENDS,
+    start_date=datetime(2017, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=2,
+    params=airflow_params(methods=METHODS, channels=CHANNELS),
+    tags=[Impact.TODAY, Triage.RUNBOOK],
+    default_args={"owner": "recall", **TASK_DEFAULTS},
+):
+    drops_are_due = TimeDeltaSensor(
+        task_id="drops_are_due",
+        delta=DROPS_ARE_DUE_AFTER,
+        deferrable=True,
+        execution_timeout=timedelta(hours=3),
+        doc_md="Waits until the day's drops are due. A drop that comes later counts as late.",
+    )
+
+    # A run takes in all that is pending up to its day, so two days must not do it at once.
+    intake = {"max_active_tis_per_dag": 1}
+    bronze_events = step("bronze.events", **intake)
+    bronze_items = step("bronze.items", **intake)
+    bronze_users = step("bronze.users", **intake)
+    interactions = step("silver.interactions", **intake)
+    items = step("silver.items", **intake)
+    users = step("silver.users", **intake)
+
+    paid = {"pool": "llm", "execution_timeout": timedelta(hours=4)}
+    item_enrichments = step("silver.item_enrichments", **paid)
+    user_profiles = step("silver.user_profiles")
+    user_enrichments = step("silver.user_enrichments", **paid)
+
+    item_texts = step("silver.item_texts")
+    user_texts = step("silver.user_texts")
+    item_embeddings = step("silver.item_embeddings")
+    user_embeddings = step("silver.user_embeddings")
+    milvus_items = step(
+        "milvus.items",
+        pool="milvus",
+        doc_md="Loads the day's item vectors into the idle collection, verifies it, switches the "
+        "alias. Rerun: clear it. Red: `docs/runbooks/milvus-mismatch.md`.",
+    )
+
+    # The run's params may leave out a method or a channel; fusion then takes the others.
+    fused = {"trigger_rule": TriggerRule.NONE_FAILED}
+    cooccurrence = step("silver.i2i_candidates", "cooccurrence")
+    content = step("silver.i2i_candidates", "content", pool="milvus")
+    i2i = step("gold.i2i_daily", **fused)
+    popular_items = step("gold.popular_items_daily")
+    by_i2i = step("silver.user_candidates", "i2i")
+    by_vector = step("silver.user_candidates", "vector", pool="milvus")
+    by_popularity = step("silver.user_candidates", "popular")
+    user_recall = step("gold.user_recall_daily", **fused)
+
+    drops_are_due >> [bronze_events, bronze_items, bronze_users]
+    bronze_events >> interactions
+    bronze_items >> items
+    bronze_users >> users
+
+    [interactions, items] >> item_enrichments >> item_texts >> item_embeddings >> milvus_items
+    [interactions, items, users] >> user_profiles >> user_enrichments >> user_texts
+    user_texts >> user_embeddings
+
+    [interactions, items] >> cooccurrence
+    milvus_items >> content
+    [cooccurrence, content] >> i2i
+    [interactions, items] >> popular_items
+
+    i2i >> by_i2i
+    [user_embeddings, milvus_items] >> by_vector
+    popular_items >> by_popularity
+    [by_i2i, by_vector, by_popularity] >> user_recall

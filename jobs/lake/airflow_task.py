@@ -1,0 +1,164 @@
+"""How a step of the lake becomes a task of Airflow: params, page, retries, and the task's body.
+
+The only module of `jobs/` that imports Airflow. DAG files import it when they are parsed, so it
+imports neither Spark nor a model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import (
+    Asset,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+
+from jobs.lake.contract import load_contract
+from jobs.lake.errors import Terminal
+from jobs.settings import RunParams, get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import XComArg
+    from pyspark.sql import SparkSession
+
+
+class Impact(StrEnum):
+    """DAG tag: how soon someone must act on a red run."""
+
+    TODAY = "impact/today"
+    THIS_WEEK = "impact/this_week"
+
+
+class Triage(StrEnum):
+    """DAG tag: what the person on call does with a red run."""
+
+    RUNBOOK = "triage/follow_runbook"
+    OWNER = "triage/tell_owner"
+
+
+class DayNotOver(Terminal):
+    """A run was asked for a day that has not ended."""
+
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=15),
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(Terminal, RetryAction.FAIL, reason="A retry fails the same way; see the log")]
+    ),
+    "execution_timeout": timedelta(hours=1),
+}
+
+
+def step(name: str, slice: str = "", **task_arguments: Any) -> XComArg:
+    """The task that runs one step of the lake; its id is the step's `task_id`.
+
+    A gold table is also an asset, so that other DAGs can be scheduled on it.
+    task_arguments: go to the operator as they are. Without `doc_md`, the table's contract is the
+    task's page.
+    """
+    arguments: dict[str, Any] = {"task_id": f"{name}.{slice}" if slice else name}
+    if name.startswith("gold."):
+        address = f"delta://reclake/{name.replace('.', '/')}"
+        arguments["outlets"] = [Asset(name=name, uri=address)]
+    if "doc_md" not in task_arguments:
+        arguments["doc_md"] = table_page(name)
+    return _run.override(**arguments, **task_arguments)(name=name, slice=slice)
+
+
+@task.pyspark(conn_id="spark_connect")
+def _run(spark: SparkSession, *, name: str, slice: str) -> str:
+    """Run the step for the task's day; the run record in one line is the task's XCom.
+
+    Raises DayNotOver, pydantic's ValidationError on a bad param, and what `Lake.run` raises.
+    """
+    from jobs.lake import Lake
+    from jobs.lake.oplog import SKIPPED
+
+    context = get_current_context()
+    dag_run = context["dag_run"]
+    record = Lake(spark, get_settings()).run(
+        name,
+        ds=data_day(dag_run.logical_date, dag_run.run_after),
+        params=RunParams.model_validate(dict(context["params"])),
+        slice=slice,
+        run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
+    )
+    if record.status == SKIPPED:
+        raise AirflowSkipException(f"{record.summary()}: this run did not ask for it")
+    return record.summary()
+
+
+def data_day(logical_date: datetime | None, run_after: datetime) -> date:
+    """The `ds` of a run: the UTC day of its logical date, which has to be over by `run_after`.
+
+    Raises DayNotOver. A day that was taken in never changes, so an unfinished one must not be.
+
+    >>> from datetime import UTC
+    >>> data_day(datetime(2017, 12, 28, tzinfo=UTC), datetime(2017, 12, 29, tzinfo=UTC))
+    datetime.date(2017, 12, 28)
+    """
+    advice = "Nothing was read. Trigger it with the logical date of a finished day, or backfill."
+    if logical_date is None:
+        raise DayNotOver(f"This run has no logical date, and so no ds. {advice}")
+    ds = logical_date.date()
+    end = datetime.combine(ds + timedelta(days=1), time(), tzinfo=logical_date.tzinfo)
+    if run_after < end:
+        raise DayNotOver(f"ds={ds} is not over at {run_after:%Y-%m-%d %H:%M} UTC. {advice}")
+    return ds
+
+
+def airflow_params(**choices: Sequence[str]) -> dict[str, Param]:
+    """The fields of `RunParams` as Airflow params: name, default, JSON schema and description.
+
+    choices: for a field that is a list, the values that it may hold; others are refused when the
+    run is created.
+    """
+    described = dict(re.findall(r"^(\w+): (.+)$", inspect.getdoc(RunParams) or "", re.MULTILINE))
+    fields = RunParams.model_json_schema()["properties"]
+    return {
+        name: Param(
+            field["default"],
+            description=described.get(name),
+            schema=_schema(field, choices.get(name, ())),
+        )
+        for name, field in fields.items()
+    }
+
+
+def _schema(field: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:
+    """A field's JSON schema in the form that Airflow's trigger form understands."""
+    schema = {key: value for key, value in field.items() if key not in ("default", "anyOf")}
+    if alternatives := field.get("anyOf"):  # a field that may be null: one list of types
+        for alternative in alternatives:
+            schema |= alternative
+        schema["type"] = [alternative["type"] for alternative in alternatives]
+    if choices:  # `examples` makes it a menu
+        schema["items"] = {**schema["items"], "enum": list(choices)}
+        schema["examples"] = list(choices)
+    return schema
+
+
+def table_page(table: str) -> str:
+    """The page of a task that writes `table`, in Markdown. Raises ContractError."""
+    zone, _, file = table.partition(".")
+    contract = load_contract(get_settings().contracts / zone / f"{file}.yaml")
+    return (
+        f"**{table}**: {contract.grain}. Owner: {contract.owner}. Schedule: {contract.schedule}.\n"
+        "\nRerun: clear this task with its downstream; the same rows are published again.\n"
+        "\nRed: `docs/runbooks/README.md`, by symptom.\n"
+    )

@@ -50,6 +50,7 @@ LEDGER = "ops.llm_ledger"
 # A share of fewer calls than this says nothing yet.
 FEWEST_CALLS_TO_JUDGE = 20
 CHARACTERS_PER_TOKEN = 4
+COMMIT_ATTEMPTS = 3
 
 
 class ChunkSink(Protocol):
@@ -340,7 +341,7 @@ class _Bulk:
     def _append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
         again = retry(
             retry=retry_if_not_exception_type(Terminal),
-            stop=stop_after_attempt(3),
+            stop=stop_after_attempt(COMMIT_ATTEMPTS),
             wait=wait_exponential_jitter(1.0, 10.0),
             before_sleep=before_sleep_log(logger, logging.WARNING),
             reraise=True,

@@ -95,7 +95,7 @@ def _pay(run: Run, sink: ChunkSink, table: str, prompt: Prompt, planned: Plan) -
         ds=run.ds,
         run_id=run.run_id,
     )
-    gate = Gate(Encoder(settings), settings.llm.gate_threshold)
+    gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
     client = LLMClient.from_settings(settings)
     return enrich(planned, prompt, client, gate, sink, target, settings.llm)
 

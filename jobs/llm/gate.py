@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +26,7 @@ MOST_USES_OF_A_WORD = 3
 class TextEncoder(Protocol):
     """Texts to L2-normalised rows, float32 (texts, dimensions)."""
 
-    def encode(self, texts: list[str]) -> NDArray[np.float32]: ...
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Gate:
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether `text` says a word twice in a row, three words twice, or one more than three times.
+    """Whether `text` stutters, says three words in a row twice, or one more than three times.
 
     >>> repeats_itself("Soda, soft drink, soda, soft drink, soda.")
     True
@@ -96,8 +95,8 @@ def repeats_itself(text: str) -> bool:
     """
     words = re.findall(r"\w+", text.lower())
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
-    stutters = any(left == right for left, right in pairwise(words))
     often = max(Counter(words).values(), default=0) > MOST_USES_OF_A_WORD
+    stutters = re.search(r"\b(\w+) \1\b", text.lower()) is not None
     return often or stutters or max(runs.values(), default=0) > 1
 
 

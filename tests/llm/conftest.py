@@ -1,0 +1,123 @@
+"""Fixtures of the LLM tests: a small prompt, a word-counting encoder, a sink in memory, vLLM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from infra.stack import vllm
+from jobs.lake.contract import load_contract
+from jobs.lake.schema import arrow_schema
+from jobs.llm.bulk import LEDGER, Target
+from jobs.llm.prompt import Prompt
+from jobs.settings import ROOT, LLMSettings
+from tests.llm.tiny_model import make_tiny_model
+
+MODEL = "tiny"
+
+
+class WordEncoder:
+    """Texts as L2-normalised word counts: the cosine is the share of words in common."""
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        words = [re.findall(r"\w+", text.lower()) for text in texts]
+        known = sorted({word for text in words for word in text})
+        counts = np.array([[text.count(word) for word in known] for text in words], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+class MemorySink:
+    """Keeps chunks by table and id; the same id again adds nothing, as Delta would do."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[tuple[str, str], pa.Table] = {}
+
+    def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+        self.chunks.setdefault((table, chunk_id), rows)
+
+    def rows(self, table: str) -> list[dict]:
+        return [
+            row for (name, _), t in self.chunks.items() if name == table for row in t.to_pylist()
+        ]
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    return MemorySink()
+
+
+@pytest.fixture(scope="session")
+def prompt() -> Prompt:
+    """One field in, a name and search words out."""
+    return Prompt.model_validate(
+        {
+            "name": "item",
+            "version": 1,
+            "inputs": {"title": 100},
+            "system": "Name the product. Answer with JSON only.",
+            "examples": [],
+            "template": "{{ item | data }}",
+            "answer_schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["standard_name", "keywords"],
+                "properties": {
+                    "standard_name": {"type": "string", "pattern": "^[a-z ]{2,20}$"},
+                    "keywords": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 2,
+                        "items": {"type": "string", "pattern": "^[a-z ]{2,20}$"},
+                    },
+                },
+            },
+            "gate": {
+                "own": ["title"],
+                "required": ["standard_name"],
+                "ease": {"standard_name": 0.0, "keywords": 0.0},
+            },
+            "max_tokens": 80,
+            "temperature": 0,
+            "seed": 3,
+        }
+    )
+
+
+def contract_schema(table: str) -> pa.Schema:
+    """What the sink receives: the contract's columns less the one that the runtime fills."""
+    path = ROOT / "expectations" / f"{table.replace('.', '/')}.yaml"
+    return arrow_schema(load_contract(path), without=["recorded_at"])
+
+
+def target(server: str = "http://nowhere/v1", model: str = MODEL) -> Target:
+    table = "silver.item_enrichments"
+    return Target(
+        table=table,
+        schema=contract_schema(table),
+        ledger_schema=contract_schema(LEDGER),
+        model=model,
+        server=server,
+        ds=date(2017, 12, 28),
+        run_id="run-1",
+    )
+
+
+def limits(**changed: float) -> LLMSettings:
+    return LLMSettings(**{"concurrency": 4, "chunk_size": 8, "gate_threshold": 0.5, **changed})
+
+
+@pytest.fixture(scope="session")
+def tiny_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real vLLM with a random model, under the name `tiny`; its base URL."""
+    home: Path = tmp_path_factory.mktemp("vllm")
+    structured = '{"backend":"xgrammar","disable_any_whitespace":true}'
+    extra = ["--structured-outputs-config", structured, "--enable-prompt-tokens-details"]
+    with vllm(make_tiny_model(home / "model"), home, name=MODEL, extra=extra) as url:
+        yield url

@@ -1,0 +1,449 @@
+"""Work lists, payment and commits, against a server whose answers and failures are scripted."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, estimate, plan
+from jobs.llm.client import LLMClient
+from jobs.llm.errors import ServerRefuses, TooManyErrors
+from jobs.llm.gate import Gate
+from jobs.llm.prompt import Prompt
+from jobs.settings import LLMSettings
+from tests.llm.conftest import MODEL, MemorySink, WordEncoder, limits, target
+from tests.llm.faulty_server import FaultyServer, Response, says, serve
+
+TABLE = "silver.item_enrichments"
+WORDS = [f"tea{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)]
+
+
+def asks(count: int) -> list[Ask]:
+    """Items titled by a word of their own."""
+    return [Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": WORDS[n]}) for n in range(count)]
+
+
+def title_of(question: str) -> str:
+    return json.loads(question)["title"]
+
+
+def echo(question: str, number: int) -> Response:
+    """A right answer: the title itself."""
+    word = title_of(question)
+    return says(json.dumps({"standard_name": word, "keywords": [word]}))
+
+
+def pay(
+    planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: LLMSettings
+) -> Tally:
+    client = LLMClient(
+        server.url, MODEL, "", timeout_seconds=5, max_attempts=2, first_wait_seconds=0.01
+    )
+    gate = Gate(WordEncoder(), settings.gate_threshold)
+    return enrich(planned, prompt, client, gate, sink, target(server.url), settings)  # type: ignore[arg-type]
+
+
+def run(
+    work: Sequence[Ask],
+    prompt: Prompt,
+    server: FaultyServer,
+    sink: MemorySink,
+    settings: LLMSettings | None = None,
+) -> Tally:
+    return pay(plan(work, prompt, sink.rows(TABLE)), prompt, server, sink, settings or limits())
+
+
+def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    with serve(echo) as server:
+        tally = run(asks(20), prompt, server, sink)
+    rows = sink.rows(TABLE)
+    assert sorted(row["content_hash"] for row in rows) == sorted(f"c{n}" for n in range(20))
+    first = next(row for row in rows if row["content_hash"] == "c0")
+    assert first["status"] == "accepted"
+    assert first["gate_score"] == pytest.approx(1.0)
+    assert (first["standard_name"], first["keywords"]) == ("teaaa", ["teaaa"])
+    assert (first["prompt_version"], first["model"]) == (prompt.prompt_version, MODEL)
+    assert (first["summary"], first["attributes"]) == (None, None)
+    assert json.loads(first["raw_text"])["standard_name"] == "teaaa"
+    ledger = sink.rows(LEDGER)
+    assert {row["subject"] for row in ledger} == {f"c{n}" for n in range(20)}
+    assert len({row["call_id"] for row in ledger}) == 20
+    assert {row["status"] for row in ledger} == {"accepted"}
+    assert sum(row["cached_tokens"] for row in ledger) == 20 * 90 == tally.cached_tokens
+    assert (tally.calls, tally.prompt_tokens, tally.completion_tokens) == (20, 2000, 400)
+    assert tally.rows == Counter(accepted=20)
+
+
+def test_the_most_urgent_are_asked_first(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(echo) as server:
+        run(asks(12), prompt, server, sink, limits(concurrency=1))
+    assert [title_of(question) for question in server.questions()] == WORDS[:12]
+
+
+def test_the_ledger_of_a_chunk_is_committed_before_its_answers(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    with serve(echo) as server:
+        run(asks(20), prompt, server, sink)
+    order = list(sink.chunks)
+    assert [table for table, _ in order] == [LEDGER, TABLE] * (len(order) // 2)
+    assert [chunk for _, chunk in order[::2]] == [chunk for _, chunk in order[1::2]]
+
+
+def test_a_second_run_sends_nothing(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(echo) as server:
+        run(asks(20), prompt, server, sink)
+        again = run(asks(20), prompt, server, sink)
+    assert len(server.requests) == 20
+    assert (again.calls, again.rows) == (0, Counter())
+
+
+def test_only_what_is_new_is_sent(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(echo) as server:
+        run(asks(20), prompt, server, sink)
+        run(asks(23), prompt, server, sink)
+    assert [title_of(question) for question in server.questions()[20:]] == WORDS[20:23]
+
+
+def test_another_prompt_version_pays_again(prompt: Prompt, sink: MemorySink) -> None:
+    longer = prompt.model_copy(update={"max_tokens": 81})
+    longer.__dict__.pop("prompt_version", None)
+    with serve(echo) as server:
+        run(asks(5), prompt, server, sink)
+        known = [row for row in sink.rows(TABLE) if row["prompt_version"] == longer.prompt_version]
+        planned = plan(asks(5), longer, known)
+    assert len(planned.calls) == 5
+
+
+def test_asks_with_one_question_share_one_call(prompt: Prompt, sink: MemorySink) -> None:
+    twins = [Ask({"content_hash": key}, key, {"title": "tea"}) for key in ("big", "small")]
+    with serve(echo) as server:
+        tally = run(twins, prompt, server, sink)
+    assert len(server.requests) == 1
+    assert [row["content_hash"] for row in sink.rows(TABLE)] == ["big", "small"]
+    assert tally.rows == Counter(accepted=2)
+
+
+def test_a_question_answered_for_another_key_is_copied_not_asked(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    with serve(echo) as server:
+        run([Ask({"content_hash": "big"}, "big", {"title": "tea"})], prompt, server, sink)
+        tally = run(
+            [Ask({"content_hash": "small"}, "small", {"title": "tea"})], prompt, server, sink
+        )
+    assert len(server.requests) == 1
+    assert len(sink.rows(LEDGER)) == 1
+    big, small = sink.rows(TABLE)
+    assert {**big, "content_hash": "small"} == small
+    assert (tally.calls, tally.rows) == (0, Counter(accepted=1))
+
+
+def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:
+    uncommitted: list[int] = []
+
+    class Watching(MemorySink):
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            uncommitted.append(len(server.requests) - len(self.rows(TABLE)))
+            super().append(table, rows, chunk_id)
+
+    with serve(echo) as server:
+        run(asks(100), prompt, server, Watching(), limits(concurrency=16, chunk_size=10))
+    assert max(uncommitted) <= 10
+
+
+@pytest.mark.parametrize(("concurrency", "chunk_size"), [(1, 1), (3, 2), (5, 64), (64, 5)])
+def test_any_concurrency_and_chunk_size_finish(
+    prompt: Prompt, sink: MemorySink, concurrency: int, chunk_size: int
+) -> None:
+    def slowly(question: str, number: int) -> Response:
+        return Response(body=echo(question, number).body, wait_seconds=0.01)
+
+    settings = limits(concurrency=concurrency, chunk_size=chunk_size)
+    with serve(slowly) as server:
+        tally = run(asks(17), prompt, server, sink, settings)
+    assert tally.rows == Counter(accepted=17)
+    assert server.most_at_once <= min(concurrency, chunk_size)
+
+
+def test_calls_go_on_while_a_chunk_is_committed(prompt: Prompt) -> None:
+    """The first commit ends only after a call that was not under way when it began."""
+    later_call = threading.Event()
+    committing = threading.Event()
+
+    def behave(question: str, number: int) -> Response:
+        if committing.is_set():
+            later_call.set()
+        return echo(question, number)
+
+    class Slow(MemorySink):
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            committing.set()
+            assert later_call.wait(20), "no call was made while the chunk was committed"
+            super().append(table, rows, chunk_id)
+
+    with serve(behave) as server:
+        tally = run(asks(40), prompt, server, Slow(), limits(concurrency=2, chunk_size=16))
+    assert tally.calls == 40
+
+
+def test_invalid_output_is_final_and_keeps_what_was_said(prompt: Prompt, sink: MemorySink) -> None:
+    def behave(question: str, number: int) -> Response:
+        return (
+            says('{"standard_name": "te') if title_of(question) == WORDS[1] else echo(question, 1)
+        )
+
+    with serve(behave) as server:
+        run(asks(3), prompt, server, sink)
+        again = run(asks(3), prompt, server, sink)
+    invalid = [row for row in sink.rows(TABLE) if row["status"] == "invalid_output"]
+    assert [(row["content_hash"], row["raw_text"]) for row in invalid] == [
+        ("c1", '{"standard_name": "te')
+    ]
+    assert invalid[0]["gate_score"] is None
+    assert invalid[0]["standard_name"] is None
+    assert again.calls == 0
+
+
+def test_a_rejected_answer_is_final_and_kept_to_look_at(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(
+        lambda question, number: says('{"standard_name":"crab","keywords":["crab"]}')
+    ) as server:
+        run(asks(1), prompt, server, sink)
+        again = run(asks(1), prompt, server, sink)
+    (row,) = sink.rows(TABLE)
+    assert (row["status"], row["gate_score"], row["standard_name"]) == (
+        "rejected_by_gate",
+        0,
+        "crab",
+    )
+    assert again.calls == 0
+
+
+def test_a_failed_call_is_in_the_ledger_alone_and_asked_again_by_the_next_run(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    broken = True
+
+    def behave(question: str, number: int) -> Response:
+        failing = broken and title_of(question) == WORDS[2]
+        return Response(503, "{}") if failing else echo(question, number)
+
+    with serve(behave) as server:
+        tally = run(asks(10), prompt, server, sink)
+        assert tally.rows == Counter(accepted=9, error=1)
+        assert (tally.errors, tally.retries) == (1, 1)
+        assert "c2" not in {row["content_hash"] for row in sink.rows(TABLE)}
+        failed = [row for row in sink.rows(LEDGER) if row["subject"] == "c2"]
+        assert [(row["attempt"], row["status"]) for row in failed] == [(1, "retried"), (2, "error")]
+        assert failed[0]["error"].startswith("InternalServerError")
+        broken = False
+        again = run(asks(10), prompt, server, sink)
+    assert again.rows == Counter(accepted=1)
+    assert sorted(row["content_hash"] for row in sink.rows(TABLE)) == sorted(
+        f"c{n}" for n in range(10)
+    )
+
+
+def test_a_day_stops_when_too_many_calls_fail_and_keeps_what_was_answered(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    healthy = set(WORDS[:30])
+
+    def behave(question: str, number: int) -> Response:
+        return echo(question, 1) if title_of(question) in healthy else Response(503, "{}")
+
+    with (
+        serve(behave) as server,
+        pytest.raises(TooManyErrors, match=r"ds=2017-12-28: \d+ of \d+ calls.*0\.2.*not made"),
+    ):
+        run(asks(400), prompt, server, sink)
+    assert {row["content_hash"] for row in sink.rows(TABLE)} == {f"c{n}" for n in range(30)}
+    # 30 answered and 8 failed is a share above 0.2; at most 4 more were under way.
+    asked = {title_of(question) for question in server.questions()}
+    assert 38 <= len(asked) <= 42
+
+
+def test_a_short_list_that_all_fails_stops_the_day(prompt: Prompt, sink: MemorySink) -> None:
+    with (
+        serve(lambda question, number: Response(503, "{}")) as server,
+        pytest.raises(TooManyErrors, match="3 of 3 calls"),
+    ):
+        run(asks(3), prompt, server, sink)
+    assert len(sink.rows(LEDGER)) == 6
+    assert sink.rows(TABLE) == []
+
+
+def test_a_short_list_of_unanswerable_questions_does_not_stop_the_day(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    with serve(lambda question, number: Response(400, "{}")) as server:
+        tally = run(asks(2), prompt, server, sink)
+    assert (tally.errors, tally.declined) == (2, 2)
+
+
+def test_a_refusing_server_stops_the_day_and_answers_before_it_are_kept(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    def behave(question: str, number: int) -> Response:
+        return Response(401, "{}") if title_of(question) == WORDS[9] else echo(question, number)
+
+    with serve(behave) as server, pytest.raises(ServerRefuses):
+        run(asks(50), prompt, server, sink, limits(concurrency=1, chunk_size=64))
+    assert len(sink.rows(TABLE)) == 9
+
+
+def test_a_lost_acknowledgement_does_not_double_rows(prompt: Prompt) -> None:
+    class Forgetful(MemorySink):
+        """Commits, and once for each table says that it did not."""
+
+        lost: set[str] = set()
+
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            super().append(table, rows, chunk_id)
+            if table not in self.lost:
+                self.lost.add(table)
+                raise ConnectionError("connection reset")
+
+    sink = Forgetful()
+    with serve(echo) as server:
+        run(asks(6), prompt, server, sink)
+    assert len(sink.rows(TABLE)) == len(sink.rows(LEDGER)) == 6
+    assert sink.lost == {TABLE, LEDGER}
+
+
+class FolderSink:
+    """Chunks as files, so that another process can see what a killed one committed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+        new = self.folder / f"{table}-{chunk_id}.part"
+        new.write_bytes(pickle.dumps(rows.to_pylist()))
+        new.rename(new.with_suffix(".chunk"))
+
+    def rows(self, table: str) -> list[dict]:
+        chunks = sorted(self.folder.glob(f"{table}-*.chunk"))
+        return [row for chunk in chunks for row in pickle.loads(chunk.read_bytes())]
+
+
+def pay_into_folder(folder: str, url: str, prompt_json: str) -> None:
+    """What the process that is killed does."""
+    prompt = Prompt.model_validate_json(prompt_json)
+    server = FaultyServer(echo, url)
+    sink = FolderSink(Path(folder))
+    pay(plan(asks(60), prompt, sink.rows(TABLE)), prompt, server, sink, limits())
+
+
+def test_a_killed_run_pays_again_for_at_most_one_chunk(prompt: Prompt, tmp_path: Path) -> None:
+    """Without commits in chunks, the second run would send all 60 again."""
+    child: list[subprocess.Popen[bytes]] = []
+    kill_at = 30
+
+    def behave(question: str, number: int) -> Response:
+        if len(server.requests) == kill_at:
+            os.kill(child[0].pid, signal.SIGKILL)
+        return echo(question, number)
+
+    code = (
+        "import sys; from tests.llm.test_bulk import pay_into_folder; "
+        "pay_into_folder(*sys.argv[1:])"
+    )
+    with serve(behave) as server:
+        arguments = [str(tmp_path), server.url, prompt.model_dump_json()]
+        child.append(subprocess.Popen([sys.executable, "-c", code, *arguments]))
+        assert child[0].wait() == -signal.SIGKILL
+        sink = FolderSink(tmp_path)
+        committed = len(sink.rows(TABLE))
+        assert committed >= kill_at - limits().chunk_size
+        before = len(server.requests)
+        pay(plan(asks(60), prompt, sink.rows(TABLE)), prompt, server, sink, limits())
+        after = len(server.requests) - before
+        assert after == 60 - committed
+    assert sorted(row["content_hash"] for row in sink.rows(TABLE)) == sorted(
+        f"c{n}" for n in range(60)
+    )
+    assert before + after <= 60 + limits().chunk_size
+
+
+@pytest.mark.parametrize("failing", [LEDGER, TABLE])
+def test_a_commit_that_fails_stops_the_run_and_the_next_pays_for_the_rest(
+    prompt: Prompt, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.llm.bulk.COMMIT_ATTEMPTS", 1)
+
+    class Breaking(MemorySink):
+        whole = True
+
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            if self.whole and table == failing and len(self.chunks) >= 2:
+                raise OSError("disk full")
+            super().append(table, rows, chunk_id)
+
+    sink = Breaking()
+    with serve(echo) as server:
+        with pytest.raises(OSError, match="disk full"):
+            run(asks(40), prompt, server, sink)
+        committed = len(sink.rows(TABLE))
+        assert 0 < committed < 40
+        sink.whole = False
+        tally = run(asks(40), prompt, server, sink)
+    assert tally.calls == 40 - committed
+    assert len(sink.rows(TABLE)) == 40
+
+
+def test_an_empty_plan_needs_no_server(prompt: Prompt, sink: MemorySink) -> None:
+    nowhere = FaultyServer(echo, "http://127.0.0.1:9/v1")
+    assert pay(plan([], prompt, []), prompt, nowhere, sink, limits()) == Tally()
+
+
+def test_an_estimate_counts_the_fixed_part_for_every_call(prompt: Prompt) -> None:
+    planned = plan(asks(3), prompt, [])
+    # The system text has 40 characters, each question {"title": "tea.."} 18: 3 × 58 // 4 = 43.
+    assert estimate(planned, prompt) == {
+        "planned_calls": 3,
+        "planned_prompt_tokens": 43,
+        "planned_completion_tokens_at_most": 240,
+    }
+
+
+def test_a_plan_counts_what_is_cached(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(echo) as server:
+        run(asks(4), prompt, server, sink)
+    planned = plan(asks(6), prompt, sink.rows(TABLE))
+    assert (planned.cached, planned.copies, planned.asked) == (4, [], 2)
+
+
+Behaviour = Callable[[str, int], Response]
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda question, number: Response(503, "{}") if number == 1 else echo(question, number),
+        lambda question, number: Response(hang_up=True) if number == 1 else echo(question, number),
+        lambda question, number: Response(200, "\x00garbage") if number == 1 else echo(question, 2),
+    ],
+    ids=["503", "hang-up", "garbage"],
+)
+def test_a_server_that_stumbles_on_every_call_loses_nothing(
+    prompt: Prompt, sink: MemorySink, behave: Behaviour
+) -> None:
+    with serve(behave) as server:
+        tally = run(asks(25), prompt, server, sink)
+    assert tally.rows == Counter(accepted=25)
+    assert (tally.retries, len(sink.rows(LEDGER)), len(server.requests)) == (25, 50, 50)

@@ -1,0 +1,124 @@
+"""The gate on answers whose scores can be worked out by hand: cosine of word counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.llm.gate import Gate, repeats_itself
+from jobs.llm.prompt import Prompt, load_prompt
+from tests.llm.conftest import WordEncoder
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(WordEncoder(), threshold=0.6)
+
+
+def test_an_answer_in_the_subject_s_own_words_is_accepted(gate: Gate, prompt: Prompt) -> None:
+    answer = {"standard_name": "black tea", "keywords": ["tea"]}
+    (verdict,) = gate.judge(prompt, [({"title": "black tea"}, answer)])
+    assert verdict.accepted
+    assert verdict.score == pytest.approx(1.0)
+    # "tea" shares one word of two: cosine 1 / sqrt(2) = 0.707
+    assert verdict.answer == answer
+
+
+def test_a_doubted_value_is_left_out_and_the_rest_is_kept(gate: Gate, prompt: Prompt) -> None:
+    answer = {"standard_name": "toilet tissue", "keywords": ["toothbrush", "tissue"]}
+    (verdict,) = gate.judge(prompt, [({"title": "toilet tissue"}, answer)])
+    assert verdict.accepted
+    assert verdict.answer == {"standard_name": "toilet tissue", "keywords": ["tissue"]}
+
+
+def test_a_doubted_required_field_rejects_and_keeps_the_answer_to_look_at(
+    gate: Gate, prompt: Prompt
+) -> None:
+    answer = {"standard_name": "pawlies", "keywords": ["pie"]}
+    (verdict,) = gate.judge(prompt, [({"title": "fruit pie"}, answer)])
+    assert not verdict.accepted
+    assert verdict.score == pytest.approx(0.0)
+    assert verdict.answer == answer
+
+
+def test_the_score_is_that_of_the_nearest_of_the_subject_s_texts(
+    gate: Gate, prompt: Prompt
+) -> None:
+    # Own texts: "pasta: canned", its parts "pasta" and "canned". "pasta" meets its part in full.
+    answer = {"standard_name": "pasta", "keywords": ["pasta"]}
+    (verdict,) = gate.judge(prompt, [({"title": "pasta: canned"}, answer)])
+    assert verdict.score == pytest.approx(1.0)
+
+
+def test_ease_is_added_to_a_field_s_cosines(prompt: Prompt) -> None:
+    eased = prompt.model_copy(
+        update={"gate": prompt.gate.model_copy(update={"ease": {"standard_name": 0.1}})}
+    )
+    answer = {"standard_name": "green tea", "keywords": ["tea"]}
+    pair = ({"title": "black tea"}, answer)
+    gate = Gate(WordEncoder(), threshold=0.55)
+    # One word of two in common: cosine 1 / 2.
+    assert [v.accepted for v in gate.judge(prompt, [pair])] == [False]
+    assert [v.accepted for v in gate.judge(eased, [pair])] == [True]
+    assert gate.judge(eased, [pair])[0].score == pytest.approx(0.6)
+
+
+def test_an_answer_that_repeats_itself_scores_nothing(gate: Gate) -> None:
+    prompt = load_prompt("item")
+    answer = {
+        "standard_name": "soda",
+        "summary": "Soda, soft drink, soda, soft drink, soda.",
+        "keywords": ["soda"],
+        "attributes": {"type": "soda"},
+        "occasions": ["party"],
+    }
+    (verdict,) = gate.judge(prompt, [({"title": "soda, soft drink"}, answer)])
+    assert (verdict.accepted, verdict.score) == (False, 0.0)
+
+
+def test_mappings_lose_their_doubted_values(gate: Gate) -> None:
+    prompt = load_prompt("item")
+    answer = {
+        "standard_name": "dog chews",
+        "summary": "Dog chews.",
+        "keywords": ["dog", "crabs"],
+        "attributes": {"type": "crabs"},
+        "occasions": ["party"],
+    }
+    (verdict,) = gate.judge(prompt, [({"title": "dog chews"}, answer)])
+    assert verdict.accepted
+    assert verdict.answer == {
+        "standard_name": "dog chews",
+        "summary": "Dog chews.",
+        "keywords": ["dog"],
+        "attributes": {},
+        "occasions": [],
+    }
+
+
+def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prompt) -> None:
+    pairs = [
+        ({"title": "black tea"}, {"standard_name": "tea", "keywords": ["tea"]}),
+        ({"title": "dog chews"}, {"standard_name": "crabs", "keywords": ["dog"]}),
+    ]
+    alone = [gate.judge(prompt, [pair])[0] for pair in pairs]
+    assert gate.judge(prompt, pairs) == alone
+    assert gate.judge(prompt, pairs[::-1]) == alone[::-1]
+
+
+def test_nothing_to_judge(gate: Gate, prompt: Prompt) -> None:
+    assert gate.judge(prompt, []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ("Baked beef, beef stew, and other beef dishes.", False),
+        ("Soft drinks in a pack of cans.", False),
+        ("Soda soda in bottles.", True),  # one word twice without a comma
+        ("A can of corn, a can of beans.", True),  # "a can of" twice
+        ("Juice and milk and tea and water and beer.", True),  # "and" four times
+        ("", False),
+    ],
+)
+def test_repetition(text: str, repeats: bool) -> None:
+    assert repeats_itself(text) is repeats

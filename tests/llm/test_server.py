@@ -1,0 +1,115 @@
+"""The whole path on a real vLLM with a random model: protocol, guided answers, pay once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
+from jobs.llm.client import LLMClient, Reply
+from jobs.llm.errors import ServerRefuses
+from jobs.llm.gate import Gate
+from jobs.llm.prompt import Prompt, load_prompt
+from tests.llm.conftest import MODEL, MemorySink, WordEncoder, limits, target
+from tests.llm.test_prompt import ORDERS
+
+pytestmark = pytest.mark.server
+
+TITLES = [
+    "FLUID MILK WHITE ONLY",
+    "SOFT DRINKS 12/18&15PK CAN CAR",
+    "👩\u200d🍳 ナッツ שוקולד",
+    "tea " * 25_000,
+    *ORDERS,
+]
+
+
+def client_of(url: str, model: str = MODEL, **changed: float) -> LLMClient:
+    arguments = {"timeout_seconds": 120.0, "max_attempts": 2, **changed}
+    return LLMClient(url, model, "", **arguments)  # type: ignore[arg-type]
+
+
+def asks() -> list[Ask]:
+    return [Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": t}) for n, t in enumerate(TITLES)]
+
+
+def run(url: str, prompt: Prompt, sink: MemorySink, work: list[Ask]) -> Tally:
+    answers = sink.rows("silver.item_enrichments")
+    gate = Gate(WordEncoder(), 0.5)
+    server = target(url)
+    return enrich(plan(work, prompt, answers), prompt, client_of(url), gate, sink, server, limits())
+
+
+def test_answers_fit_the_schema_and_nothing_is_paid_twice(
+    tiny_vllm: str, prompt: Prompt, sink: MemorySink
+) -> None:
+    tally = run(tiny_vllm, prompt, sink, asks())
+    rows = sink.rows("silver.item_enrichments")
+    assert sorted(row["content_hash"] for row in rows) == sorted(
+        f"c{n}" for n in range(len(TITLES))
+    )
+    # A random model speaks nonsense, but guided decoding makes it schema-valid nonsense.
+    assert {row["status"] for row in rows} <= {"accepted", "rejected_by_gate"}
+    for row in rows:
+        prompt.parse(row["raw_text"])
+    ledger = sink.rows(LEDGER)
+    assert len(ledger) == tally.calls == len({ask.fields["title"] for ask in asks()})
+    assert all(row["prompt_tokens"] > 0 and row["completion_tokens"] > 0 for row in ledger)
+    again = run(tiny_vllm, prompt, sink, asks())
+    assert (again.calls, len(sink.rows(LEDGER))) == (0, len(ledger))
+
+
+@pytest.mark.parametrize("name", ["item", "user"])
+def test_a_shipped_prompt_is_understood_and_its_fixed_part_is_cached(
+    tiny_vllm: str, name: str
+) -> None:
+    prompt = load_prompt(name)
+    questions = [prompt.question({next(iter(prompt.inputs)): text}) for text in ("tea", "soap")]
+
+    async def both() -> list[Reply]:
+        async with client_of(tiny_vllm) as client:
+            return [await client.ask(prompt, question) for question in questions]
+
+    replies = asyncio.run(both())
+    for reply in replies:
+        assert reply.text
+        assert isinstance(json.loads(reply.text), dict) or len(reply.text) > prompt.max_tokens
+    # vLLM caches whole blocks of 16 tokens or more; all but the last few of the fixed part.
+    (second,) = replies[1].attempts
+    assert second.cached_tokens is not None
+    assert second.prompt_tokens is not None
+    assert second.cached_tokens > 0.8 * second.prompt_tokens
+
+
+def test_the_same_seed_says_the_same(tiny_vllm: str, prompt: Prompt) -> None:
+    question = prompt.question({"title": "tea"})
+
+    async def twice() -> list[str | None]:
+        async with client_of(tiny_vllm) as client:
+            return [(await client.ask(prompt, question)).text for _ in range(2)]
+
+    first, second = asyncio.run(twice())
+    assert first == second
+
+
+def test_an_unknown_model_stops_the_day(tiny_vllm: str, prompt: Prompt) -> None:
+    async def once() -> Reply:
+        async with client_of(tiny_vllm, model="gpt-99") as client:
+            return await client.ask(prompt, prompt.question({"title": "tea"}))
+
+    with pytest.raises(ServerRefuses, match="404 to model 'gpt-99'"):
+        asyncio.run(once())
+
+
+def test_a_question_longer_than_the_context_is_declined(tiny_vllm: str, prompt: Prompt) -> None:
+    wide = prompt.model_copy(update={"inputs": {"title": 100_000}})
+
+    async def once() -> Reply:
+        async with client_of(tiny_vllm) as client:
+            return await client.ask(wide, wide.question({"title": "long tea " * 10_000}))
+
+    reply = asyncio.run(once())
+    assert reply.declined
+    assert "maximum context length" in reply.attempts[0].error

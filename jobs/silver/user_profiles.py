@@ -150,7 +150,9 @@ def shopping_habits(recent: DataFrame) -> DataFrame:
             "About %d a product.", F.round(F.col("amount") / F.col("priced")).cast("int")
         ),
     )
-    return totals.select("user_id", F.concat_ws(" ", often, basket, price).alias("habits"))
+    return totals.select(
+        "user_id", F.nullif(F.concat_ws(" ", often, basket, price), F.lit("")).alias("habits")
+    )
 
 
 def shared_attributes(users: DataFrame) -> DataFrame:

@@ -12,14 +12,10 @@ I2I_METHODS = ("cooccurrence", "content")
 USER_CHANNELS = ("i2i", "vector", "popular")
 
 
-def _check_weights(
-    weights: dict[str, float], known: tuple[str, ...], field: str
-) -> None:
+def _check_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> None:
     """Refuse weights that miss a name, have one too many, or leave nothing to rank by."""
     if set(weights) != set(known):
-        raise ValueError(
-            f"{field}: expected one for each of {known}, found {sorted(weights)}"
-        )
+        raise ValueError(f"{field}: expected one for each of {known}, found {sorted(weights)}")
     if outside := {name: w for name, w in weights.items() if not 0 <= w <= 1}:
         raise ValueError(f"{field}: expected 0 to 1, found {outside}")
     if sum(weights.values()) <= 0:
@@ -106,9 +102,7 @@ class ContentSettings(_Model):
 class I2ISettings(_Model):
     """How the methods become one list of neighbors (`jobs.recall.fusion`)."""
 
-    neighbors: int = Field(
-        50, ge=1, le=1000, description="length of every published list"
-    )
+    neighbors: int = Field(50, ge=1, le=1000, description="length of every published list")
     weights: dict[str, float] = Field(
         {"cooccurrence": 0.7, "content": 0.3},
         description="share of each method in the fused score, 0 to 1",
@@ -123,12 +117,8 @@ class I2ISettings(_Model):
 class ItemHistoryChannelSettings(_Model):
     """Channel `i2i`: neighbors of what the user took lately (`jobs.recall.channels`)."""
 
-    history_length: int = Field(
-        50, ge=1, description="newest distinct items of a user, in items"
-    )
-    history_days: int = Field(
-        90, ge=1, description="how far back the history goes, in days"
-    )
+    history_length: int = Field(50, ge=1, description="newest distinct items of a user, in items")
+    history_days: int = Field(90, ge=1, description="how far back the history goes, in days")
     half_life_days: float = Field(
         30.0, gt=0, description="days after which a history item counts half"
     )
@@ -157,9 +147,7 @@ class PopularChannelSettings(_Model):
     """Popular items, the fallback of every list (`jobs.recall.popular`)."""
 
     window_days: int = Field(28, ge=1, description="days of interactions that count")
-    half_life_days: float = Field(
-        7.0, gt=0, description="days after which a user counts half"
-    )
+    half_life_days: float = Field(7.0, gt=0, description="days after which a user counts half")
     items: int = Field(500, ge=1, description="items listed in each segment")
     segment_attribute: str | None = Field(
         "age",
@@ -193,15 +181,11 @@ class UserRecallSettings(_Model):
     def _weights_name_channels(self) -> UserRecallSettings:
         _check_weights(self.weights, USER_CHANNELS, "weights")
         if unknown := sorted(set(self.quotas) - set(USER_CHANNELS)):
-            raise ValueError(
-                f"quotas: unknown {', '.join(unknown)}; known: {USER_CHANNELS}"
-            )
+            raise ValueError(f"quotas: unknown {', '.join(unknown)}; known: {USER_CHANNELS}")
         if negative := sorted(name for name, quota in self.quotas.items() if quota < 0):
             raise ValueError(f"quotas: below 0: {', '.join(negative)}")
         if "popular" in self.quotas:
-            raise ValueError(
-                "quotas: popular fills the lists, so it cannot have a limit"
-            )
+            raise ValueError("quotas: popular fills the lists, so it cannot have a limit")
         return self
 
 

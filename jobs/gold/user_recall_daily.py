@@ -1,0 +1,30 @@
+"""gold.user_recall_daily: what to recommend to a user, one row per (ds, user_id, rank).
+
+The lists of every channel in silver.user_candidates, fused by weight (`jobs.recall.fusion`).
+Every active user (a row in silver.user_profiles of the day) gets a full list.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import Read, Run, table
+from jobs.recall.fusion import fuse_channels
+from jobs.recall.popular import ALL_USERS
+
+
+@table(
+    "gold.user_recall_daily",
+    reads={
+        "candidates": Read("silver.user_candidates"),
+        "items": Read("silver.items"),
+        "profiles": Read("silver.user_profiles"),
+        "popular": Read("gold.popular_items_daily"),
+    },
+)
+def user_recall_daily(
+    run: Run, candidates: DataFrame, items: DataFrame, profiles: DataFrame, popular: DataFrame
+) -> DataFrame:
+    """The day's list of every active user."""
+    popularity = popular.where(popular["segment"] == ALL_USERS)
+    return fuse_channels(candidates, items, profiles, popularity, run.settings.recall.user)

@@ -1,0 +1,145 @@
+"""Item similarity from behaviour: two items are near when the same users take both.
+
+    score(i → j) = Σ_u A_ui · A_uj · |u|^-a · |i|^-b · |j|^-c
+
+A_ui is the decayed, saturating strength of `jobs.recall.strength`; |u| is the number of items in
+the user's history and |i| the number of users of the item, both after the history is capped. With
+a = 0 and b = c = ½ on 0/1 data this is the cosine; unequal b and c make it asymmetric (Aiolli,
+RecSys 2013); with a = 1, b = c = ½ it is the normalised adjacency of the graph filters. It lies
+in 0 to 1 when b + c = 1, and is comparable between the neighbors of one item.
+
+The factors are rounded to whole numbers before they are summed, so the sum is exact: the product
+in tasks, the shuffle plan and any number of partitions give the same scores to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.recall.product import SUM_BITS, SparseProduct, top_rows_in_tasks
+from jobs.recall.ranking import top_k
+from jobs.recall.settings import CooccurrenceSettings
+from jobs.recall.strength import cap_user_history, pair_strengths
+
+_MAX_BITS = 24
+_NEIGHBOR_DDL = "item_id string, rank int, neighbor_item_id string, score double, support bigint"
+
+
+def cooccurrence_neighbors(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: CooccurrenceSettings,
+    scratch: str,
+) -> DataFrame:
+    """The nearest sellable items of every item that enough users took.
+
+    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
+    items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors
+    (its page is still visited) but is never one.
+    scratch: a folder that this process and the executors share; must live until the result is read.
+    Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
+    support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
+    Order: score descending, then neighbor_item_id ascending.
+    """
+    entries = matrix_entries(interactions, items, ds, settings, f"{scratch}/cooccurrence")
+    if entries.count() <= settings.max_matrix_entries:
+        return neighbors_in_tasks(entries, settings, f"{scratch}/cooccurrence/product")
+    return neighbors_by_shuffle(entries, settings)
+
+
+def matrix_entries(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: CooccurrenceSettings,
+    folder: str,
+) -> DataFrame:
+    """The user × item matrix as rows, each factor a whole number. Computed once, into `folder`.
+
+    Returns user_id string, item_id string, left long: A_ui · |u|^-a, right long: A_ui · |i|^-c or
+    null where the item is not sellable, row_scale double: |i|^-b over the scale of both factors.
+    """
+    strengths = cap_user_history(
+        pair_strengths(interactions, ds, settings.half_life_days, settings.saturation),
+        settings.history_length,
+    )
+    strengths.drop("last_ts").write.parquet(f"{folder}/strengths")
+    strengths = interactions.sparkSession.read.parquet(f"{folder}/strengths")
+
+    user_items = strengths.groupBy("user_id").agg(F.count("*").alias("user_items"))
+    item_users = (
+        strengths.groupBy("item_id")
+        .agg(F.count("*").alias("item_users"))
+        .where(F.col("item_users") >= settings.min_support)
+    )
+    sellable = items.where("is_sellable").select("item_id", F.lit(True).alias("is_sellable"))
+    ((most_users,),) = item_users.agg(F.max("item_users")).collect()
+    scale = float(2 ** fixed_point_bits(most_users or 1))
+    left = F.col("strength") * F.pow("user_items", F.lit(-settings.user_exponent))
+    right = F.col("strength") * F.pow("item_users", F.lit(-settings.neighbor_exponent))
+    row_scale = F.pow("item_users", F.lit(-settings.item_exponent)) / F.lit(scale * scale)
+    return (
+        strengths.join(item_users, "item_id")
+        .join(user_items, "user_id")
+        .join(sellable, "item_id", "left")
+        .select(
+            "user_id",
+            "item_id",
+            F.rint(left * scale).cast("long").alias("left"),
+            F.when(F.col("is_sellable"), F.rint(right * scale).cast("long")).alias("right"),
+            row_scale.alias("row_scale"),
+        )
+    )
+
+
+def fixed_point_bits(most_users: int) -> int:
+    """Binary places of each factor, so that the sum over the users of any pair stays exact.
+
+    most_users: users of the most popular item. Each factor is at most 1.
+    """
+    return min(_MAX_BITS, (SUM_BITS - math.ceil(math.log2(most_users + 1))) // 2)
+
+
+def neighbors_in_tasks(
+    entries: DataFrame, settings: CooccurrenceSettings, folder: str
+) -> DataFrame:
+    """Plan 1: the matrix comes to this process once, tasks multiply blocks of its rows.
+
+    entries: as `matrix_entries` returns them. folder: where the tasks find the arrays.
+    """
+    product = SparseProduct.from_entries(entries.toArrow(), settings.block_products)
+    product.save(Path(folder))
+    blocks = entries.sparkSession.range(0, product.block_count, 1, max(1, product.block_count))
+    top_rows = top_rows_in_tasks(folder, settings.neighbors, settings.min_support)
+    return blocks.mapInArrow(top_rows, _NEIGHBOR_DDL)
+
+
+def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> DataFrame:
+    """Plan 2: pairs are joined by user and summed by Spark, for a matrix beyond one machine.
+
+    entries: as `matrix_entries` returns them. The pairs are bounded by users × history_length².
+    """
+    sources = entries.select("user_id", "item_id", "left", "row_scale")
+    targets = entries.where("right IS NOT NULL").select(
+        "user_id", F.col("item_id").alias("neighbor_item_id"), "right"
+    )
+    pairs = (
+        sources.join(targets, "user_id")
+        .where("item_id != neighbor_item_id")
+        .groupBy("item_id", "neighbor_item_id")
+        .agg(
+            F.sum(F.col("left") * F.col("right")).alias("total"),
+            F.max("row_scale").alias("row_scale"),
+            F.count("*").alias("support"),
+        )
+        .where((F.col("support") >= settings.min_support) & (F.col("total") > 0))
+        .withColumn("score", F.col("total").cast("double") * F.col("row_scale"))
+    )
+    best = top_k(pairs, ["item_id"], settings.neighbors, item="neighbor_item_id")
+    return best.select("item_id", "rank", "neighbor_item_id", "score", "support")

@@ -1,0 +1,294 @@
+"""Several ranked lists into one, with a reason for every row.
+
+Methods score on scales of their own, so each is first divided by its best score within the list
+(of one item, or of one user): the best candidate of every method gets 1 and the distances below
+it stay as they were. Reciprocal ranks would be the other choice; they forget those distances, and
+Bruch, Gai and Ingber (TOIS 2023) find the weighted sum of scaled scores ahead of them. The fused
+score is the weighted mean over all methods, a silent one counting 0: agreement is worth more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.recall.ranking import top_k
+from jobs.recall.settings import I2ISettings, UserRecallSettings
+
+_SCORE_BITS = 40
+FILL_METHOD = "popular"
+# A list without any neighbor is filled with scores below this, one with neighbors below its last.
+_FILL_CEILING = 0.1
+
+
+def weighted_scores(
+    candidates: DataFrame, group: str, item: str, source: str, weights: Mapping[str, float]
+) -> DataFrame:
+    """One row for each (group, item): its scaled scores, and their weighted mean.
+
+    candidates: `group`, `item`, `source` string, score double > 0, at most one row for each of
+    the three. weights: of every source, 0 switches it off; the mean is over the sum of all.
+    Returns `group`, `item` string, scores map<string,double> (by source, each in 0 to 1),
+    strongest string (the source with the largest weighted part, ties in name order), score double
+    in 0 to 1.
+    """
+    best = F.max("score").over(Window.partitionBy(group, source))
+    weight = _lookup(weights, F.col(source))
+    share = weight / F.lit(float(sum(weights.values())))
+    parts = (
+        candidates.where(weight > 0)
+        .select(group, item, source, "score")
+        .withColumn("scaled", F.least(F.col("score") / best, F.lit(1.0)))
+        .withColumn("part", F.col("scaled") * share)
+    )
+    total = F.sum(F.rint(F.col("part") * float(2**_SCORE_BITS)).cast("long"))
+    by_part = F.min(F.struct((-F.col("part")).alias("least"), F.col(source)))
+    by_name = F.sort_array(F.collect_list(F.struct(F.col(source), F.col("scaled"))))
+    return (
+        parts.groupBy(group, item)
+        .agg(total.alias("total"), by_part.alias("by_part"), by_name.alias("by_name"))
+        .select(
+            group,
+            item,
+            F.map_from_entries("by_name").alias("scores"),
+            F.col(f"by_part.{source}").alias("strongest"),
+            F.least(F.col("total") / float(2**_SCORE_BITS), F.lit(1.0)).alias("score"),
+        )
+    )
+
+
+def fuse_neighbors(
+    candidates: DataFrame,
+    items: DataFrame,
+    texts: DataFrame,
+    popularity: DataFrame,
+    settings: I2ISettings,
+) -> DataFrame:
+    """One list of neighbors for each item, full for every sellable item that has text.
+
+    candidates: method, item_id, neighbor_item_id string, score double > 0, support long or null.
+    items: item_id, title, category string, is_sellable boolean. texts: item_id string.
+    popularity: item_id string, score double (users of the item lately).
+    Returns item_id string, rank int, neighbor_item_id string, score double in 0 to 1, methods
+    array<string> in name order, method_scores map<string,double>, reason string.
+    Order: score descending, neighbor_item_id ascending.
+
+    Items that are not sellable keep the neighbors that behaviour gives them, but nothing fills
+    their lists. Lists are shorter only where fewer other sellable items exist.
+    """
+    sellable = items.where("is_sellable")
+    allowed = candidates.where("item_id != neighbor_item_id").join(
+        sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
+    )
+    supports = allowed.groupBy("item_id", "neighbor_item_id").agg(F.max("support").alias("support"))
+    fused = top_k(
+        weighted_scores(allowed, "item_id", "neighbor_item_id", "method", settings.weights),
+        ["item_id"],
+        settings.neighbors,
+        item="neighbor_item_id",
+    ).drop("rank")
+    wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
+    fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
+    rows = fused.unionByName(fills, allowMissingColumns=True)
+    best = top_k(rows, ["item_id"], settings.neighbors, item="neighbor_item_id")
+    named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
+    reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
+    return (
+        best.join(supports, ["item_id", "neighbor_item_id"], "left")
+        .join(named, "neighbor_item_id", "left")
+        .select(
+            "item_id",
+            "rank",
+            "neighbor_item_id",
+            "score",
+            F.map_keys("scores").alias("methods"),
+            F.col("scores").alias("method_scores"),
+            reason.alias("reason"),
+        )
+    )
+
+
+def fill_neighbors(
+    fused: DataFrame, wanting: DataFrame, sellable: DataFrame, popularity: DataFrame, k: int
+) -> DataFrame:
+    """Popular items for the lists that are shorter than k: of the item's category, then of all.
+
+    fused: item_id, neighbor_item_id string, score double. wanting: item_id string, the items whose
+    lists have to be full. sellable: item_id, category string. popularity: item_id string, score.
+    Returns item_id, neighbor_item_id string, scores map<string,double> {popular: share of the most
+    popular}, strongest string, score double below every score that the list has already.
+    """
+    lengths = fused.groupBy("item_id").agg(
+        F.count("*").alias("length"), F.min("score").alias("last_score")
+    )
+    short = (
+        wanting.join(lengths, "item_id", "left")
+        .where(F.coalesce("length", F.lit(0)) < k)
+        .join(sellable.select("item_id", "category"), "item_id")
+        .withColumn("ceiling", F.coalesce("last_score", F.lit(_FILL_CEILING)))
+    )
+    ranked = (
+        sellable.select("item_id", "category")
+        .join(popularity.select("item_id", "score"), "item_id", "left")
+        .na.fill({"score": 0.0})
+    )
+    # Of twice the length, the item itself and the neighbors it has still leave enough.
+    depth = 2 * k
+    of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", depth)
+    of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", depth)
+    tiers = [
+        (short.join(of_category, "category"), (1.0 + F.col("share")) / 4.0),
+        (short.crossJoin(F.broadcast(of_all.drop("everywhere"))), F.col("share") / 4.0),
+    ]
+    fills = [
+        tier.select(
+            "item_id", "neighbor_item_id", "share", (F.col("ceiling") * height).alias("score")
+        )
+        for tier, height in tiers
+    ]
+    return (
+        fills[0]
+        .unionByName(fills[1])
+        .where("item_id != neighbor_item_id")
+        .groupBy("item_id", "neighbor_item_id")
+        .agg(F.max("score").alias("score"), F.max("share").alias("share"))
+        .join(
+            fused.select("item_id", "neighbor_item_id"),
+            ["item_id", "neighbor_item_id"],
+            "left_anti",
+        )
+        .select(
+            "item_id",
+            "neighbor_item_id",
+            F.create_map(F.lit(FILL_METHOD), F.col("share")).alias("scores"),
+            F.lit(FILL_METHOD).alias("strongest"),
+            "score",
+        )
+    )
+
+
+def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
+    """Why a neighbor is listed, in words: who chose both, what it is like, or how it fills."""
+    together = F.when(
+        F.map_contains_key(scores, "cooccurrence"),
+        F.concat(F.lit("chosen together by "), support.cast("string"), F.lit(" users")),
+    )
+    alike = F.when(
+        F.map_contains_key(scores, "content"),
+        F.concat(F.lit("similar product: "), F.coalesce(title, F.lit("untitled"))),
+    )
+    popular = F.when(
+        F.map_contains_key(scores, FILL_METHOD),
+        F.concat(F.lit("popular in "), F.coalesce(category, F.lit("the shop"))),
+    )
+    return F.concat_ws("; ", together, alike, popular)
+
+
+def fuse_channels(
+    candidates: DataFrame,
+    items: DataFrame,
+    users: DataFrame,
+    popularity: DataFrame,
+    settings: UserRecallSettings,
+) -> DataFrame:
+    """One list for each active user, full whenever the channel `popular` is.
+
+    candidates: channel, user_id, item_id string, score double > 0, because_item_id string or null.
+    items: item_id, title string, is_sellable boolean. users: user_id string, the active users.
+    popularity: item_id string, users_count long.
+    Returns user_id string, rank int, item_id string, score double in 0 to 1, channel string (the
+    largest weighted part), channel_scores map<string,double>, because_item_id string or null,
+    reason string. Order: score descending, item_id ascending.
+
+    With a quota, a channel keeps its best rows up to it; rows beyond are taken only where the
+    list would be short.
+    """
+    allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
+        items.where("is_sellable").select("item_id"), "item_id", "left_semi"
+    )
+    because = (
+        allowed.where("because_item_id IS NOT NULL")
+        .groupBy("user_id", "item_id")
+        .agg(F.max("because_item_id").alias("because_item_id"))
+    )
+    scored = weighted_scores(allowed, "user_id", "item_id", "channel", settings.weights)
+    best = top_k(take_within_quotas(scored, settings), ["user_id"], settings.items, item="item_id")
+    titles = items.select(
+        F.col("item_id").alias("because_item_id"), F.col("title").alias("because_title")
+    )
+    counts = popularity.select("item_id", "users_count")
+    return (
+        best.join(because, ["user_id", "item_id"], "left")
+        .join(titles, "because_item_id", "left")
+        .join(counts, "item_id", "left")
+        .select(
+            "user_id",
+            "rank",
+            "item_id",
+            "score",
+            F.col("strongest").alias("channel"),
+            F.col("scores").alias("channel_scores"),
+            "because_item_id",
+            user_reason(F.col("scores"), F.col("because_title"), F.col("users_count")).alias(
+                "reason"
+            ),
+        )
+    )
+
+
+def take_within_quotas(scored: DataFrame, settings: UserRecallSettings) -> DataFrame:
+    """The rows of each user's list: within quotas first, then whatever fills it.
+
+    scored: user_id, item_id, strongest string, score double. The same columns come back.
+    """
+    if not settings.quotas:
+        return scored
+    quota = _lookup(settings.quotas, F.col("strongest"), default=settings.items)
+    within_channel = Window.partitionBy("user_id", "strongest").orderBy(
+        F.desc("score"), F.asc("item_id")
+    )
+    in_order = Window.partitionBy("user_id").orderBy("is_over", F.desc("score"), F.asc("item_id"))
+    return (
+        scored.withColumn("is_over", F.row_number().over(within_channel) > quota)
+        .withColumn("choice", F.row_number().over(in_order))
+        .where(F.col("choice") <= settings.items)
+        .drop("is_over", "choice")
+    )
+
+
+def user_reason(scores: Column, because_title: Column, users_count: Column) -> Column:
+    """Why an item is recalled, in words, one clause for each channel that found it."""
+    history = F.when(
+        F.map_contains_key(scores, "i2i"),
+        F.concat(F.lit("goes with your "), F.coalesce(because_title, F.lit("recent items"))),
+    )
+    vector = F.when(F.map_contains_key(scores, "vector"), F.lit("fits your interests"))
+    popular = F.when(
+        F.map_contains_key(scores, "popular"),
+        F.when(
+            users_count > 0,
+            F.concat(F.lit("popular with "), users_count.cast("string"), F.lit(" users lately")),
+        ).otherwise(F.lit("popular")),
+    )
+    return F.concat_ws("; ", history, vector, popular)
+
+
+def _most_popular(ranked: DataFrame, group: str, k: int) -> DataFrame:
+    """The k most popular items of each group: `group`, neighbor_item_id, share of the first."""
+    best = top_k(ranked, [group], k, item="item_id")
+    most = F.max("score").over(Window.partitionBy(group))
+    return best.select(
+        group,
+        F.col("item_id").alias("neighbor_item_id"),
+        F.when(most > 0, F.col("score") / most).otherwise(F.lit(0.0)).alias("share"),
+    )
+
+
+def _lookup(values: Mapping[str, float], key: Column, default: float = 0) -> Column:
+    """The value of `key` in a small mapping, `default` for any other key."""
+    result = F.lit(default)
+    for name, value in values.items():
+        result = F.when(key == name, F.lit(value)).otherwise(result)
+    return result

@@ -1,0 +1,103 @@
+"""silver.user_candidates: each recall channel's own list for every active user,
+(ds, channel, user, item).
+
+i2i: neighbors of what the user took lately, from gold.i2i_daily.
+vector: items whose text is near to the user's text, asked of the day's Milvus collection.
+popular: what many users take lately; it alone has a full list for everyone.
+Scores compare within one channel; gold.user_recall_daily fuses them.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import Read, Run, table
+from jobs.recall.channels import (
+    recall_by_history,
+    recall_by_vector,
+    recall_popular,
+    seen_items,
+)
+from jobs.recall.content import item_texts_with_vectors, recall_hits, user_vectors
+from jobs.recall.popular import segments_listed
+
+TABLE = "silver.user_candidates"
+
+
+@table(
+    TABLE,
+    slice={"channel": "i2i"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "neighbors": Read("gold.i2i_daily"),
+        "items": Read("silver.items"),
+        "profiles": Read("silver.user_profiles"),
+    },
+)
+def i2i(
+    run: Run,
+    interactions: DataFrame,
+    neighbors: DataFrame,
+    items: DataFrame,
+    profiles: DataFrame,
+) -> DataFrame:
+    """Items like those that the user took lately."""
+    settings = run.settings.recall.item_history
+    return recall_by_history(interactions, neighbors, items, profiles, run.ds, settings)
+
+
+@table(
+    TABLE,
+    slice={"channel": "vector"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "items": Read("silver.items"),
+        "item_texts": Read("silver.item_texts"),
+        "item_embeddings": Read("silver.item_embeddings"),
+        "user_texts": Read("silver.user_texts"),
+        "user_embeddings": Read("silver.user_embeddings"),
+    },
+)
+def vector(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    item_embeddings: DataFrame,
+    user_texts: DataFrame,
+    user_embeddings: DataFrame,
+) -> DataFrame:
+    """Items whose text is near to the user's text."""
+    from jobs.vectors.encoder import Encoder
+    from jobs.vectors.index import ItemIndex
+
+    recall, encoder = run.settings.recall, Encoder.of(run.settings).name
+    vectors = user_vectors(user_texts, user_embeddings, encoder)
+    texts = item_texts_with_vectors(item_texts, item_embeddings, items, encoder)
+    with ItemIndex(run.settings).of_day(run.ds) as search:
+        hits = recall_hits(vectors, texts, search, recall.content, run.scratch)
+    return recall_by_vector(hits, interactions, items, run.ds, recall.vector)
+
+
+@table(
+    TABLE,
+    slice={"channel": "popular"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "popular": Read("gold.popular_items_daily"),
+        "users": Read("silver.users"),
+        "profiles": Read("silver.user_profiles"),
+    },
+)
+def popular(
+    run: Run,
+    interactions: DataFrame,
+    popular: DataFrame,
+    users: DataFrame,
+    profiles: DataFrame,
+) -> DataFrame:
+    """Popular items of the user's segment, continued by those of all users: a full list."""
+    recall = run.settings.recall
+    segments = segments_listed(users, popular, recall.popular)
+    seen = seen_items(interactions, run.ds, recall.popular.exclude_seen_days)
+    return recall_popular(popular, segments, profiles, seen, recall.user.items)

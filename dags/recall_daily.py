@@ -33,6 +33,7 @@ recall
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
@@ -66,7 +67,7 @@ with DAG(
     )
 
     # A run takes in all that is pending up to its day, so two days must not do it at once.
-    intake = {"max_active_tis_per_dag": 1}
+    intake: dict[str, Any] = {"max_active_tis_per_dag": 1}
     bronze_events = step("bronze.events", **intake)
     bronze_items = step("bronze.items", **intake)
     bronze_users = step("bronze.users", **intake)
@@ -74,7 +75,7 @@ with DAG(
     items = step("silver.items", **intake)
     users = step("silver.users", **intake)
 
-    paid = {"pool": "llm", "execution_timeout": timedelta(hours=4)}
+    paid: dict[str, Any] = {"pool": "llm", "execution_timeout": timedelta(hours=4)}
     item_enrichments = step("silver.item_enrichments", **paid)
     user_profiles = step("silver.user_profiles")
     user_enrichments = step("silver.user_enrichments", **paid)
@@ -91,7 +92,7 @@ with DAG(
     )
 
     # The run's params may leave out a method or a channel; fusion then takes the others.
-    fused = {"trigger_rule": TriggerRule.NONE_FAILED}
+    fused: dict[str, Any] = {"trigger_rule": TriggerRule.NONE_FAILED}
     cooccurrence = step("silver.i2i_candidates", "cooccurrence")
     content = step("silver.i2i_candidates", "content", pool="milvus")
     i2i = step("gold.i2i_daily", **fused)

@@ -77,7 +77,9 @@ def step(name: str, slice: str = "", **task_arguments: Any) -> XComArg:
         arguments["outlets"] = [Asset(name=name, uri=address)]
     if "doc_md" not in task_arguments:
         arguments["doc_md"] = table_page(name)
-    return _run.override(**arguments, **task_arguments)(name=name, slice=slice)
+    decorated: Any = _run.override(**arguments, **task_arguments)  # typed as if it took `spark`
+    made: XComArg = decorated(name=name, slice=slice)
+    return made
 
 
 @task.pyspark(conn_id="spark_connect")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.dags.described import DAGS
 
 # Airflow makes its home when it is first imported, which is before any fixture.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="reclake-airflow-")
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
-
-DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 
 @pytest.fixture(scope="session")

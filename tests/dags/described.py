@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
-HERE = Path(__file__).parent
-TIMETABLE = HERE.parents[1] / "dags" / "README.md"
+HERE = Path(__file__).resolve().parent
+DAGS = HERE.parents[1] / "dags"
+TIMETABLE = DAGS / "README.md"
 START, END = "<!-- timetable: made by tests/dags/described.py -->\n", "<!-- end of timetable -->\n"
 
 
@@ -94,7 +95,7 @@ def _renew() -> None:
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="reclake-airflow-")
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(TIMETABLE.parent)
+    bag = DagBag(DAGS)
     if bag.import_errors:
         raise SystemExit("Nothing was renewed: a DAG file does not import; see above.")
     dags = bag.dags.values()

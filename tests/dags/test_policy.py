@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,8 @@ import yaml
 from jobs.lake.airflow_task import Impact, Triage, data_day
 from jobs.lake.step import Drops, Step, steps
 from jobs.settings import RunParams
-from tests.dags.conftest import DAGS
 from tests.dags.described import (
+    DAGS,
     section,
     snapshot,
     snapshot_file,
@@ -193,8 +194,8 @@ def test_dag_files_import_no_spark_and_no_model_and_parse_quickly() -> None:
 
 def test_dag_files_read_no_clock() -> None:
     for file in dag_files():
-        with open(file) as source:
-            calls = [n.func for n in ast.walk(ast.parse(source.read())) if isinstance(n, ast.Call)]
+        tree = ast.parse(file.read_text())
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
         names = {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
         assert names & CLOCKS == set(), f"{file}: a DAG must not change with the time of parsing"
 
@@ -221,5 +222,5 @@ def upstream(dag: DAG, task_id: str) -> set[str]:
     return set(dag.get_task(task_id).get_flat_relative_ids(upstream=True))
 
 
-def dag_files() -> list[str]:
-    return [str(file) for file in sorted(DAGS.glob("*.py"))]
+def dag_files() -> list[Path]:
+    return sorted(DAGS.glob("*.py"))

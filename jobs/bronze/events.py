@@ -1,0 +1,17 @@
+"""Events as their sources sent them: one row per usable record of an events drop.
+
+Columns are parsed to our types; nothing is judged, joined or deduplicated here (see
+`silver.interactions`). What can't be parsed is in `ops.quarantine`.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import Drops, Run, table
+
+
+@table("bronze.events", reads={"drops": Drops("events")}, accounts_for="drops")
+def events(run: Run, drops: DataFrame) -> DataFrame:
+    """All usable rows of the events drops that are due."""
+    return drops

@@ -1,0 +1,13 @@
+"""User records as their sources sent them, without anything personal (see `jobs.lake.mapping`)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import Drops, Run, table
+
+
+@table("bronze.users", reads={"drops": Drops("users")}, accounts_for="drops")
+def users(run: Run, drops: DataFrame) -> DataFrame:
+    """All usable rows of the users drops that are due."""
+    return drops

@@ -1,0 +1,365 @@
+"""The landing: which drop files are due, what is wrong with them, and their rows.
+
+    landing/<entity>/ds=YYYY-MM-DD/*.{parquet,csv,jsonl}
+
+A drop of day D holds what its source knew at the end of D. Names that begin with `_` or `.` are
+work in progress and are left alone. A file is taken in once, under its path; a changed file is an
+error, a correction comes as a new file. Each file is read once, into the run's scratch folder, so
+that counting, quarantine and publishing see the same rows even if the file changes meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import partial, reduce
+from typing import Any
+
+from pyarrow import fs
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake.errors import BadDrop, MappingError, Terminal
+from jobs.lake.hashing import hash_columns, map_text
+from jobs.lake.mapping import TARGETS, Entity, Source, claim, load_sources
+from jobs.lake.parse import parse
+from jobs.lake.raw_rows import FORMATS, Columns, read_files
+from jobs.lake.scratch import computed_once
+from jobs.lake.step import Run
+from jobs.lake.storage import locate, sha256
+from jobs.settings import Settings
+
+TAKEN_IN = "taken_in"
+DUPLICATE = "duplicate"
+EMPTY = "empty"
+
+GUIDE = "docs/bring-your-own-data.md"
+_MOST_TASKS = 32
+_MOST_SHOWN = 5
+_FOLDER = re.compile(r"ds=(\d{4}-\d{2}-\d{2})")
+_REJECTED = (
+    "source_file string, row_id string, column string, reason string, payload string, rows bigint"
+)
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """One file of a drop, as in `ops.landing_files` without run_id and recorded_at.
+
+    file: path below the landing, `events/ds=2017-12-28/part.parquet`. rows: all of its rows,
+    rejected ones included. status: taken_in, duplicate or empty.
+    """
+
+    entity: str
+    source: str
+    file: str
+    drop_ds: date
+    ingest_ds: date
+    sha256: str
+    bytes: int
+    rows: int = 0
+    status: str = TAKEN_IN
+
+
+@dataclass(frozen=True)
+class DropsTaken:
+    """What one run takes in from the landing.
+
+    rows: our columns of the entity, ingest_ds, source_file, source_row, row_hash.
+    rejected: source_file, row_id, column, reason, payload, rows (more than 1 for a whole file).
+    files: every file that the run looked into.
+    """
+
+    rows: DataFrame
+    rejected: DataFrame
+    files: tuple[LandingFile, ...]
+
+    @property
+    def rows_in(self) -> int:
+        """All rows of the files: those of `rows` and those that `rejected` stands for."""
+        return sum(file.rows for file in self.files)
+
+    def file_rows(self, run_id: str) -> list[dict[str, Any]]:
+        """The rows for `ops.landing_files`."""
+        return [{**asdict(file), "run_id": run_id} for file in self.files]
+
+
+def take_in(
+    spark: SparkSession, settings: Settings, entity: str, run: Run, recorded: DataFrame
+) -> DropsTaken:
+    """The rows of all files of one entity that are due and that no run has taken in yet.
+
+    recorded: `ops.landing_files`. A file of a day after the watermark gets `ingest_ds` of its
+    drop; a late one that of the run. Files of days after the run's are left for their own day.
+    Raises BadDrop, naming files and what to do, when a file can't be read, was changed after it
+    was taken in or has no mapping, a folder has no date, or a drop has more bad rows than
+    `settings.max_bad_share`; MappingError when a mapping is wrong.
+    """
+    _require_utc(spark)
+    at = _Where(entity, run)
+    sources = load_sources(settings.sources, entity)
+    known = [row.asDict() for row in recorded.where(F.col("entity") == entity).collect()]
+    due = _due_files(settings.landing, at, sources, known)
+    due = _mark_duplicates(due, known) if entity == Entity.events else due
+
+    reading = [file for file in due if file.status == TAKEN_IN]
+    if reading:
+        frames = [
+            _read(spark, settings.landing, source, files, run)
+            for source, files in _by_source(reading, sources)
+        ]
+        staged = computed_once(reduce(DataFrame.unionByName, frames), run, f"{entity}_drops")
+    else:
+        staged = _nothing(spark, sources[0], run)
+    due = _counted(due, known, staged, at, settings.max_bad_share)
+    rejected = _rejected(staged).unionByName(_duplicates(spark, due))
+    return DropsTaken(_usable(staged, Entity(entity)), rejected, tuple(due))
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Names the table, the day and the way out in errors."""
+
+    entity: str
+    run: Run
+
+    def bad(self, found: str, do: str) -> BadDrop:
+        return BadDrop(
+            f"bronze.{self.entity} ds={self.run.ds}: {found}. Nothing was published; readers still "
+            f"see the day before. {do}, then `reclake run bronze.{self.entity} --ds "
+            f"{self.run.ds}`. See {GUIDE}."
+        )
+
+
+def _require_utc(spark: SparkSession) -> None:
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    if zone not in ("UTC", "Etc/UTC", "GMT", "Z"):
+        raise Terminal(
+            f"spark.sql.session.timeZone is {zone!r}, expected 'UTC': days would be cut at another "
+            "hour. Nothing was read. Start the Spark Connect server with that setting."
+        )
+
+
+def _due_files(
+    landing: str, at: _Where, sources: Sequence[Source], known: Iterable[dict[str, Any]]
+) -> list[LandingFile]:
+    """New files of days up to the run's, by day and then by name."""
+    sizes = {row["file"]: row["bytes"] for row in known}
+    due = []
+    for file, drop_ds, size in sorted(_listed(landing, at), key=lambda found: found[1::-1]):
+        if file in sizes and sizes[file] != size:
+            raise at.bad(
+                f"{file} has {size:,} bytes, but had {sizes[file]:,} when it was taken in",
+                "Put the old file back and deliver the correction as a new file",
+            )
+        if file in sizes or drop_ds > at.run.ds:
+            continue
+        name = file.rpartition("/")[2]
+        if name.rpartition(".")[2].lower() not in FORMATS:
+            raise at.bad(
+                f"{file} is of an unknown format; expected .{', .'.join(FORMATS)}",
+                "Convert it, or let its name begin with _ to leave it out",
+            )
+        try:
+            source = claim(name, sources)
+        except MappingError as error:
+            raise at.bad(f"{file}: {error}", "Change `files` in the mappings") from error
+        late = at.run.watermark is not None and drop_ds <= at.run.watermark
+        due.append(
+            LandingFile(
+                entity=at.entity,
+                source=source.source,
+                file=file,
+                drop_ds=drop_ds,
+                ingest_ds=at.run.ds if late else drop_ds,
+                sha256=sha256(f"{landing}/{file}"),
+                bytes=size,
+            )
+        )
+    return due
+
+
+def _listed(landing: str, at: _Where) -> Iterable[tuple[str, date, int]]:
+    """Every file of the entity: its path below the landing, its day, its size in bytes."""
+    system, root = locate(landing)
+    base = f"{root.rstrip('/')}/{at.entity}"
+    selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+    for info in system.get_file_info(selector):
+        folder, *inner = info.path[len(base) + 1 :].split("/")
+        if any(name.startswith(("_", ".")) for name in (folder, *inner)):
+            continue
+        drop_ds = _day_of(folder)
+        if drop_ds is None:
+            raise at.bad(
+                f"{at.entity}/{folder} is not a drop; expected a folder {at.entity}/ds=YYYY-MM-DD",
+                "Rename it",
+            )
+        if len(inner) > 1 or (inner and info.type == fs.FileType.Directory):
+            raise at.bad(
+                f"{at.entity}/{folder}/{inner[0]} is a folder; a drop holds files only",
+                "Move its files up",
+            )
+        if inner:
+            yield f"{at.entity}/{folder}/{inner[0]}", drop_ds, info.size
+
+
+def _day_of(folder: str) -> date | None:
+    match = _FOLDER.fullmatch(folder)
+    try:
+        return date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def _mark_duplicates(
+    due: Iterable[LandingFile], known: Iterable[dict[str, Any]]
+) -> list[LandingFile]:
+    """Files with the bytes of a file that came before are duplicates of it.
+
+    Only for events: a catalogue that did not change is sent again and is folded in silver.
+    """
+    seen = {row["sha256"] for row in known if row["status"] == TAKEN_IN}
+    marked = []
+    for file in due:
+        marked.append(replace(file, status=DUPLICATE) if file.sha256 in seen else file)
+        seen.add(file.sha256)
+    return marked
+
+
+def _by_source(
+    files: Sequence[LandingFile], sources: Sequence[Source]
+) -> Iterable[tuple[Source, list[LandingFile]]]:
+    for source in sources:
+        if own := [file for file in files if file.source == source.source]:
+            yield source, own
+
+
+def _read(
+    spark: SparkSession, landing: str, source: Source, files: Sequence[LandingFile], run: Run
+) -> DataFrame:
+    """The parsed rows of one source's files, spread over the executors by file."""
+    columns = Columns(
+        tuple(source.source_columns), tuple(source.required_columns), source.delimiter
+    )
+    paths = [(file.file, f"{landing.rstrip('/')}/{file.file}") for file in files]
+    entries = spark.createDataFrame(paths, "file string, path string")
+    spread = entries.repartition(min(len(files), _MOST_TASKS))
+    raw = spread.mapInArrow(partial(read_files, columns=columns), columns.ddl)
+    parsed = parse(raw, source)
+    return _with_ingest_ds(parsed, run).withColumn("row_hash", _row_hash(source.entity))
+
+
+def _with_ingest_ds(parsed: DataFrame, run: Run) -> DataFrame:
+    ingest_ds: Column = F.col("drop_ds")
+    if run.watermark is not None:
+        on_time = F.col("drop_ds") > F.lit(run.watermark)
+        ingest_ds = F.when(on_time, F.col("drop_ds")).otherwise(F.lit(run.ds))
+    return parsed.withColumn("ingest_ds", ingest_ds)
+
+
+def _row_hash(entity: Entity) -> Column:
+    columns = [F.col(target.name) for target in TARGETS[entity]]
+    if entity is Entity.users:
+        columns.append(map_text(F.col("attributes")))
+    return hash_columns(*columns)
+
+
+def _nothing(spark: SparkSession, source: Source, run: Run) -> DataFrame:
+    """A frame like `_read`'s without rows."""
+    columns = Columns(tuple(source.source_columns), ())
+    raw = spark.createDataFrame([], columns.ddl)
+    parsed = parse(raw, source)
+    return _with_ingest_ds(parsed, run).withColumn("row_hash", _row_hash(source.entity))
+
+
+def _counted(
+    due: Sequence[LandingFile],
+    known: Iterable[dict[str, Any]],
+    staged: DataFrame,
+    at: _Where,
+    max_bad_share: float,
+) -> list[LandingFile]:
+    """The files with their rows and final status. Raises BadDrop on unreadable files and drops."""
+    bad = F.when(F.col("problems").isNotNull(), F.col("rows")).otherwise(0)
+    found = staged.groupBy("file").agg(
+        F.sum("rows").alias("rows"), F.sum(bad).alias("bad"), F.max("file_problem").alias("problem")
+    )
+    counts = {row["file"]: row for row in found.collect()}
+    if problems := sorted((f, row["problem"]) for f, row in counts.items() if row["problem"]):
+        shown = "; ".join(f"{file}: {problem}" for file, problem in problems[:_MOST_SHOWN])
+        more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
+        raise at.bad(
+            f"{len(problems)} of {len(due)} new files can't be read: {shown}{more}",
+            "Replace the file or move it away",
+        )
+    _require_few_bad(due, counts, staged, at, max_bad_share)
+    rows = {row["sha256"]: row["rows"] for row in known}
+    final = []
+    for file in due:
+        if file.status == TAKEN_IN:
+            rows[file.sha256] = counts[file.file]["rows"] if file.file in counts else 0
+        count = rows[file.sha256]
+        final.append(replace(file, rows=count, status=file.status if count else EMPTY))
+    return final
+
+
+def _require_few_bad(
+    due: Sequence[LandingFile],
+    counts: dict[str, Any],
+    staged: DataFrame,
+    at: _Where,
+    max_bad_share: float,
+) -> None:
+    rows: dict[date, int] = defaultdict(int)
+    bad: dict[date, int] = defaultdict(int)
+    for file in due:
+        if file.file in counts:
+            rows[file.drop_ds] += counts[file.file]["rows"]
+            bad[file.drop_ds] += counts[file.file]["bad"]
+    for day in sorted(rows):
+        if bad[day] <= max_bad_share * rows[day]:
+            continue
+        of_day = staged.where((F.col("problems").isNotNull()) & (F.col("drop_ds") == F.lit(day)))
+        first = _rejected(of_day.orderBy("file", "row").limit(_MOST_SHOWN)).collect()
+        shown = "; ".join(f"{row['source_file']}:{row['row_id']} {row['reason']}" for row in first)
+        raise at.bad(
+            f"{bad[day]:,} of {rows[day]:,} rows of {at.entity}/ds={day} can't be used, more than "
+            f"max_bad_share {max_bad_share:.0%} allows; the first are {shown}",
+            "Mend the drop or its mapping, or set RECLAKE_MAX_BAD_SHARE",
+        )
+
+
+def _usable(staged: DataFrame, entity: Entity) -> DataFrame:
+    names = [target.name for target in TARGETS[entity]]
+    if entity is Entity.users:
+        names.append("attributes")
+    return staged.where(F.col("problems").isNull()).select(
+        *names,
+        "ingest_ds",
+        F.col("file").alias("source_file"),
+        F.col("row").alias("source_row"),
+        "row_hash",
+    )
+
+
+def _rejected(staged: DataFrame) -> DataFrame:
+    sentences = F.transform(
+        "problems", lambda problem: F.concat_ws(" ", problem["column"], problem["reason"])
+    )
+    return staged.where(F.col("problems").isNotNull()).select(
+        F.col("file").alias("source_file"),
+        F.col("row").cast("string").alias("row_id"),
+        F.col("problems")[0]["column"].alias("column"),
+        F.array_join(sentences, "; ").alias("reason"),
+        "payload",
+        "rows",
+    )
+
+
+def _duplicates(spark: SparkSession, files: Iterable[LandingFile]) -> DataFrame:
+    reason = "the whole file repeats a drop that was taken in already"
+    rows = [(f.file, "", None, reason, None, f.rows) for f in files if f.status == DUPLICATE]
+    return spark.createDataFrame(rows, _REJECTED)

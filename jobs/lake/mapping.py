@@ -1,0 +1,407 @@
+"""Mappings: `sources/<source>.yaml`, how one source's columns become ours.
+
+A mapping is an allow-list. A column of a file that no mapping names is never read, so it reaches
+neither a table nor a prompt. Names of columns that look personal are refused (see `_PERSONAL`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobs.lake.errors import MappingError
+
+
+class Entity(StrEnum):
+    """What a drop holds; each has a folder of the landing and a bronze table of its name."""
+
+    events = "events"
+    items = "items"
+    users = "users"
+
+
+class EventType(StrEnum):
+    """What a user can do with an item; a mapping's `values` turn the shop's words into these.
+
+    other: an event that recommendations don't use; it stays in bronze.
+    """
+
+    view = "view"
+    click = "click"
+    cart = "cart"
+    wishlist = "wishlist"
+    purchase = "purchase"
+    other = "other"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of our columns: its type, and whether every row must have a value."""
+
+    name: str
+    type: Literal["string", "double", "boolean", "timestamp"]
+    required: bool = False
+    is_id: bool = False
+
+
+TARGETS: Mapping[Entity, tuple[Target, ...]] = {
+    Entity.events: (
+        Target("user_id", "string", required=True, is_id=True),
+        Target("item_id", "string", required=True, is_id=True),
+        Target("event_ts", "timestamp", required=True),
+        Target("event_type", "string", required=True),
+        Target("quantity", "double", required=True),
+        Target("amount", "double"),
+        Target("session_id", "string", is_id=True),
+    ),
+    Entity.items: (
+        Target("item_id", "string", required=True, is_id=True),
+        Target("title", "string"),
+        Target("category", "string"),
+        Target("department", "string"),
+        Target("brand", "string"),
+        Target("size", "string"),
+        Target("description", "string"),
+        Target("price", "double"),
+        Target("is_sellable", "boolean", required=True),
+    ),
+    Entity.users: (Target("user_id", "string", required=True, is_id=True),),
+}
+
+# A word of a column's name that says the column holds something about a person that could find or
+# name them. Column names are split at `_`, `-`, `.`, spaces and camelCase humps.
+_PERSONAL = frozenset(
+    {
+        "name",
+        "firstname",
+        "lastname",
+        "surname",
+        "fullname",
+        "username",
+        "nickname",
+        "forename",
+        "initials",
+        "mail",
+        "email",
+        "phone",
+        "telephone",
+        "tel",
+        "mobile",
+        "cell",
+        "fax",
+        "address",
+        "addr",
+        "street",
+        "zip",
+        "zipcode",
+        "postcode",
+        "postal",
+        "birth",
+        "birthday",
+        "birthdate",
+        "dob",
+        "ssn",
+        "passport",
+        "iban",
+        "card",
+        "ip",
+        "latitude",
+        "longitude",
+        "lat",
+        "lon",
+        "lng",
+        "gps",
+        "device",
+        "imei",
+        "note",
+        "notes",
+        "comment",
+        "comments",
+        "message",
+        "freetext",
+        "password",
+    }
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_EPOCHS = ("epoch_seconds", "epoch_millis")
+_ZONED = re.compile(r"[XxZVOz]")
+_PATTERN = re.compile(r"(?:'[^']*'|[yuMLdDHhkKmsSaEQqXxZVOzn]|[^A-Za-z'])+")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def looks_personal(column: str) -> str:
+    """The word of a column's name that looks personal, or ''.
+
+    >>> looks_personal("contactEmail"), looks_personal("E-Mail"), looks_personal("household_size")
+    ('email', 'mail', '')
+    """
+    words = [word.lower() for word in _WORD.findall(column)]
+    pairs = [a + b for a, b in pairwise(words)]
+    return next((word for word in (*words, *pairs) if word in _PERSONAL), "")
+
+
+class ColumnMap(BaseModel):
+    """Where one of our columns comes from.
+
+    from: the source's column; or constant: the same value in every row.
+    format: of a timestamp, a Spark datetime pattern, or epoch_seconds or epoch_millis; without
+        one, ISO 8601. time_zone: IANA name of the zone of wall-clock times; times that carry an
+        offset keep it. At a clock change, a skipped hour moves forward and a repeated one is the
+        first of the two.
+    default: taken where the source has no value. optional: files may lack the column.
+    values: the source's value to ours; a value that is not listed makes the row unusable.
+    personal: `none` says that a person looked and the column is not personal although its name
+        looks so; `drop` lists a column that is known and must never be read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_: str | None = Field(None, alias="from", min_length=1)
+    constant: str | bool | float | None = None
+    format: str | None = None
+    time_zone: str | None = None
+    default: str | bool | float | None = None
+    optional: bool = False
+    values: dict[str, str] | None = None
+    personal: Literal["none", "drop"] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ColumnMap:
+        if self.personal == "drop":
+            return self
+        if (self.from_ is None) == (self.constant is None):
+            raise ValueError("give either `from: <column>` or `constant: <value>`")
+        if self.constant is not None and self.model_fields_set - {"constant"}:
+            raise ValueError("a constant takes no other key")
+        if self.time_zone is not None:
+            _zone(self.time_zone)
+        if self.format and self.format not in _EPOCHS and not _PATTERN.fullmatch(self.format):
+            raise ValueError(
+                f"format: {self.format!r} is neither a Spark datetime pattern such as "
+                f"'dd/MM/yyyy HH:mm' nor one of {', '.join(_EPOCHS)}"
+            )
+        return self
+
+    @property
+    def is_epoch(self) -> bool:
+        return self.format in _EPOCHS
+
+    @property
+    def format_has_zone(self) -> bool:
+        """Whether the pattern itself reads an offset or a zone."""
+        return bool(self.format and _ZONED.search(re.sub(r"'[^']*'", "", self.format)))
+
+
+def _zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"time_zone: {name!r} is not an IANA zone such as UTC or Europe/Paris"
+        ) from error
+
+
+class Source(BaseModel):
+    """One source: which files are its own, and what their columns mean.
+
+    source: the name, equal to the file's. files: a pattern for the names of its files inside
+    `landing/<entity>/ds=D/`. delimiter: of its csv files. nulls: words that stand for no value, in
+    addition to the empty one. columns: ours to theirs. attributes: of users only, the non-personal
+    columns that may describe a user.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    entity: Entity
+    files: str = Field("*", min_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    nulls: tuple[str, ...] = ()
+    columns: dict[str, ColumnMap]
+    attributes: dict[str, ColumnMap] = {}
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Source:
+        targets = {target.name: target for target in TARGETS[self.entity]}
+        problems = [
+            f"columns.{name}: {self.entity} have no such column; they have {', '.join(targets)}"
+            for name in self.columns
+            if name not in targets
+        ]
+        problems += [
+            f"columns.{name}: is missing; {self.entity} cannot do without it"
+            for name, target in targets.items()
+            if target.required and name not in self.columns
+        ]
+        for name, column in self.columns.items():
+            if name in targets:
+                problems += [f"columns.{name}: {text}" for text in _misfits(targets[name], column)]
+        if self.attributes and self.entity is not Entity.users:
+            problems.append("attributes: only users have them")
+        for name, column in self.attributes.items():
+            target = Target(name, "string")
+            problems += [f"attributes.{name}: {text}" for text in _misfits(target, column)]
+        if self.entity is not Entity.items:
+            problems += self._personal_columns()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _personal_columns(self) -> Iterable[str]:
+        named = {f"columns.{name}": column for name, column in self.columns.items()}
+        named |= {f"attributes.{name}": column for name, column in self.attributes.items()}
+        for key, column in named.items():
+            if column.personal is not None or column.from_ is None:
+                continue
+            ours = key.partition(".")[2] if key.startswith("attributes.") else ""
+            if word := looks_personal(column.from_) or looks_personal(ours):
+                yield (
+                    f"{key}: column {column.from_!r} looks personal ({word}). Take it out or say "
+                    "`personal: drop`; if it is not personal, say `personal: none`"
+                )
+
+    @property
+    def used(self) -> dict[str, ColumnMap]:
+        """Our column (or `attributes.<name>`) to its mapping, without what is dropped."""
+        named = {**self.columns, **{f"attributes.{k}": c for k, c in self.attributes.items()}}
+        return {name: column for name, column in named.items() if column.personal != "drop"}
+
+    @property
+    def source_columns(self) -> list[str]:
+        """The columns of a file that are read, each once, in the order of the mapping."""
+        return list(dict.fromkeys(c.from_ for c in self.used.values() if c.from_ is not None))
+
+    @property
+    def required_columns(self) -> list[str]:
+        """The columns that every file must have."""
+        needed = {c.from_ for c in self.used.values() if not c.optional}
+        return [name for name in self.source_columns if name in needed]
+
+    @property
+    def keeps_raw_lines(self) -> bool:
+        """Whether a line that can't be split into columns may be stored in quarantine.
+
+        Such a line holds all columns of its row, personal ones included.
+        """
+        listed = (*self.columns.values(), *self.attributes.values())
+        return self.entity is not Entity.users and all(c.personal != "drop" for c in listed)
+
+
+def _misfits(target: Target, column: ColumnMap) -> Iterable[str]:
+    if column.personal == "drop":
+        if target.required:
+            yield "is required and can't be dropped"
+        return
+    if target.type == "timestamp":
+        if column.constant is not None or column.default is not None or column.values is not None:
+            yield "a time comes from a column; constant, default and values don't apply"
+        elif column.time_zone is None and not column.is_epoch and not column.format_has_zone:
+            yield "say the `time_zone` of its wall-clock times, for example UTC"
+    elif column.format is not None or column.time_zone is not None:
+        yield "format and time_zone are for times"
+    if target.is_id and target.required and (column.default is not None or column.optional):
+        yield "an id has no default and isn't optional"
+    if target.required and column.optional and column.default is None:
+        yield "is required, so an optional column needs a default"
+    given = {"constant": column.constant, "default": column.default}
+    given |= {f"values.{key}": value for key, value in (column.values or {}).items()}
+    for key, value in given.items():
+        if value is not None and (problem := _wrong_literal(target, value)):
+            yield f"{key}: {problem}"
+
+
+def _wrong_literal(target: Target, value: str | bool | float) -> str:
+    if target.type == "boolean" and not (isinstance(value, bool) or value in _BOOLEANS):
+        return f"expected true or false, found {value!r}"
+    if target.type == "double":
+        try:
+            fine = not isinstance(value, bool) and float(value) < float("inf")
+        except ValueError:
+            fine = False
+        if not fine:
+            return f"expected a number, found {value!r}"
+    if target.name == "event_type" and value not in list(EventType):
+        return f"expected one of {', '.join(EventType)}, found {value!r}"
+    return ""
+
+
+def load_source(path: Path) -> Source:
+    """Read one mapping. Raises MappingError that names the file and the key that is wrong."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MappingError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise MappingError(f"{path}: expected a mapping at the top, found {type(raw).__name__}")
+    try:
+        source = Source.model_validate(raw)
+    except ValidationError as error:
+        raise MappingError("\n".join(_explain(path, error))) from error
+    if source.source != path.stem:
+        raise MappingError(
+            f"{path}: key source: expected {path.stem!r} (the file's name), found {source.source!r}"
+        )
+    return source
+
+
+def _explain(path: Path, error: ValidationError) -> Iterable[str]:
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        for text in item["msg"].removeprefix("Value error, ").splitlines():
+            if key:
+                yield f"{path}: key {key}: {text}"
+            else:
+                inner, _, message = text.partition(": ")
+                yield f"{path}: key {inner}: {message}"
+
+
+def load_sources(folder: Path, entity: str) -> tuple[Source, ...]:
+    """The sources of one entity, by name. Raises MappingError when there is none.
+
+    Every mapping of the folder is read, so a wrong one stops all entities with its name.
+    """
+    sources = tuple(load_source(path) for path in sorted(folder.glob("*.yaml")))
+    found = tuple(source for source in sources if source.entity == entity)
+    if not found:
+        raise MappingError(
+            f"{folder}: no mapping says `entity: {entity}`, so its drops can't be read; "
+            "`reclake init-source` proposes one from a sample file"
+        )
+    return found
+
+
+REPLAY = re.compile(r"replay-(?P<source>[a-z][a-z0-9_]*)-[0-9a-f]{16}\.jsonl")
+
+
+def claim(name: str, sources: Iterable[Source]) -> Source:
+    """The one source that a file belongs to, by the file's name.
+
+    A replayed file belongs to the source that its name says. Raises MappingError when no source,
+    or more than one, claims the name.
+    """
+    known = tuple(sources)
+    replay = REPLAY.fullmatch(name)
+    if replay:
+        claims = [source for source in known if source.source == replay["source"]]
+    else:
+        claims = [source for source in known if fnmatchcase(name, source.files)]
+    if len(claims) == 1:
+        return claims[0]
+    patterns = ", ".join(f"{source.source} ({source.files})" for source in known)
+    count = "no mapping claims it" if not claims else "more than one mapping claims it"
+    raise MappingError(f"{count}; mappings and their `files` patterns: {patterns}")
+
+
+def literal(value: Any) -> str:
+    """A constant or default of a mapping as the text that a source would have sent."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

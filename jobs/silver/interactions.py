@@ -1,0 +1,109 @@
+"""What users did with items, one row per (user_id, item_id, event_ts, event_type).
+
+The first record of a key counts, in the order it was received: ingest_ds, source_file, source_row.
+A later one is quarantined as a duplicate, also when its key came with an earlier run. Events of
+type `other` stay in bronze and are counted as folded. An item or user that the catalogue does not
+know is kept, since its record may come later.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.lake import Outcome, Read, Run, table
+from jobs.lake.mapping import EventType
+from jobs.lake.scratch import computed_once
+
+KEY = ("user_id", "item_id", "event_ts", "event_type")
+# What one event says about taste, relative to one bought piece.
+BASE_WEIGHT = {
+    EventType.view: 0.1,
+    EventType.click: 0.2,
+    EventType.wishlist: 0.5,
+    EventType.cart: 0.5,
+    EventType.purchase: 1.0,
+}
+# Ten pieces say little less than a hundred, and some shops count millilitres.
+MOST_PIECES = 10
+
+NEGATIVE = "quantity below 0: a return or a correction is not an interaction"
+DUPLICATE = "duplicate key: this user, item, time and event type came before"
+
+
+@table(
+    "silver.interactions",
+    reads={"received": Read("bronze.events", pending=True), "held": Read("silver.interactions")},
+    accounts_for="received",
+)
+def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
+    """The key, event_date date (UTC), weight double, quantity, amount?, session_id?, ingest_ds.
+
+    received: records not taken in yet. held: interactions of earlier runs.
+    """
+    judged = computed_once(judge_events(received, held), run, "interactions")
+    used = F.col("event_type") != EventType.other.value
+    rejected = judged.where(F.col("reason").isNotNull())
+    payload = F.struct(*KEY, "quantity", "amount", "session_id")
+    return Outcome(
+        rows=judged.where(used & F.col("reason").isNull()).select(
+            *KEY,
+            "event_date",
+            weight().alias("weight"),
+            "quantity",
+            "amount",
+            "session_id",
+            "ingest_ds",
+        ),
+        quarantined=rejected.select(
+            "source_file",
+            F.col("source_row").cast("string").alias("row_id"),
+            F.when(F.col("reason") == NEGATIVE, "quantity").alias("column"),
+            "reason",
+            F.to_json(payload, {"ignoreNullFields": "false"}).alias("payload"),
+        ),
+        folded=judged.where(~used),
+    )
+
+
+def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
+    """The received records with event_date and the reason why one can't be used, else null."""
+    events = received.withColumn("event_date", F.to_date("event_ts"))
+    candidate = (F.col("event_type") != EventType.other.value) & (F.col("quantity") >= 0)
+    # Records that are no candidates must not push a good one of the same key to second place.
+    first_received = Window.partitionBy(*KEY).orderBy(
+        (~candidate).cast("int"), "ingest_ds", "source_file", "source_row"
+    )
+    known = keys_held(held, events).withColumn("held", F.lit(True))
+    negative = (F.col("event_type") != EventType.other.value) & (F.col("quantity") < 0)
+    again = candidate & ((F.col("place") > 1) | F.col("held").isNotNull())
+    return (
+        events.withColumn("place", F.row_number().over(first_received))
+        .join(known, ["event_date", *KEY], "left")
+        .withColumn("reason", F.when(negative, NEGATIVE).when(again, DUPLICATE))
+        .drop("place", "held")
+    )
+
+
+def keys_held(held: DataFrame, events: DataFrame) -> DataFrame:
+    """event_date and key of the held interactions on the days that `events` are about.
+
+    The bounds are fetched first: with literal dates Delta reads only those partitions.
+    """
+    days = events.agg(F.min("event_date").alias("first"), F.max("event_date").alias("last"))
+    first, last = days.collect()[0]
+    return held.where(F.col("event_date").between(F.lit(first), F.lit(last))).select(
+        "event_date", *KEY
+    )
+
+
+def weight() -> Column:
+    """Base of the event type x (1 + ln q), q the quantity within 1 and `MOST_PIECES`.
+
+    A quantity of 0 (a till line without count) weighs like one piece.
+    """
+    base = F.lit(None).cast("double")
+    for event_type, value in BASE_WEIGHT.items():
+        base = F.when(F.col("event_type") == event_type.value, F.lit(value)).otherwise(base)
+    pieces = F.least(F.greatest("quantity", F.lit(1.0)), F.lit(float(MOST_PIECES)))
+    return base * (1 + F.log(pieces))

@@ -1,0 +1,34 @@
+"""Every version of what is known of each user, one row per (user_id, valid_from).
+
+Same rules as `silver.items`. Attributes are the non-personal ones that the mapping allows.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import Outcome, Read, Run, table
+from jobs.lake.history import VERDICT, Verdict, judge_versions, superseded
+from jobs.lake.scratch import computed_once
+
+COLUMNS = ("user_id", "attributes")
+
+
+@table(
+    "silver.users",
+    reads={"received": Read("bronze.users", pending=True), "held": Read("silver.users")},
+    accounts_for="received",
+)
+def users(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
+    """user_id, valid_from date, attributes map<string,string>, row_hash.
+
+    received: records not taken in yet. held: the newest version of each user.
+    """
+    judged = computed_once(judge_versions(received, held, "user_id"), run, "users")
+    new = judged.where(F.col(VERDICT) == Verdict.new.value)
+    return Outcome(
+        rows=new.select(*COLUMNS, F.col("ingest_ds").alias("valid_from"), "row_hash"),
+        quarantined=superseded(judged, list(COLUMNS)),
+        folded=judged.where(F.col(VERDICT) == Verdict.unchanged.value),
+    )

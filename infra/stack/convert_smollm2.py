@@ -28,7 +28,7 @@ def convert(folder: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
     )
     # the weights are plain bfloat16 now; what is left of the quantisation would be saved with them
-    del model.config.quantization_config
+    vars(model.config).pop("quantization_config", None)
     model.is_quantized = False
     model.hf_quantizer = None
     model.save_pretrained(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def delta_jars(folder: Path, say: Callable[[str], None] = lambda _: None) -> lis
         if not _is_resolved(folder):
             say(f"downloading {DELTA} and what it needs from Maven Central (about 90 MB, once)")
             _resolve(folder)
-        return sorted((folder / "jars").glob("*.jar"))
+        return sorted(folder.glob("*.jar"))
 
 
 def spark_submit() -> Path:
@@ -46,18 +47,20 @@ def _is_resolved(folder: Path) -> bool:
     if not marker.is_file():
         return False
     wanted, *names = marker.read_text().splitlines()
-    return wanted == DELTA and all((folder / "jars" / name).is_file() for name in names)
+    return wanted == DELTA and all((folder / name).is_file() for name in names)
 
 
 def _resolve(folder: Path) -> None:
-    nothing = folder / "nothing.py"  # spark-submit resolves packages before it runs this
+    cache = folder / ".ivy"
+    cache.mkdir(exist_ok=True)
+    nothing = cache / "nothing.py"  # spark-submit resolves packages before it runs this
     nothing.write_text("")
     argv = [
         str(spark_submit()),
         "--packages",
         DELTA,
         "--conf",
-        f"spark.jars.ivy={folder}",
+        f"spark.jars.ivy={cache}",
         "--conf",
         "spark.ui.enabled=false",
         str(nothing),
@@ -67,14 +70,19 @@ def _resolve(folder: Path) -> None:
         "PYSPARK_PYTHON": str(PYTHON),
     }
     done = subprocess.run(argv, check=False, env=env, capture_output=True, text=True)
-    jars = sorted(path.name for path in (folder / "jars").glob("*.jar"))
-    if done.returncode != 0 or not any(name.startswith("io.delta_delta-spark") for name in jars):
+    jars = sorted((cache / "jars").glob("*.jar"))
+    if done.returncode != 0 or not any(jar.name.startswith("io.delta_delta-") for jar in jars):
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise JarsUnresolved(
             f"{DELTA} could not be downloaded from Maven Central:\n{tail}\n"
             "Check the network (or the proxy in JAVA_TOOL_OPTIONS) and run `make demo` again."
         )
+    for old in folder.glob("*.jar"):
+        old.unlink()
+    for jar in jars:
+        jar.replace(folder / jar.name)
+    shutil.rmtree(cache)
     marker = folder / _MARKER
     partial = marker.with_suffix(".partial")
-    partial.write_text("\n".join([DELTA, *jars]) + "\n")
+    partial.write_text("\n".join([DELTA, *(jar.name for jar in jars)]) + "\n")
     partial.replace(marker)

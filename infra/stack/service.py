@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.stack.process import Command, ProcessId, end, launch, new_token
+from infra.stack.guard import guarded
+from infra.stack.process import Command, ProcessId, launch, new_token
 from infra.stack.waiting import wait_until_ready
 
 
@@ -63,8 +64,6 @@ def wait(
 def running(service: Service, home: Path) -> Iterator[ProcessId]:
     """The service, healthy inside the block and ended with all its children after it."""
     process = start(service, home, new_token())
-    try:
+    with guarded(process):
         wait(service, process, home)
         yield process
-    finally:
-        end(process)

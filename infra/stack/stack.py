@@ -110,11 +110,12 @@ class Stack:
 
     def down(self) -> dict[str, int]:
         """Ends what this stack started: number of processes by service. Raises StackBusy."""
-        ended = {}
         with exclusive(self.home):
-            for name, record in reversed(self.state.records().items()):
-                if count := end(record.process):
-                    ended[name] = count
+            records = self.state.records()
+            with ThreadPoolExecutor() as pool:
+                counts = pool.map(end, [record.process for record in records.values()])
+                ended = {name: count for name, count in zip(records, counts, strict=True) if count}
+            for name in records:
                 self.state.forget(name)
             if postgres.stop_postgres(self.home):
                 ended[postgres.NAME] = 1

@@ -120,7 +120,7 @@ def service(
 ) -> Service:
     login(home, port)
     started = command(home, port, database_url, spark_url, dags=dags, env=env)
-    return Service(NAME, started, lambda: ask_health(port), timeout_seconds=240)
+    return Service(NAME, started, lambda: ask_health(port), timeout_seconds=480)
 
 
 def ask_health(port: int) -> None:

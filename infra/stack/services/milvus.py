@@ -33,7 +33,7 @@ def url(port: int) -> str:
 
 
 def service(home: Path, port: int) -> Service:
-    return Service(NAME, command(home, port), lambda: ask_collections(port), timeout_seconds=60)
+    return Service(NAME, command(home, port), lambda: ask_collections(port), timeout_seconds=180)
 
 
 def ask_collections(port: int) -> None:

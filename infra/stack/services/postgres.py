@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from infra.stack.guard import guarded
 from infra.stack.process import ProcessId, end
 
 NAME = "postgres"
@@ -96,9 +97,8 @@ def ask_postgres(folder: Path) -> None:
 def postgres(home: Path) -> Iterator[str]:
     """A server of its own in `home`; yields the SQLAlchemy address of its `airflow` database."""
     server = start_postgres(home)
-    try:
+    with guarded(server.process):
         yield server.sqlalchemy_url
-    finally:
         stop_postgres(home)
 
 

@@ -95,7 +95,7 @@ def service(
     memory: str | None = None,
 ) -> Service:
     started = command(home, port, jars, master=master, memory=memory or driver_memory())
-    return Service(NAME, started, lambda: ask_version(port), timeout_seconds=120)
+    return Service(NAME, started, lambda: ask_version(port), timeout_seconds=300)
 
 
 def ask_version(port: int) -> None:

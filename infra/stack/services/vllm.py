@@ -58,7 +58,7 @@ def url(port: int) -> str:
 
 def service(model_dir: Path, served_name: str, port: int, *, extra: Sequence[str] = ()) -> Service:
     started = command(model_dir, served_name, port, extra=extra)
-    return Service(NAME, started, lambda: ask_models(port, served_name), timeout_seconds=300)
+    return Service(NAME, started, lambda: ask_models(port, served_name), timeout_seconds=600)
 
 
 def ask_models(port: int, served_name: str) -> None:

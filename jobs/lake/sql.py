@@ -39,7 +39,7 @@ class BadQuery(Terminal):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query returned: column names, rows, and whether rows beyond the limit were left out."""
+    """What a query returned; `truncated` says that rows beyond the limit were left out."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -91,11 +91,15 @@ class LakeSql:
             )
         return found
 
-    def newest_ds(self, table: str, column: str = "ds") -> date | None:
-        """The newest value of a partition column (at most `ds`), from the log alone; None if empty."""
-        values = (part.get(column) for part in self.open(table).partitions())
-        days = (date.fromisoformat(value) for value in values if value)
-        return max((day for day in days if self.ds is None or day <= self.ds), default=None)
+    def days(self, table: str) -> list[date]:
+        """The days (partition `ds`, at most `self.ds`) that the table has, from its log alone."""
+        values = (partition.get("ds") for partition in self.open(table).partitions())
+        days = {date.fromisoformat(value) for value in values if value}
+        return sorted(day for day in days if self.ds is None or day <= self.ds)
+
+    def newest_ds(self, table: str) -> date | None:
+        """The newest of `days`, or None."""
+        return max(self.days(table), default=None)
 
     def count(self, table: str) -> int:
         """Rows in the whole table, from the log alone."""
@@ -135,6 +139,13 @@ class LakeSql:
             raise self._explained(sql, error) from error
         cut = limit is not None and len(rows) > limit
         return Answer(names, rows[:limit] if cut else rows, cut)
+
+    def rows_if_there(self, sql: str) -> list[dict[str, Any]]:
+        """Records of a query; none when a table that it reads is not in the lake yet."""
+        try:
+            return self.query(sql).records()
+        except UpstreamMissing:
+            return []
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,62 @@
+"""The command line's frame: which commands there are, and how an error ends one.
+
+Exit codes: 0 done, 1 a person has to act, 2 the command line is wrong, 75 try again later.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from jobs.cli import explain, init, run, sql, status, tables
+from jobs.cli.output import note
+
+TERMINAL, TRANSIENT = 1, 75
+
+app = typer.Typer(
+    name="reclake",
+    help=(
+        "Look at and run the reclake lakehouse.\n\n"
+        "Start with `reclake status`. Settings come from RECLAKE_* variables; see docs/cli.md. "
+        "`--debug`, anywhere on the line, shows the Python traceback of an error."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for module in (status, tables, sql, run, init):
+    module.add_to(app)
+app.add_typer(explain.app, name="explain")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        app(args=[a for a in arguments if a != "--debug"], prog_name="reclake")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    """Says what went wrong, on standard error, and returns the exit code for it."""
+    from jobs.lake.errors import LakeError, Transient
+
+    if isinstance(error, LakeError):
+        note(f"reclake: {error}")
+        return TRANSIENT if isinstance(error, Transient) else TERMINAL
+    first_line = next(iter(str(error).splitlines()), "")
+    note(
+        f"reclake: unexpected {type(error).__name__}: {first_line}\n"
+        "The same command with --debug shows where."
+    )
+    return TERMINAL

@@ -1,0 +1,32 @@
+"""`reclake init`: the tables, before the first run."""
+
+from __future__ import annotations
+
+import typer
+
+from jobs.cli.options import Json
+from jobs.cli.output import print_json, say
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("init")(init)
+
+
+def init(as_json: Json = False) -> None:
+    """Create every table of the lake from its contract.
+
+    Tables that exist are left as they are. Do this once, before the first run, because two runs
+    that create the same table at once fail. Needs Spark.
+
+    \b
+    Example:
+      reclake init
+    """
+    from jobs.cli.session import runtime, settings
+
+    made = runtime().create_all()
+    if as_json:
+        print_json({"lake": settings().lake, "tables": made})
+        return
+    say(f"{len(made)} tables are in {settings().lake}.")
+    say("Next: put drops into the landing folder, then `reclake run bronze.events --ds D`.")

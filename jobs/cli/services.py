@@ -1,0 +1,131 @@
+"""Whether the servers that reclake uses answer, each asked a real question within seconds."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from jobs.lake.errors import Transient
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+TIMEOUT_SECONDS = 3.0
+
+
+class ServerSilent(Transient):
+    """A server that the command needs does not answer."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server: `state` is up, down or off (not configured, so not needed here)."""
+
+    name: str
+    address: str
+    state: str
+    detail: str
+
+
+def ask_all(settings: Settings, airflow_url: str) -> list[Service]:
+    """Asks each service in turn; none of them failing stops the others."""
+    return [
+        _ask("spark", settings.spark_url, lambda: _spark(settings.spark_url)),
+        _ask("milvus", settings.milvus_uri, lambda: _milvus(settings)),
+        _ask("llm", settings.llm_url, lambda: _llm(settings)),
+        _ask("airflow", airflow_url, lambda: _airflow(airflow_url)),
+    ]
+
+
+def require_spark(url: str) -> None:
+    """Raises ServerSilent when `url` names a Connect server that does not answer.
+
+    Asked before a session is opened, because the Spark client itself tries for ten minutes.
+    """
+    spark = _ask("spark", url, lambda: _spark(url))
+    if spark.state == "down":
+        raise ServerSilent(
+            f"Spark Connect does not answer at {url} ({spark.detail}). Nothing was run. "
+            "`make demo` starts a server; RECLAKE_SPARK_URL points to one of your own."
+        )
+
+
+def _ask(name: str, address: str, question: Callable[[], str]) -> Service:
+    if not address:
+        return Service(name, "", "off", "not configured")
+    try:
+        return Service(name, address, "up", question())
+    except Exception as error:
+        details = getattr(error, "details", None)  # gRPC's own text is many lines long
+        said = str(details() if callable(details) else error) or type(error).__name__
+        return Service(name, address, "down", said.splitlines()[0][:200])
+
+
+def _spark(url: str) -> str:
+    if not url.startswith("sc://"):
+        return "a Spark master; each command starts an application of its own"
+    import grpc
+    from pyspark.sql.connect.proto import base_pb2, base_pb2_grpc
+
+    session, user = str(uuid.uuid4()), base_pb2.UserContext(user_id="reclake-status")
+    with grpc.insecure_channel(urlsplit(url).netloc) as channel:
+        stub = base_pb2_grpc.SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
+        version = base_pb2.AnalyzePlanRequest.SparkVersion()
+        question = base_pb2.AnalyzePlanRequest(
+            session_id=session, user_context=user, spark_version=version
+        )
+        answer = stub.AnalyzePlan(question, timeout=TIMEOUT_SECONDS)
+        goodbye = base_pb2.ReleaseSessionRequest(session_id=session, user_context=user)
+        stub.ReleaseSession(goodbye, timeout=TIMEOUT_SECONDS)
+    return f"Spark {answer.spark_version.version}"
+
+
+def _milvus(settings: Settings) -> str:
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(
+        uri=settings.milvus_uri,
+        token=settings.milvus_token.get_secret_value(),
+        timeout=TIMEOUT_SECONDS,
+    )
+    try:
+        live = {
+            alias: client.describe_alias(alias=alias)["collection_name"]
+            for collection in client.list_collections()
+            for alias in client.list_aliases(collection_name=collection)["aliases"]
+        }
+    finally:
+        client.close()
+    if not live:
+        return "no alias yet"
+    return ", ".join(f"{alias} -> {live[alias]}" for alias in sorted(live))
+
+
+def _llm(settings: Settings) -> str:
+    import httpx
+
+    key = settings.llm_api_key.get_secret_value()
+    answer = httpx.get(
+        f"{settings.llm_url.rstrip('/')}/models",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        timeout=TIMEOUT_SECONDS,
+    )
+    answer.raise_for_status()
+    served = sorted(model["id"] for model in answer.json()["data"])
+    if settings.llm_model not in served:
+        raise LookupError(f"serves {', '.join(served)}, but not {settings.llm_model}")
+    return f"serves {settings.llm_model}"
+
+
+def _airflow(url: str) -> str:
+    import httpx
+
+    answer = httpx.get(f"{url.rstrip('/')}/api/v2/monitor/health", timeout=TIMEOUT_SECONDS)
+    answer.raise_for_status()
+    parts = {name: (part or {}).get("status") for name, part in answer.json().items()}
+    if sick := sorted(name for name, state in parts.items() if state == "unhealthy"):
+        raise LookupError(f"unhealthy: {', '.join(sick)}")
+    return "healthy"

@@ -1,0 +1,56 @@
+"""What a command works on: this process's settings, the lake for reading, the lake with Spark."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from jobs.lake.errors import Terminal
+
+if TYPE_CHECKING:
+    from jobs.lake.runtime import Lake
+    from jobs.lake.sql import LakeSql
+    from jobs.settings import Settings
+
+
+class BadSettings(Terminal):
+    """A RECLAKE_* variable has a value that cannot be used."""
+
+
+def settings() -> Settings:
+    """The settings of this process; what they leave open comes from a running `make demo`.
+
+    Raises BadSettings that names the variable.
+    """
+    from pydantic import ValidationError
+
+    from jobs.settings import Settings, get_settings
+
+    try:
+        here = get_settings().home / "stack" / "reclake.env"
+        return Settings(_env_file=here)  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = (
+            f"RECLAKE_{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise BadSettings("\n".join(problems)) from error
+
+
+def reader(ds: date | None = None) -> LakeSql:
+    """The lake, for reading without Spark."""
+    from jobs.lake.sql import LakeSql
+
+    now = settings()
+    return LakeSql(now.lake, now.contracts, ds)
+
+
+def runtime() -> Lake:
+    """The lake, for running tables on Spark."""
+    from jobs.cli.services import require_spark
+    from jobs.lake.runtime import Lake
+    from jobs.spark import connect
+
+    now = settings()
+    require_spark(now.spark_url)
+    return Lake(connect(now), now)

@@ -1,0 +1,444 @@
+"""A grocery of six items and five users on two published days, small enough to read.
+
+Written by deltalake from the contracts' columns, so that a test needs no Spark.
+
+    ann   active on both days; her list is explained by her history
+    bob   active on both days; the LLM was not asked about him
+    cid   last seen on 2017-09-01, so inactive
+    dee   in silver.users only
+    eve   first seen on 2017-12-30
+
+    milk    described by the LLM, accepted
+    bread   described, rejected by the quality gate
+    butter  described, answer did not fit the schema
+    jam     not selected on 2017-12-30 (budget 3), on sale on both days
+    candle  not sellable since 2017-12-29
+    tea     in the catalogue since 2017-12-30
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from jobs.lake.contract import Contract, Contracts
+from jobs.lake.schema import arrow_schema
+from jobs.settings import Settings
+
+D28, D29, D30 = date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30)
+SEPTEMBER = date(2017, 9, 1)
+PROMPT = {"prompt_version": "v1-0a1b2c3d", "model": "smollm2-135m-instruct"}
+
+Row = dict[str, Any]
+
+
+def _items() -> Iterable[Row]:
+    def item(item_id: str, since: date, title: str, category: str, **rest: Any) -> Row:
+        return {
+            "item_id": item_id,
+            "valid_from": since,
+            "title": title,
+            "category": category,
+            "department": "GROCERY",
+            "brand": "Private",
+            "is_sellable": True,
+            "content_hash": f"content-{item_id}",
+            "row_hash": f"row-{item_id}-{since}",
+        } | rest
+
+    yield item("milk", D28, "MILK 2% GALLON", "FLUID MILK", size="1 GA", price=2.79)
+    yield item("bread", D28, "WHITE BREAD", "BAKED BREAD", size="20 OZ")
+    yield item("butter", D28, "BUTTER STICKS", "BUTTER", size="16 OZ")
+    yield item("jam", D28, "STRAWBERRY JAM", "PRESERVES")
+    yield item("candle", D28, "CANDLE", "CANDLES", department="GIFTS")
+    yield item("candle", D29, "CANDLE", "CANDLES", department="GIFTS", is_sellable=False)
+    yield item("tea", D30, "GREEN TEA", "TEA")
+
+
+def _users() -> Iterable[Row]:
+    for user_id, attributes in (
+        ("ann", [("age", "35-44"), ("household_size", "4")]),
+        ("bob", [("age", "25-34")]),
+        ("cid", []),
+        ("dee", []),
+    ):
+        yield {
+            "user_id": user_id,
+            "valid_from": D28,
+            "attributes": attributes,
+            "row_hash": f"row-{user_id}",
+        }
+
+
+def _interactions() -> Iterable[Row]:
+    for user_id, item_id, day, hour in (
+        ("ann", "milk", date(2017, 12, 20), 9),
+        ("ann", "bread", D28, 9),
+        ("ann", "jam", D30, 17),
+        ("bob", "milk", D28, 12),
+        ("cid", "milk", SEPTEMBER, 8),
+        ("eve", "milk", D30, 10),
+    ):
+        yield {
+            "user_id": user_id,
+            "item_id": item_id,
+            "event_ts": datetime(day.year, day.month, day.day, hour, tzinfo=UTC),
+            "event_type": "purchase",
+            "event_date": day,
+            "weight": 1.0,
+            "quantity": 2.0 if item_id == "milk" else 1.0,
+            "session_id": None,
+            "ingest_ds": max(day, D28),
+        }
+
+
+def _item_texts() -> Iterable[Row]:
+    for ds in (D29, D30):
+        for item_id, title in (
+            ("milk", "milk 2% gallon, fluid milk"),
+            ("bread", "white bread, baked bread"),
+            ("butter", "butter sticks, butter"),
+            ("jam", "strawberry jam, preserves"),
+        ):
+            enriched = item_id == "milk"
+            yield {
+                "ds": ds,
+                "item_id": item_id,
+                "text": f"{title}. Fresh dairy milk for the family." if enriched else title,
+                "text_hash": f"text-{item_id}",
+                "text_source": "enriched" if enriched else "template",
+                "content_hash": f"content-{item_id}",
+            } | (PROMPT if enriched else {})
+
+
+def _item_enrichments() -> Iterable[Row]:
+    yield {
+        "content_hash": "content-milk",
+        "message_hash": "message-milk",
+        "status": "accepted",
+        "gate_score": 0.71,
+        "standard_name": "reduced fat milk",
+        "summary": "Fresh dairy milk for the family.",
+        "keywords": ["milk", "dairy"],
+        "raw_text": "{}",
+        "selected_ds": D28,
+    } | PROMPT
+    yield {
+        "content_hash": "content-bread",
+        "message_hash": "message-bread",
+        "status": "rejected_by_gate",
+        "gate_score": 0.31,
+        "summary": "A toy for children.",
+        "raw_text": '{"summary":"A toy for children."}',
+        "selected_ds": D29,
+    } | PROMPT
+    yield {
+        "content_hash": "content-butter",
+        "message_hash": "message-butter",
+        "status": "invalid_output",
+        "raw_text": "butter is",
+        "selected_ds": D29,
+    } | PROMPT
+
+
+def _user_profiles() -> Iterable[Row]:
+    for ds, user_id, last, count in (
+        (D29, "ann", D28, 2),
+        (D29, "bob", D28, 1),
+        (D30, "ann", D30, 3),
+        (D30, "bob", D28, 1),
+        (D30, "eve", D30, 1),
+    ):
+        yield {
+            "ds": ds,
+            "user_id": user_id,
+            "profile": "buys often: FLUID MILK, BAKED BREAD",
+            "profile_hash": f"profile-{user_id}",
+            "last_event_date": last,
+            "interactions_count_90d": count,
+        }
+
+
+def _user_texts() -> Iterable[Row]:
+    for profile in _user_profiles():
+        enriched = profile["user_id"] == "ann"
+        yield {
+            "ds": profile["ds"],
+            "user_id": profile["user_id"],
+            "text": profile["profile"] + (". Likes breakfast." if enriched else ""),
+            "text_hash": f"text-{profile['user_id']}",
+            "text_source": "enriched" if enriched else "template",
+            "profile_hash": profile["profile_hash"],
+        } | (PROMPT if enriched else {})
+
+
+def _user_enrichments() -> Iterable[Row]:
+    yield {
+        "user_id": "ann",
+        "profile_hash": "profile-ann",
+        "message_hash": "message-ann",
+        "status": "accepted",
+        "gate_score": 0.58,
+        "interests": ["breakfast"],
+        "search_phrases": ["strawberry jam"],
+        "next_products": ["butter"],
+        "raw_text": "{}",
+        "selected_ds": D29,
+    } | PROMPT
+
+
+# item, neighbor: score of each method, users behind the pair
+_PAIRS = {
+    ("milk", "bread"): ({"cooccurrence": 0.9, "content": 0.42}, 41),
+    ("milk", "butter"): ({"content": 0.66}, None),
+    ("bread", "milk"): ({"cooccurrence": 0.8, "content": 0.42}, 41),
+    ("bread", "jam"): ({"cooccurrence": 0.5}, 12),
+    ("butter", "milk"): ({"content": 0.66}, None),
+    ("jam", "bread"): ({"cooccurrence": 0.5}, 12),
+}
+_WEIGHTS = {"cooccurrence": 0.7, "content": 0.3}
+
+
+def _i2i_candidates() -> Iterable[Row]:
+    for ds in (D29, D30):
+        ranks: dict[tuple[str, str], int] = {}
+        for (item_id, neighbor), (scores, support) in _PAIRS.items():
+            for method, score in scores.items():
+                rank = ranks[item_id, method] = ranks.get((item_id, method), 0) + 1
+                yield {
+                    "ds": ds,
+                    "method": method,
+                    "item_id": item_id,
+                    "rank": rank,
+                    "neighbor_item_id": neighbor,
+                    "score": score,
+                    "support": support if method == "cooccurrence" else None,
+                }
+        # found, but behind the two that a list of this lake holds
+        yield {
+            "ds": ds,
+            "method": "content",
+            "item_id": "milk",
+            "rank": 3,
+            "neighbor_item_id": "jam",
+            "score": 0.35,
+        }
+
+
+def _i2i_daily() -> Iterable[Row]:
+    for ds in (D29, D30):
+        ranks: dict[str, int] = {}
+        for (item_id, neighbor), (scores, support) in _PAIRS.items():
+            ranks[item_id] = ranks.get(item_id, 0) + 1
+            yield {
+                "ds": ds,
+                "item_id": item_id,
+                "rank": ranks[item_id],
+                "neighbor_item_id": neighbor,
+                "score": sum(_WEIGHTS[method] * score for method, score in scores.items()),
+                "methods": sorted(scores),
+                "method_scores": sorted(scores.items()),
+                "reason": f"bought together by {support} users" if support else "similar text",
+            }
+
+
+def _user_candidates() -> Iterable[Row]:
+    for channel, user_id, rank, item_id, score, because in (
+        ("i2i", "ann", 1, "butter", 0.8, "milk"),
+        ("i2i", "ann", 2, "tea", 0.1, "milk"),
+        ("popular", "ann", 1, "milk", 1.0, None),
+        ("popular", "bob", 1, "milk", 1.0, None),
+        ("popular", "eve", 1, "bread", 1.0, None),
+    ):
+        yield {
+            "ds": D30,
+            "channel": channel,
+            "user_id": user_id,
+            "rank": rank,
+            "item_id": item_id,
+            "score": score,
+            "because_item_id": because,
+        }
+
+
+def _user_recall_daily() -> Iterable[Row]:
+    for ds, user_id, rank, item_id, channel, score, because in (
+        (D29, "ann", 1, "milk", "popular", 0.15, None),
+        (D29, "bob", 1, "milk", "popular", 0.15, None),
+        (D30, "ann", 1, "butter", "i2i", 0.48, "milk"),
+        (D30, "ann", 2, "milk", "popular", 0.15, None),
+        (D30, "bob", 1, "milk", "popular", 0.15, None),
+        (D30, "eve", 1, "bread", "popular", 0.15, None),
+    ):
+        yield {
+            "ds": ds,
+            "user_id": user_id,
+            "rank": rank,
+            "item_id": item_id,
+            "score": score,
+            "channel": channel,
+            "channel_scores": [(channel, score)],
+            "because_item_id": because,
+            "reason": f"goes with {because}, which you bought" if because else "popular this month",
+        }
+
+
+def _popular_items_daily() -> Iterable[Row]:
+    for ds in (D29, D30):
+        for rank, (item_id, score, users) in enumerate((("milk", 1.0, 3), ("bread", 0.5, 1)), 1):
+            yield {
+                "ds": ds,
+                "segment": "all",
+                "rank": rank,
+                "item_id": item_id,
+                "score": score,
+                "users_count": users,
+            }
+
+
+def _run(table: str, ds: date, minute: int, **rest: Any) -> Row:
+    return {
+        "run_id": f"{table}-{rest.get('slice', '')}-{ds}-{minute}",
+        "table": table,
+        "slice": "",
+        "ds": ds,
+        "known_on": ds,
+        "status": "published",
+        "rows_quarantined": 0,
+        "rows_folded": 0,
+        "seconds": 3.5,
+        "params": '{"item_budget": 3, "user_budget": 1}',
+        "counts": "{}",
+        "recorded_at": datetime(2026, 11, 22, 4, minute, tzinfo=UTC),
+    } | rest
+
+
+def _runs() -> Iterable[Row]:
+    for minute, ds in ((0, D29), (30, D30)):
+        yield _run("bronze.events", ds, minute, rows_in=6, rows_out=5, rows_quarantined=1)
+        yield _run("silver.item_enrichments", ds, minute + 2, rows_out=3, seconds=41.0)
+        yield _run("silver.user_enrichments", ds, minute + 3, rows_out=1)
+        yield _run("silver.i2i_candidates", ds, minute + 5, slice="content", rows_out=7)
+        yield _run("gold.i2i_daily", ds, minute + 6, rows_out=6)
+        yield _run("gold.user_recall_daily", ds, minute + 7, rows_out=4)
+    yield _run(
+        "silver.i2i_candidates",
+        D30,
+        34,
+        slice="content",
+        status="failed",
+        error="ConnectionError: Milvus did not answer",
+    )
+
+
+def _audits() -> Iterable[Row]:
+    for ds, minute, success, observed in (
+        (D29, 6, False, "score 1.3"),  # mended by the next run of the day
+        (D29, 7, True, ""),
+        (D30, 36, False, "6 rows, trailing mean 9"),
+    ):
+        yield {
+            "run_id": f"run-{minute}",
+            "table": "gold.i2i_daily",
+            "slice": "",
+            "ds": ds,
+            "check": "expect_row_count_near_trailing_mean",
+            "severity": "warn",
+            "success": success,
+            "observed": observed,
+            "details": '{"days": 7, "within": 0.3}',
+            "recorded_at": datetime(2026, 11, 22, 4, minute, tzinfo=UTC),
+        }
+
+
+def _quarantine() -> Iterable[Row]:
+    for ds, row_id, reason in (
+        (D29, "17", "quantity: 'two' is not a number"),
+        (D30, "4", "quantity: 'two' is not a number"),
+    ):
+        yield {
+            "table": "bronze.events",
+            "ds": ds,
+            "source_file": f"events/ds={ds}/baskets.csv",
+            "row_id": row_id,
+            "column": "quantity",
+            "reason": reason,
+            "payload": '{"quantity": "two"}',
+            "rows": 1,
+            "run_id": "run-0",
+            "recorded_at": datetime(2026, 11, 22, 4, 0, tzinfo=UTC),
+        }
+
+
+def _llm_ledger() -> Iterable[Row]:
+    for number, (ds, prompt, subject, status) in enumerate(
+        (
+            (D28, "item", "content-milk", "accepted"),
+            (D29, "item", "content-bread", "rejected_by_gate"),
+            (D29, "item", "content-butter", "invalid_output"),
+            (D29, "user", "profile-ann", "accepted"),
+        )
+    ):
+        yield {
+            "call_id": f"call-{number}",
+            "ds": ds,
+            "prompt": prompt,
+            "subject": subject,
+            "status": status,
+            "attempt": 1,
+            "prompt_tokens": 300,
+            "completion_tokens": 60,
+            "cached_tokens": 256,
+            "latency_ms": 900.0,
+            "server": "http://127.0.0.1:8000/v1",
+            "run_id": "run-1",
+            "recorded_at": datetime(2026, 11, 22, 4, number, tzinfo=UTC),
+        } | PROMPT
+
+
+_ROWS = {
+    "silver.items": _items,
+    "silver.users": _users,
+    "silver.interactions": _interactions,
+    "silver.item_texts": _item_texts,
+    "silver.item_enrichments": _item_enrichments,
+    "silver.user_profiles": _user_profiles,
+    "silver.user_texts": _user_texts,
+    "silver.user_enrichments": _user_enrichments,
+    "silver.i2i_candidates": _i2i_candidates,
+    "silver.user_candidates": _user_candidates,
+    "gold.i2i_daily": _i2i_daily,
+    "gold.user_recall_daily": _user_recall_daily,
+    "gold.popular_items_daily": _popular_items_daily,
+    "ops.runs": _runs,
+    "ops.audits": _audits,
+    "ops.quarantine": _quarantine,
+    "ops.llm_ledger": _llm_ledger,
+}
+
+
+def write_small_lake(lake: Path) -> None:
+    """Create every table that has a contract; those above with rows, the others empty."""
+    for contract in Contracts(Settings().contracts):
+        rows = list(_ROWS[contract.table]()) if contract.table in _ROWS else []
+        write_table(lake, contract, rows)
+
+
+def write_table(lake: Path, contract: Contract, rows: list[Row]) -> None:
+    """Write rows by a contract's columns; a column that a row leaves out is null."""
+    schema = arrow_schema(contract)
+    for row in rows:
+        if unknown := sorted(set(row) - set(schema.names)):
+            raise KeyError(f"{contract.table} has no column {unknown}")
+    write_deltalake(
+        str(lake / contract.table.replace(".", "/")),
+        pa.Table.from_pylist(rows, schema=schema),
+        partition_by=list(contract.partition) or None,
+        description=contract.grain,
+        mode="append",
+    )

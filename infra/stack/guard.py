@@ -16,12 +16,14 @@ from dataclasses import asdict
 from infra.stack.paths import PYTHON, ROOT
 from infra.stack.process import ProcessId, end
 
+_MAIN = "from infra.stack.guard import main; main()"
+
 
 @contextmanager
 def guarded(process: ProcessId) -> Iterator[None]:
     """Has `process` ended if this program dies inside the block; ends it after the block."""
     guard = subprocess.Popen(
-        [str(PYTHON), "-m", "infra.stack.guard", json.dumps(asdict(process))],
+        [str(PYTHON), "-c", _MAIN, json.dumps(asdict(process))],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         start_new_session=True,
@@ -37,7 +39,3 @@ def main() -> None:
     process = ProcessId(**json.loads(sys.argv[1]))
     sys.stdin.read()
     end(process)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_PORT = Field(None, ge=1, le=65535, description="taken as given; a free port when empty")
+_PORT = Field(default=None, ge=1, le=65535, description="taken as given; a free port when empty")
 
 
 class StackSettings(BaseSettings):
@@ -18,5 +18,5 @@ class StackSettings(BaseSettings):
     spark_port: int | None = _PORT
     vllm_port: int | None = _PORT
     spark_memory: str = Field(
-        "", description="JVM heap as Spark writes it; empty: a quarter of RAM"
+        default="", description="JVM heap as Spark writes it; empty: a quarter of RAM"
     )

@@ -1,0 +1,69 @@
+# Everything that a person does with this repository. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export UV_NO_PROGRESS ?= 1
+
+UV ?= $(shell command -v uv || echo .reclake/uv/bin/uv)
+PYTHON := .venv/bin/python
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BENCHMARKS := $(wildcard tests/benchmarks/__main__.py)
+ONLY ?=
+ARGS ?=
+
+.PHONY: help
+help: ## List all targets
+	@awk -F ':.*## ' -v absent="$(if $(BENCHMARKS),,bench)" '$$1 != absent && /^[a-z][a-z-]*:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(filter .reclake/%,$(UV)):
+	@echo "uv is missing: installing it into .reclake/uv"
+	@$(BASE_PYTHON) -m venv .reclake/uv 2>/dev/null && .reclake/uv/bin/pip install -q uv \
+	  || { rm -rf .reclake/uv && $(BASE_PYTHON) -m pip install -q --target .reclake/uv uv; } \
+	  || { echo "uv could not be installed: install it from https://docs.astral.sh/uv/ and try again"; exit 1; }
+
+.PHONY: install
+install: $(filter .reclake/%,$(UV)) ## Install both environments from the lock file
+	$(UV) sync --frozen
+ifeq ($(RECLAKE_LLM_URL),)
+	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --frozen --only-group serve
+endif
+
+.PHONY: demo
+demo: install ## Start the embedded stack and publish three days (resumes when run again)
+	@$(PYTHON) -m infra.demo up
+
+.PHONY: down
+down: ## End every process that the demo started
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m infra.demo down; else echo "Nothing is installed."; fi
+
+.PHONY: test
+test: install ## Run all tests; servers are started on free ports and ended
+	$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: install ## Run the tests that need no Airflow, Milvus or vLLM
+	$(PYTHON) -m pytest -m "not server" $(ARGS)
+
+.PHONY: lint
+lint: install ## Check style, format and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+.PHONY: format
+format: install ## Rewrite the code in the project's format
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+ifneq ($(BENCHMARKS),)
+.PHONY: bench
+bench: install ## Measure against peers; ONLY=name for one (writes .reclake/bench/)
+	$(PYTHON) -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
+endif
+
+.PHONY: screenshots
+screenshots: install ## Photograph the finished demo in the Airflow UI (needs Chromium)
+	$(UV) run --no-sync --with playwright python -m infra.demo.screenshots
+
+.PHONY: clean
+clean: ## End the demo and delete its state: drops, lake, logs, JARs, models
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m infra.demo clean; else echo "Nothing is installed."; fi

@@ -1,0 +1,221 @@
+"""`make demo`: the stack, the drops, three days by Airflow's backfill, and a page of results.
+
+Each step looks at what is there and does the rest, so that an interrupted demo goes on where it
+stopped, and a finished one only shows its page.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from infra.demo import backfill, page
+from infra.demo.airflow_api import AirflowApi, AirflowRefused
+from infra.demo.data import write_drops
+from infra.stack import Login
+from infra.stack.jars import JarsUnresolved
+from infra.stack.paths import PYTHON, ROOT
+from infra.stack.settings import StackSettings
+from infra.stack.stack import Endpoints, Event, NotReady, Stack
+from infra.stack.state import StackBusy
+from infra.stack.waiting import ServiceFailed
+from jobs.lake.errors import LakeError
+from jobs.lake.sql import LakeSql
+from jobs.settings import Settings
+
+DAYS = (date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30))
+
+_STATE_STYLES = {"success": "green", "failed": "red", "upstream_failed": "red", "skipped": "dim"}
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message ends with what to do."""
+
+
+def demo(settings: Settings, choices: StackSettings, console: Console) -> None:
+    """Runs the demo. Raises DemoFailed."""
+    started = time.monotonic()
+    progress = Progress(console)
+    progress.heading("Stack")
+    stack = Stack(settings, choices, progress.event)
+    with failing_clearly(), stack.starting(_settings_environment()) as (endpoints, services):
+        write_landing(settings, progress)
+        create_tables(settings, endpoints, services, progress)
+    api = AirflowApi(endpoints.airflow, backfill.DAG_ID)
+    with failing_clearly():
+        run_days(api, settings, progress)
+    show_page(settings, endpoints.airflow, console)
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    console.print(f"\nDone in {minutes} min {seconds} s. `make down` ends what this started.")
+
+
+def write_landing(settings: Settings, progress: Progress) -> None:
+    """Writes the drops that are missing."""
+    if "://" in settings.landing:
+        raise DemoFailed(
+            f"The demo writes its drops into a folder, and RECLAKE_LANDING is {settings.landing}. "
+            "Unset it, or give a folder."
+        )
+    started = time.monotonic()
+    written = write_drops(Path(settings.landing))
+    what = f"{written} files written" if written else "all drops are there"
+    progress.event(Event("landing", f"{what} ({settings.landing})", time.monotonic() - started))
+
+
+def create_tables(
+    settings: Settings,
+    endpoints: Endpoints,
+    services: Mapping[str, Future[None]],
+    progress: Progress,
+) -> None:
+    """Creates every table from its contract as soon as Spark answers, unless all are there."""
+    lake = LakeSql(settings.lake, settings.contracts)
+    if all(lake.exists(table) for table in lake.tables):
+        return
+    if "spark" in services:
+        services["spark"].result()
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(PYTHON), "-m", "jobs.cli", "init"],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | endpoints.environment(),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip()
+        raise DemoFailed(f"The tables could not be created:\n{said}\nThen run `make demo` again.")
+    text = f"{len(lake.tables)} created from their contracts"
+    progress.event(Event("tables", text, time.monotonic() - started))
+
+
+def run_days(api: AirflowApi, settings: Settings, progress: Progress) -> None:
+    """Has Airflow run the days that are not published, and waits. Raises DemoFailed."""
+    progress.heading(f"Days {DAYS[0]} to {DAYS[-1]}")
+    backfill.prepare(api, ROOT / "dags" / "pools.json")
+    days = backfill.request_days(api, DAYS, _published(settings))
+    if not days:
+        progress.line("all published already")
+        return
+    with progress.console.status("waiting for Airflow's scheduler") as status:
+        started = time.monotonic()
+
+        def tick(text: str) -> None:
+            status.update(f"{time.monotonic() - started:4.0f} s  {escape(text)}")
+
+        failures = backfill.follow(api, days, progress.task_end, tick)
+    for failure in failures:
+        progress.failure(failure)
+    if failures:
+        raise DemoFailed(
+            "Nothing was published for a day whose tasks failed; earlier days stay readable. "
+            "Mend the cause that the log names, then run `make demo`: only what failed runs again."
+        )
+    if unpublished := sorted(set(DAYS) - _published(settings)):
+        raise DemoFailed(
+            f"Airflow ended without publishing {', '.join(map(str, unpublished))}. "
+            f"Look at its runs in {api.url}, then run `make demo` again."
+        )
+
+
+def show_page(settings: Settings, login: Login, console: Console) -> None:
+    """Prints the results, where Airflow is, and what to try next."""
+    lake = LakeSql(settings.lake, settings.contracts)
+    for section in page.sections(lake, DAYS):
+        console.print(f"\n[bold]{escape(section.title)}[/bold]")
+        console.print(_table(section.rows))
+    console.print(f"\n[bold]Airflow[/bold]  {login.url}  user {login.user}  ", end="")
+    console.print(f"password {login.password}", highlight=False)
+    user = lake.query(f"SELECT min(user_id) FROM {page.GOLD[1]} WHERE ds = DATE '{DAYS[-1]}'")
+    console.print("\n[bold]Try next[/bold]")
+    for command in (
+        f".venv/bin/reclake explain user {user.rows[0][0]} --ds {DAYS[-1]}",
+        '.venv/bin/reclake sql "SELECT * FROM gold.i2i_latest LIMIT 5"',
+        ".venv/bin/reclake status",
+    ):
+        console.print(f"  {command}", highlight=False, markup=False)
+
+
+@contextmanager
+def failing_clearly() -> Iterator[None]:
+    """Turns every expected failure of the stack into DemoFailed."""
+    try:
+        yield
+    except (
+        AirflowRefused,
+        JarsUnresolved,
+        LakeError,
+        NotReady,
+        ServiceFailed,
+        StackBusy,
+        backfill.NoDag,
+    ) as error:
+        raise DemoFailed(str(error)) from error
+
+
+class Progress:
+    """Lines for the person who waits: one for each thing that ended, with its seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def heading(self, text: str) -> None:
+        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def line(self, text: str) -> None:
+        self.console.print(f"  {text}", highlight=False)
+
+    def event(self, event: Event) -> None:
+        took = "" if event.seconds is None else f"{event.seconds:6.1f} s"
+        self.line(f"{event.service:10} {took:>8}  {escape(event.text)}")
+
+    def task_end(self, end: backfill.TaskEnd) -> None:
+        took = "" if end.seconds is None else f"{end.seconds:6.1f} s"
+        style = _STATE_STYLES.get(end.state, "")
+        state = f"[{style}]{end.state}[/{style}]" if style else end.state
+        self.line(f"{end.day} {took:>8}  {end.task_id} {state} ({end.done} of {end.total})")
+
+    def failure(self, failure: backfill.Failure) -> None:
+        self.console.print(f"\n[red]{failure.day} {escape(failure.task_id)} failed[/red]")
+        for line in failure.log:
+            self.console.print(f"  {line}", highlight=False, markup=False)
+        self.console.print(f"  {failure.page}", highlight=False)
+
+
+def _table(rows: Collection[Mapping[str, object]]) -> Table | str:
+    if not rows:
+        return "  (none)"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=True)
+    first = next(iter(rows))
+    for name, value in first.items():
+        table.add_column(name, justify="right" if isinstance(value, (int, float)) else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def _published(settings: Settings) -> set[date]:
+    return page.published_days(LakeSql(settings.lake, settings.contracts), DAYS)
+
+
+def _settings_environment() -> dict[str, str]:
+    """The RECLAKE_* variables of this process, which Airflow's tasks are to have too."""
+    return {name: value for name, value in os.environ.items() if name.startswith("RECLAKE_")}

@@ -59,9 +59,14 @@ def _ask(name: str, address: str, question: Callable[[], str]) -> Service:
     try:
         return Service(name, address, "up", question())
     except Exception as error:
-        details = getattr(error, "details", None)  # gRPC's own text is many lines long
-        said = str(details() if callable(details) else error) or type(error).__name__
-        return Service(name, address, "down", said.splitlines()[0][:200])
+        return Service(name, address, "down", _short(error))
+
+
+def _short(error: Exception) -> str:
+    """The end of an error's first line, which is where clients put the cause."""
+    details = getattr(error, "details", None)  # gRPC's own text is many lines long
+    said = str(details() if callable(details) else error).strip() or type(error).__name__
+    return said.splitlines()[0].rsplit("last error: ", 1)[-1].rsplit("to remote host: ")[-1][:200]
 
 
 def _spark(url: str) -> str:

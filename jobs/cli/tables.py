@@ -24,8 +24,8 @@ class TableState:
 
     rows: in all days; null when the table is not in the lake yet. newest: the newest day of a
     daily table, and of any other the newest day whose run ended well.
-    freshness: fresh, late (behind the newest run by more than the contract allows), empty,
-    absent (not created) or no promise.
+    freshness: fresh, late (behind the newest run by more than the contract allows), not
+    built, absent (not created) or no promise.
     """
 
     table: str
@@ -121,5 +121,5 @@ def _freshness(
     if allowed is None:
         return "no promise"
     if newest is None or newest_run is None:
-        return "empty"
+        return "not built"
     return "fresh" if (newest_run - newest).days <= allowed else "late"

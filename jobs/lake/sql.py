@@ -235,9 +235,12 @@ def _dataset(name: str, table: DeltaTable) -> Any:
     from deltalake.exceptions import DeltaProtocolError
 
     try:
+        # deltalake reads nulls, without an error, where a table of protocol 2 maps column names
+        if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+            raise DeltaProtocolError("columnMapping")
         return table.to_pyarrow_dataset()
     except DeltaProtocolError as error:
         raise Terminal(
-            f"{name}: written with a Delta feature that engines other than Spark cannot read: "
-            f"{error} Query it through Spark, or rewrite it with the feature off."
+            f"{name}: written with a Delta feature that engines other than Spark cannot read "
+            f"({error}). Query it through Spark, or rewrite it with the feature off."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.lake.errors import NoTable, UpstreamMissing
+from jobs.lake.errors import NoTable, Terminal, UpstreamMissing
 from jobs.lake.sql import BadQuery, LakeSql
 
 FIRST, SECOND = dt.date(2017, 12, 29), dt.date(2017, 12, 30)
@@ -146,7 +147,7 @@ def test_a_table_without_its_zone_is_told_the_zone(lake: LakeSql) -> None:
 
 def test_a_table_that_is_not_in_the_lake_yet_says_what_to_run(lake: LakeSql) -> None:
     for name in ("silver.items", "gold.user_recall_latest"):
-        with pytest.raises(UpstreamMissing, match="not in the lake .* yet.*reclake init"):
+        with pytest.raises(UpstreamMissing, match=r"not in the lake .* yet.*reclake init"):
             lake.query(f"SELECT * FROM {name}")
     with pytest.raises(NoTable, match=r"gold\.i2i: no such table; did you mean gold\.i2i_daily"):
         lake.open("gold.i2i")
@@ -225,6 +226,30 @@ def test_an_empty_table_has_columns_and_no_rows(lake: LakeSql, contracts: Path) 
     assert lake.query("SELECT * FROM gold.user_recall_daily").columns == I2I.column_names
     assert lake.query("SELECT * FROM gold.user_recall_latest").rows == []
     assert lake.newest_ds("gold.user_recall_daily") is None
+
+
+def write_feature(lake: LakeSql, action: dict[str, object]) -> None:
+    """Commit one action to the log of gold.i2i_daily, as another writer may."""
+    log = Path(lake.lake) / "gold" / "i2i_daily" / "_delta_log" / f"{1:020}.json"
+    log.write_text(json.dumps(action) + "\n")
+
+
+def test_deletion_vectors_are_refused_rather_than_overlooked(lake: LakeSql) -> None:
+    features = ["deletionVectors"]
+    protocol = {"readerFeatures": features, "writerFeatures": features}
+    write_feature(lake, {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7} | protocol})
+    with pytest.raises(Terminal, match=r"gold\.i2i_daily: written with .*deletionVectors"):
+        lake.query("SELECT * FROM gold.i2i_daily")
+
+
+def test_mapped_column_names_are_refused_rather_than_read_as_null(lake: LakeSql) -> None:
+    first = Path(lake.lake) / "gold" / "i2i_daily" / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in first.read_text().splitlines()]
+    metadata = next(action for action in actions if "metaData" in action)
+    metadata["metaData"]["configuration"] = {"delta.columnMapping.mode": "name"}
+    write_feature(lake, metadata)
+    with pytest.raises(Terminal, match=r"gold\.i2i_daily: written with .*columnMapping"):
+        lake.query("SELECT * FROM gold.i2i_daily")
 
 
 @settings(max_examples=25, deadline=None)

@@ -33,6 +33,8 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
     order, implied checks first. A check that cannot be evaluated counts as failed.
     """
     gx = _import_great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
     planned: list[tuple[str, str, dict[str, Any], Any]] = []
     stated = [(c.expect, c.severity, c.arguments) for c in contract.checks]
     implied = [(c.pop("expect"), "error", c) for c in implied_checks(contract)]
@@ -42,9 +44,10 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
             planned.append((name, severity, arguments, expectation))
     if not planned:
         return []
+    gx_context = gx.get_context(mode="ephemeral")
+    gx_context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
-        gx.get_context(mode="ephemeral")
-        .data_sources.add_spark("staged")
+        gx_context.data_sources.add_spark("staged")
         .add_dataframe_asset(contract.table)
         .add_batch_definition_whole_dataframe("day")
         .get_batch(batch_parameters={"dataframe": frame})
@@ -65,11 +68,11 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
 
 
 def _import_great_expectations() -> Any:
+    """The library, imported late (it takes seconds), without its chatter and its telemetry."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     return gx
 
 

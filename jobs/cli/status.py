@@ -151,7 +151,7 @@ def next_command(now: Status) -> Next:
     if "ops.runs" in now.absent:
         return Next("make demo", "there is no lake yet; this fills one with three published days")
     if now.absent:
-        return Next("reclake init", f"{len(now.absent)} tables have a contract but do not exist")
+        return Next("reclake init", f"not created yet: {', '.join(now.absent)}")
     if failed := [run for run in now.last_runs if run["status"] == "failed"]:
         newest = max(failed, key=lambda run: run["recorded_at"])
         part = f" --slice {newest['slice']}" if newest["slice"] else ""

@@ -48,16 +48,17 @@ def reclake(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Reclake]:
     """Runs one command line on the small lake, or on this test's own if there is one."""
-    home = tmp_path / "reclake"
-    own = home / "lake"
-    monkeypatch.setenv("RECLAKE_HOME", str(home))
-    monkeypatch.setenv("RECLAKE_LAKE", str(own if own.exists() else small_lake))
+    own = tmp_path / "reclake" / "lake"
+    monkeypatch.setenv("RECLAKE_HOME", str(own.parent))
+    monkeypatch.setenv("RECLAKE_LAKE", str(small_lake))
     monkeypatch.setenv("RECLAKE_SPARK_URL", "sc://127.0.0.1:1")
     for name in ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "AIRFLOW__API__BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     get_settings.cache_clear()
 
     def run(*arguments: str) -> Ended:
+        if own.exists():
+            monkeypatch.setenv("RECLAKE_LAKE", str(own))
         code = main(list(arguments))
         printed = capsys.readouterr()
         return Ended(code, printed.out, printed.err)

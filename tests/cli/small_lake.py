@@ -18,13 +18,13 @@ Written by deltalake from the contracts' columns, so that a test needs no Spark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.schema import arrow_schema
@@ -321,6 +321,7 @@ def _run(table: str, ds: date, minute: int, **rest: Any) -> Row:
 def _runs() -> Iterable[Row]:
     for minute, ds in ((0, D29), (30, D30)):
         yield _run("bronze.events", ds, minute, rows_in=6, rows_out=5, rows_quarantined=1)
+        yield _run("silver.items", ds, minute + 1, rows_in=6, rows_out=1, rows_folded=5)
         yield _run("silver.item_enrichments", ds, minute + 2, rows_out=3, seconds=41.0)
         yield _run("silver.user_enrichments", ds, minute + 3, rows_out=1)
         yield _run("silver.i2i_candidates", ds, minute + 5, slice="content", rows_out=7)
@@ -427,6 +428,16 @@ def write_small_lake(lake: Path) -> None:
     for contract in Contracts(Settings().contracts):
         rows = list(_ROWS[contract.table]()) if contract.table in _ROWS else []
         write_table(lake, contract, rows)
+
+
+def rewrite(lake: Path, table: str, change: Callable[[Row], Row | None]) -> None:
+    """Replace every row of a table by what `change` makes of it; None drops the row."""
+    contract = Contracts(Settings().contracts)[table]
+    folder = str(lake / table.replace(".", "/"))
+    rows = DeltaTable(folder).to_pyarrow_table().to_pylist()
+    kept = [changed for row in rows if (changed := change(row)) is not None]
+    arrow = pa.Table.from_pylist(kept, schema=arrow_schema(contract))
+    write_deltalake(folder, arrow, mode="overwrite")
 
 
 def write_table(lake: Path, contract: Contract, rows: list[Row]) -> None:

@@ -24,22 +24,28 @@ _FILL_CEILING = 0.1
 
 
 def weighted_scores(
-    candidates: DataFrame, group: str, item: str, source: str, weights: Mapping[str, float]
+    candidates: DataFrame,
+    group: str,
+    item: str,
+    source: str,
+    weights: Mapping[str, float],
+    carry: str,
 ) -> DataFrame:
     """One row for each (group, item): its scaled scores, and their weighted mean.
 
     candidates: `group`, `item`, `source` string, score double > 0, at most one row for each of
     the three. weights: of every source, 0 switches it off; the mean is over the sum of all.
+    carry: one more column, of which the largest value comes along.
     Returns `group`, `item` string, scores map<string,double> (by source, each in 0 to 1),
     strongest string (the source with the largest weighted part, ties in name order), score double
-    in 0 to 1.
+    in 0 to 1, and `carry`.
     """
     best = F.max("score").over(Window.partitionBy(group, source))
     weight = _lookup(weights, F.col(source))
     share = weight / F.lit(float(sum(weights.values())))
     parts = (
         candidates.where(weight > 0)
-        .select(group, item, source, "score")
+        .select(group, item, source, "score", carry)
         .withColumn("scaled", F.least(F.col("score") / best, F.lit(1.0)))
         .withColumn("part", F.col("scaled") * share)
     )
@@ -48,13 +54,19 @@ def weighted_scores(
     by_name = F.sort_array(F.collect_list(F.struct(F.col(source), F.col("scaled"))))
     return (
         parts.groupBy(group, item)
-        .agg(total.alias("total"), by_part.alias("by_part"), by_name.alias("by_name"))
+        .agg(
+            total.alias("total"),
+            by_part.alias("by_part"),
+            by_name.alias("by_name"),
+            F.max(carry).alias(carry),
+        )
         .select(
             group,
             item,
             F.map_from_entries("by_name").alias("scores"),
             F.col(f"by_part.{source}").alias("strongest"),
             F.least(F.col("total") / float(2**_SCORE_BITS), F.lit(1.0)).alias("score"),
+            carry,
         )
     )
 
@@ -82,9 +94,10 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    supports = allowed.groupBy("item_id", "neighbor_item_id").agg(F.max("support").alias("support"))
     fused = top_k(
-        weighted_scores(allowed, "item_id", "neighbor_item_id", "method", settings.weights),
+        weighted_scores(
+            allowed, "item_id", "neighbor_item_id", "method", settings.weights, carry="support"
+        ),
         ["item_id"],
         settings.neighbors,
         item="neighbor_item_id",
@@ -95,18 +108,14 @@ def fuse_neighbors(
     best = top_k(rows, ["item_id"], settings.neighbors, item="neighbor_item_id")
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
     reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
-    return (
-        best.join(supports, ["item_id", "neighbor_item_id"], "left")
-        .join(named, "neighbor_item_id", "left")
-        .select(
-            "item_id",
-            "rank",
-            "neighbor_item_id",
-            "score",
-            F.map_keys("scores").alias("methods"),
-            F.col("scores").alias("method_scores"),
-            reason.alias("reason"),
-        )
+    return best.join(named, "neighbor_item_id", "left").select(
+        "item_id",
+        "rank",
+        "neighbor_item_id",
+        "score",
+        F.map_keys("scores").alias("methods"),
+        F.col("scores").alias("method_scores"),
+        reason.alias("reason"),
     )
 
 
@@ -208,20 +217,16 @@ def fuse_channels(
     allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
     )
-    because = (
-        allowed.where("because_item_id IS NOT NULL")
-        .groupBy("user_id", "item_id")
-        .agg(F.max("because_item_id").alias("because_item_id"))
+    scored = weighted_scores(
+        allowed, "user_id", "item_id", "channel", settings.weights, carry="because_item_id"
     )
-    scored = weighted_scores(allowed, "user_id", "item_id", "channel", settings.weights)
     best = top_k(take_within_quotas(scored, settings), ["user_id"], settings.items, item="item_id")
     titles = items.select(
         F.col("item_id").alias("because_item_id"), F.col("title").alias("because_title")
     )
     counts = popularity.select("item_id", "users_count")
     return (
-        best.join(because, ["user_id", "item_id"], "left")
-        .join(titles, "because_item_id", "left")
+        best.join(titles, "because_item_id", "left")
         .join(counts, "item_id", "left")
         .select(
             "user_id",

@@ -1,0 +1,113 @@
+"""Small shops for the recall tests: frames from rows that fit on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.lake import Run
+from jobs.recall.content import Search
+from jobs.recall.settings import RecallSettings
+from jobs.settings import RunParams, Settings
+
+DS = date(2026, 11, 20)
+_EVENTS = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("item_id", pa.string()),
+        pa.field("event_ts", pa.timestamp("us", tz="UTC")),
+        pa.field("event_date", pa.date32()),
+        pa.field("weight", pa.float64()),
+    ]
+)
+_ITEMS = pa.schema(
+    [
+        pa.field("item_id", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("is_sellable", pa.bool_()),
+    ]
+)
+_VECTORS = pa.schema(
+    [
+        pa.field("item_id", pa.string()),
+        pa.field("text_hash", pa.string()),
+        pa.field("embedding", pa.list_(pa.float32())),
+    ]
+)
+
+
+def make_run(scratch: Path, recall: RecallSettings | None = None) -> Run:
+    """A run of DS with its own scratch folder, for calling a table function by hand."""
+    return Run(
+        ds=DS,
+        known_on=DS,
+        watermark=None,
+        params=RunParams(),
+        settings=Settings(home=scratch, recall=recall or RecallSettings()),
+        run_id="test",
+        scratch=str(scratch),
+    )
+
+
+def interactions(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:
+    """silver.interactions from (user_id, item_id, days before DS[, weight])."""
+    events = []
+    for user_id, item_id, days_ago, *weight in rows:
+        day = DS - timedelta(days=days_ago)
+        at_noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        events.append((user_id, item_id, at_noon, day, *(weight or [1.0])))
+    return frame(spark, events, _EVENTS)
+
+
+def items(
+    spark: SparkSession,
+    sellable: Iterable[str],
+    unsellable: Iterable[str] = (),
+    category: Mapping[str, str] | None = None,
+) -> DataFrame:
+    """silver.items as of a day; the title of `a` is `Product a`."""
+    categories = category or {}
+    rows = [(i, f"Product {i}", categories.get(i), True) for i in sellable]
+    rows += [(i, f"Product {i}", categories.get(i), False) for i in unsellable]
+    return frame(spark, rows, _ITEMS)
+
+
+def item_vectors(spark: SparkSession, rows: Mapping[str, tuple[str, Iterable[float]]]) -> DataFrame:
+    """Items with the hash and the vector of their text, from {item_id: (text_hash, vector)}."""
+    return frame(spark, [(i, h, list(v)) for i, (h, v) in rows.items()], _VECTORS)
+
+
+def exact_index(vectors: Mapping[str, Iterable[float]]) -> Search:
+    """A search over these items by comparing with every one, for vectors of length 1."""
+    ids = sorted(vectors)
+    matrix = np.array([list(vectors[item]) for item in ids], dtype=np.float32)
+
+    def search(queries: np.ndarray, depth: int) -> tuple[list[list[str]], list[list[float]]]:
+        cosines = queries @ matrix.T
+        nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
+        found = [[ids[place] for place in row] for row in nearest]
+        return found, np.take_along_axis(cosines, nearest, axis=1).tolist()
+
+    return search
+
+
+def frame(spark: SparkSession, rows: Iterable[tuple], schema: pa.Schema) -> DataFrame:
+    """A Spark frame of rows; an empty one keeps its columns and types."""
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return spark.createDataFrame([], from_arrow_schema(schema))
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+    return spark.createDataFrame(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def rows_of(frame: DataFrame, *columns: str) -> list[tuple]:
+    """The rows in column order of the call, sorted, as plain tuples."""
+    table = frame.select(*columns).toArrow().to_pylist()
+    return sorted(tuple(row[name] for name in columns) for row in table)

@@ -1,0 +1,224 @@
+"""Fusion: weights, agreement, fill, quotas and reasons."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.recall.fusion import fuse_channels, fuse_neighbors, weighted_scores
+from jobs.recall.settings import I2ISettings, UserRecallSettings
+from tests.recall.shop import items, rows_of
+
+I2I = ("item_id", "rank", "neighbor_item_id", "score", "methods", "method_scores", "reason")
+USER = (
+    "user_id",
+    "rank",
+    "item_id",
+    "score",
+    "channel",
+    "channel_scores",
+    "because_item_id",
+    "reason",
+)
+CATEGORIES = dict.fromkeys("abcd", "BREAD") | {"m": "MILK", "n": "MILK"}
+
+
+def fuse_i2i(
+    spark: SparkSession,
+    candidates: list[tuple],
+    k: int,
+    sellable: str = "abcdmn",
+    unsellable: str = "",
+    texts: str = "",
+) -> list[dict]:
+    found = fuse_neighbors(
+        spark.createDataFrame(
+            candidates or [("content", "-", "-", 1.0, None)],
+            "method string, item_id string, neighbor_item_id string, score double, support bigint",
+        ),
+        items(spark, sellable, unsellable, CATEGORIES),
+        spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
+        spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
+        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "content": 0.25}),
+    )
+    return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
+
+
+def test_scores_are_scaled_to_the_best_of_each_method_and_agreement_adds_up(
+    spark: SparkSession,
+) -> None:
+    # b is best of behaviour and second of content: 3/4 · 1 + 1/4 · 0.6/0.8; c is alone.
+    rows = fuse_i2i(
+        spark,
+        [
+            ("cooccurrence", "a", "b", 0.02, 14),
+            ("cooccurrence", "a", "m", 0.01, 3),
+            ("content", "a", "b", 0.6, None),
+            ("content", "a", "c", 0.8, None),
+        ],
+        k=3,
+    )
+    assert [(r["rank"], r["neighbor_item_id"], r["score"]) for r in rows] == [
+        (1, "b", pytest.approx(0.9375)),
+        (2, "m", pytest.approx(0.375)),
+        (3, "c", pytest.approx(0.25)),
+    ]
+    assert rows[0]["methods"] == ["content", "cooccurrence"]
+    assert dict(rows[0]["method_scores"]) == pytest.approx({"content": 0.75, "cooccurrence": 1.0})
+    assert [row["reason"] for row in rows] == [
+        "chosen together by 14 users; similar product: Product b",
+        "chosen together by 3 users",
+        "similar product: Product c",
+    ]
+
+
+def test_short_lists_are_filled_from_the_category_then_from_everywhere(
+    spark: SparkSession,
+) -> None:
+    rows = fuse_i2i(spark, [("cooccurrence", "c", "n", 0.5, 2)], k=5, texts="c")
+    assert [row["neighbor_item_id"] for row in rows] == ["n", "a", "b", "d", "m"]
+    assert [row["methods"] for row in rows] == [["cooccurrence"], *[["popular"]] * 4]
+    assert [row["reason"] for row in rows[1:3]] == ["popular in BREAD"] * 2
+    assert rows[-1]["reason"] == "popular in MILK"
+    assert all(0 < row["score"] < rows[0]["score"] for row in rows[1:])
+
+
+def test_a_list_is_as_long_as_other_sellable_items_allow(spark: SparkSession) -> None:
+    rows = fuse_i2i(spark, [], k=50, texts="abcdmn")
+    listed = {}
+    for row in rows:
+        listed.setdefault(row["item_id"], []).append(row["neighbor_item_id"])
+    assert {item: set(found) for item, found in listed.items()} == {
+        item: set("abcdmn") - {item} for item in "abcdmn"
+    }
+    assert all(len(found) == 5 for found in listed.values())
+
+
+def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
+    spark: SparkSession,
+) -> None:
+    rows = fuse_i2i(
+        spark,
+        [("cooccurrence", "a", "d", 0.9, 2), ("cooccurrence", "d", "a", 0.9, 2)],
+        k=2,
+        sellable="abcmn",
+        unsellable="d",
+        texts="ad",
+    )
+    assert [(row["item_id"], row["neighbor_item_id"]) for row in rows] == [
+        ("a", "b"),
+        ("a", "c"),
+        ("d", "a"),
+    ]
+
+
+CHANNELS = "channel string, user_id string, item_id string, score double, because_item_id string"
+WEIGHTS = {"i2i": 0.5, "vector": 0.25, "popular": 0.25}
+
+
+def fuse_users(
+    spark: SparkSession, candidates: list[tuple], settings: UserRecallSettings
+) -> list[dict]:
+    popularity = spark.createDataFrame([("a", 12), ("d", 0)], "item_id string, users_count bigint")
+    found = fuse_channels(
+        spark.createDataFrame(candidates, CHANNELS),
+        items(spark, "abcd", unsellable="x"),
+        spark.createDataFrame([("u",), ("w",)], "user_id string"),
+        popularity,
+        settings,
+    )
+    return [dict(zip(USER, row, strict=True)) for row in rows_of(found, *USER)]
+
+
+CANDIDATES = [
+    ("i2i", "u", "b", 4.0, "x"),
+    ("i2i", "u", "c", 1.0, "a"),
+    ("vector", "u", "c", 0.5, None),
+    ("popular", "u", "a", 1.0, None),
+    ("popular", "u", "d", 0.5, None),
+    ("popular", "w", "a", 1.0, None),
+    ("popular", "inactive", "a", 1.0, None),
+    ("i2i", "u", "x", 9.0, "a"),
+]
+
+
+def test_channels_are_weighed_and_the_largest_part_is_named(spark: SparkSession) -> None:
+    # b: 1/2 · 1. c: 1/2 · 1/4 + 1/4 · 1, mostly by its vector. a: 1/4. d: 1/4 · 1/2.
+    # x cannot be sold, so it neither is listed nor scales the others.
+    rows = fuse_users(spark, CANDIDATES, UserRecallSettings(weights=WEIGHTS))
+    assert [(r["user_id"], r["rank"], r["item_id"], r["score"], r["channel"]) for r in rows] == [
+        ("u", 1, "b", 0.5, "i2i"),
+        ("u", 2, "c", 0.375, "vector"),
+        ("u", 3, "a", 0.25, "popular"),
+        ("u", 4, "d", 0.125, "popular"),
+        ("w", 1, "a", 0.25, "popular"),
+    ]
+    assert [(row["because_item_id"], row["reason"]) for row in rows] == [
+        ("x", "goes with your Product x"),
+        ("a", "goes with your Product a; fits your interests"),
+        (None, "popular with 12 users lately"),
+        (None, "popular"),
+        (None, "popular with 12 users lately"),
+    ]
+    assert dict(rows[1]["channel_scores"]) == {"i2i": 0.25, "vector": 1.0}
+
+
+def test_a_quota_holds_a_channel_back_only_while_others_can_fill(spark: SparkSession) -> None:
+    candidates = [
+        ("i2i", "u", item, score, "a") for item, score in zip("abc", (3.0, 2.0, 1.0), strict=True)
+    ]
+    candidates.append(("popular", "u", "d", 1.0, None))
+    limited = UserRecallSettings(weights=WEIGHTS, items=3, quotas={"i2i": 1})
+    rows = fuse_users(spark, candidates, limited)
+    assert [(row["rank"], row["item_id"]) for row in rows] == [(1, "a"), (2, "b"), (3, "d")]
+    full = fuse_users(spark, candidates, limited.model_copy(update={"quotas": {}}))
+    assert [row["item_id"] for row in full] == ["a", "b", "d"]
+    two = limited.model_copy(update={"items": 2})
+    assert [row["item_id"] for row in fuse_users(spark, candidates, two)] == ["a", "d"]
+
+
+def test_a_method_of_weight_0_is_switched_off(spark: SparkSession) -> None:
+    candidates = spark.createDataFrame(
+        [("g", "a", "on", 1.0, 1), ("g", "b", "off", 9.0, 1)],
+        "group string, item string, source string, score double, note int",
+    )
+    weights = {"on": 0.5, "off": 0.0}
+    found = weighted_scores(candidates, "group", "item", "source", weights, carry="note")
+    assert rows_of(found, "item", "strongest", "score") == [("a", "on", 1.0)]
+
+
+def weighted_by_hand(
+    cells: dict[tuple[str, str], float], weights: dict[str, float]
+) -> dict[str, float]:
+    best = {s: max(v for (_, t), v in cells.items() if t == s) for _, s in cells}
+    found: dict[str, float] = {}
+    for (item, source), score in cells.items():
+        part = score / best[source] * weights[source] / sum(weights.values())
+        found[item] = found.get(item, 0.0) + part
+    return found
+
+
+cells = st.dictionaries(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["p", "q", "r"])),
+    st.floats(1e-6, 1e6),
+    min_size=1,
+)
+
+
+@settings(deadline=None, max_examples=10)
+@given(cells, st.tuples(*[st.floats(0.01, 1)] * 3))
+def test_fused_scores_are_the_weighted_mean_of_scaled_scores(
+    spark: SparkSession, cells: dict[tuple[str, str], float], values: tuple[float, ...]
+) -> None:
+    weights = dict(zip("pqr", values, strict=True))
+    frame: DataFrame = spark.createDataFrame(
+        [(item, source, score) for (item, source), score in cells.items()],
+        "item string, source string, score double",
+    ).withColumns({"group": F.lit("g"), "note": F.lit(1)})
+    found = weighted_scores(frame, "group", "item", "source", weights, carry="note")
+    scores = dict(rows_of(found, "item", "score"))
+    assert scores == pytest.approx(weighted_by_hand(cells, weights), abs=1e-9)
+    assert all(0 <= score <= 1 for score in scores.values())

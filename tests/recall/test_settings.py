@@ -1,0 +1,55 @@
+"""Settings that cannot work are refused before anything is read."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.recall.settings import I2ISettings, RecallSettings, UserRecallSettings
+
+
+def test_the_defaults_are_valid() -> None:
+    recall = RecallSettings()
+    assert sum(recall.i2i.weights.values()) == pytest.approx(1)
+    assert sum(recall.user.weights.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"content": 1.0}, "expected one for each"),
+        ({"content": 1.0, "cooccurrence": 0.5, "swing": 0.5}, "expected one for each"),
+        ({"content": 1.5, "cooccurrence": 0.5}, "expected 0 to 1"),
+        ({"content": 0.0, "cooccurrence": 0.0}, "nothing could be ranked"),
+    ],
+)
+def test_weights_name_each_method_once_and_leave_something_to_rank_by(
+    weights: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        I2ISettings(weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "message"),
+    [
+        ({"swing": 1}, "unknown swing"),
+        ({"i2i": -1}, "below 0"),
+        ({"popular": 5}, "cannot have a limit"),
+    ],
+)
+def test_quotas_name_channels_and_never_hold_back_the_fallback(
+    quotas: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        UserRecallSettings(quotas=quotas)
+
+
+def test_a_popular_list_that_cannot_fill_a_users_list_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cannot fill lists of 50"):
+        RecallSettings.model_validate({"popular": {"items": 40}})
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="half_life"):
+        RecallSettings.model_validate({"cooccurrence": {"half_life": 3}})

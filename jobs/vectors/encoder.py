@@ -1,7 +1,6 @@
 """Texts to vectors, by a sentence-transformers model on the CPU.
 
-Speed on one core of an AMD EPYC with avx512_bf16 (no AMX), product texts of 18 to 45 tokens:
-fp32 110 texts/s, bf16 330 texts/s. Neighbours: see docs/decisions/0006-embeddings-and-milvus.md.
+Figures, and why components lie on a grid: docs/decisions/0006-embeddings-and-milvus.md.
 """
 
 from __future__ import annotations
@@ -29,6 +28,9 @@ BUNDLED = "minilm-l6"
 BATCH_SIZE = 32
 # Texts of one batch are padded to one multiple of this many tokens.
 LENGTH_STEP = 8
+# Components are multiples of 1/GRID. A product of two is then a multiple of 1/GRID², and a sum of
+# such products stays exact in float32 up to 4, so a score is one number on every machine.
+GRID = 2048
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,20 @@ class Encoder:
         return int(size)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of `texts`, in their order: float32 (len(texts), dimension), of length 1.
+        """The vectors of `texts`, in their order: float32 (len(texts), dimension).
+
+        Their length is 1 to about 0.001, since each component is rounded to 1/2048. In return the
+        dot product of two vectors is exact in float32: the same bits from NumPy, Spark and any
+        Milvus index, in any batch, so equal texts tie and rankings can be repeated.
 
         A text longer than the model's limit is cut there; the empty string has a vector too.
-        A text that is given twice is encoded once.
+        A text that is given twice is encoded once. Prompts that a model card asks for are not
+        added: items and users are compared as plain texts.
 
         The vector of a text does not depend on the others. Only texts of one padded length share
         a batch, so each text always meets the same padding and its row of every product is summed
-        over the same terms. What is left is the choice of kernel by batch size: none was seen to
-        change a bit on CPUs with avx512_bf16, for bf16 and fp32; expect 1e-6 elsewhere.
+        over the same terms. What is left is the choice of kernel by batch size and CPU: none was
+        seen to change a bit on a CPU with avx512_bf16; elsewhere a component may move by 1/2048.
         """
         distinct = list(dict.fromkeys(texts))
         position = {text: row for row, text in enumerate(distinct)}
@@ -154,7 +161,7 @@ def _encode_distinct(model: SentenceTransformer, texts: list[str]) -> Vectors:
             for head in heads:
                 features = head(features)
             pooled = torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
-            out[rows] = pooled.numpy()
+            out[rows] = np.rint(pooled.numpy() * GRID) / GRID
     return out
 
 

@@ -39,12 +39,11 @@ from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
 from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, step
+from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
 
 # Midnight, so that a day has one logical date and a backfill from D to E includes E.
 EVERY_DAY_WHEN_IT_ENDS = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
 DROPS_ARE_DUE_AFTER = timedelta(hours=2, minutes=30)
-METHODS = ("cooccurrence", "content")
-CHANNELS = ("i2i", "vector", "popular")
 
 with DAG(
     "recall_daily",
@@ -54,7 +53,7 @@ with DAG(
     start_date=datetime(2017, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=2,
-    params=airflow_params(methods=METHODS, channels=CHANNELS),
+    params=airflow_params(methods=I2I_METHODS, channels=USER_CHANNELS),
     tags=[Impact.TODAY, Triage.RUNBOOK],
     default_args={"owner": "recall", **TASK_DEFAULTS},
 ):
@@ -114,9 +113,9 @@ with DAG(
     [interactions, items] >> cooccurrence
     milvus_items >> content
     [cooccurrence, content] >> i2i
-    [interactions, items] >> popular_items
+    [interactions, items, users] >> popular_items
 
-    i2i >> by_i2i
+    [user_profiles, i2i] >> by_i2i
     [user_embeddings, milvus_items] >> by_vector
-    popular_items >> by_popularity
+    [user_profiles, popular_items] >> by_popularity
     [by_i2i, by_vector, by_popularity] >> user_recall

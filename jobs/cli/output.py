@@ -58,7 +58,7 @@ def text(value: Any) -> str:
     """`value` as a person reads it: on one line, without control characters.
 
     >>> text({"swing": 0.5, "content": 1.0}), text(["a", "b"]), text(1204), text(None)
-    ('content 1, swing 0.5000', 'a, b', '1,204', '')
+    ('content 1, swing 0.5', 'a, b', '1,204', '')
     """
     if value is None:
         return ""
@@ -69,7 +69,7 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() else f"{value:,.4f}"
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):

@@ -30,6 +30,7 @@ _LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
 }
 _NAME = re.compile(r'"?\b(bronze|silver|gold|ops)"?\s*\.\s*"?(\w+)"?', re.IGNORECASE)
+_MISSING_COLUMN = re.compile(r"column .* not found|does not have a column")
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 
 
@@ -215,7 +216,7 @@ class LakeSql:
                 except UpstreamMissing as absent:
                     return absent
             return BadQuery(f"{name}: no such table{self._nearest(name)}")
-        if isinstance(error, duckdb.BinderException) and "column" in text.lower():
+        if isinstance(error, duckdb.BinderException) and _MISSING_COLUMN.search(text):
             tables = dict.fromkeys(self.views.get(name, name) for name in mentioned)
             columns = [
                 f"{table} has {', '.join(field.name for field in found.schema().fields)}"

@@ -80,8 +80,8 @@ def test_an_item_with_text_and_no_neighbors_is_called_a_fault(explain: Any, own_
         (
             "bread",
             "template",
-            "The quality gate rejected its answer, paid for by the run of 2017-12-29: 0.3100, "
-            "needed 0.4500.",
+            "The quality gate rejected its answer, paid for by the run of 2017-12-29: 0.31, "
+            "needed 0.45.",
         ),
         (
             "butter",

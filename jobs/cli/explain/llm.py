@@ -57,7 +57,7 @@ def why(
     paid = f"paid for by the run of {newest['selected_ds']}"
     if newest["status"] == "rejected_by_gate":
         score = text(newest["gate_score"])
-        return f"The quality gate rejected its answer, {paid}: {score}, needed {threshold:.4f}."
+        return f"The quality gate rejected its answer, {paid}: {score}, needed {text(threshold)}."
     if newest["status"] == "invalid_output":
         return f"Its answer, {paid}, did not fit the prompt's schema."
     return f"It has an answer, {paid}, but this day did not select it: {not_selected}."

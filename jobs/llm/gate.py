@@ -31,7 +31,7 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """score: the weakest required field's best value, 0 for an answer that repeats itself.
+    """score: the weakest required field's best value.
 
     answer: what is kept of an accepted answer, and all of a rejected one.
     """
@@ -68,6 +68,8 @@ class Gate:
         own_vectors = np.stack([vector[text] for text in own])
 
         def score(text: str, ease: float) -> float:
+            if repeats_itself(text):
+                return 0.0
             return float(np.max(own_vectors @ vector[text])) + ease
 
         kept = dict(answer)
@@ -79,8 +81,6 @@ class Gate:
                 answer[field], {t for t, s in scores.items() if s >= self.threshold}
             )
         weakest = min(best[field] for field in prompt.gate.required)
-        if any(repeats_itself(text) for text in _required_values(prompt, answer)):
-            weakest = 0.0
         accepted = weakest >= self.threshold
         return Verdict(accepted, weakest, kept if accepted else answer)
 
@@ -109,10 +109,6 @@ def _values(value: Any) -> list[str]:
 
 def _gated_values(prompt: Prompt, answer: Answer) -> list[str]:
     return [text for field in prompt.gate.ease for text in _values(answer[field])]
-
-
-def _required_values(prompt: Prompt, answer: Answer) -> list[str]:
-    return [text for field in prompt.gate.required for text in _values(answer[field])]
 
 
 def _keep(value: Any, kept: set[str]) -> Any:

@@ -81,13 +81,15 @@ class Example(BaseModel):
 class GateRule(BaseModel):
     """How the quality gate reads this prompt's answers.
 
-    own: inputs that the answer is held against. required: answer fields that must keep a value.
+    own: inputs that the answer is held against. cut: a pattern of words in them that say nothing,
+    such as headings; case does not matter. required: answer fields that must keep a value.
     ease: every gated answer field, with what is added to its cosines before they are compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     own: tuple[str, ...] = Field(min_length=1)
+    cut: str = ""
     required: tuple[str, ...] = Field(min_length=1)
     ease: dict[str, float]
 
@@ -192,8 +194,11 @@ class Prompt(BaseModel):
         """
         sent = self.sent(fields)
         whole = [sent[name] for name in self.gate.own if name in sent]
+        if self.gate.cut:
+            whole = [re.sub(self.gate.cut, "", text, flags=re.IGNORECASE) for text in whole]
         parts = [part for text in whole for part in re.split(r"[,;:.]\s+", text)]
-        return sorted({text for text in (*whole, *parts, ", ".join(whole)) if text})
+        texts = {text.strip(" ,;:.") for text in (*whole, *parts, ", ".join(whole))}
+        return sorted(texts - {""})
 
 
 def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:

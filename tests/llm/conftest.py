@@ -83,7 +83,7 @@ def prompt() -> Prompt:
                 "required": ["standard_name"],
                 "ease": {"standard_name": 0.0, "keywords": 0.0},
             },
-            "max_tokens": 80,
+            "max_tokens": 200,
             "temperature": 0,
             "seed": 3,
         }

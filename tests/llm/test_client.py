@@ -47,7 +47,7 @@ def test_an_answer_comes_with_what_it_cost(prompt: Prompt) -> None:
     assert attempt.latency_ms > 0
     request = server.requests[0]
     assert request["model"] == "tiny"
-    assert (request["seed"], request["temperature"], request["max_tokens"]) == (3, 0.0, 80)
+    assert (request["seed"], request["temperature"], request["max_tokens"]) == (3, 0.0, 200)
     assert request["response_format"]["json_schema"]["schema"] == prompt.answer_schema
 
 
@@ -128,10 +128,10 @@ def test_the_key_is_never_logged(prompt: Prompt, caplog: pytest.LogCaptureFixtur
         return Response(503, "{}") if number == 1 else Response(401, '{"error": "bad key"}')
 
     caplog.set_level(logging.DEBUG)
-    client = client_of("http://placeholder")
-    with serve(behave) as server, pytest.raises(ServerRefuses) as refused:
-        client.url = server.url
-        ask(client, prompt)
+    with serve(behave) as server:
+        client = client_of(server.url)
+        with pytest.raises(ServerRefuses) as refused:
+            ask(client, prompt)
     assert caplog.records
     assert SECRET not in caplog.text
     assert SECRET not in str(refused.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.llm.errors import InvalidAnswer, PromptError
@@ -141,6 +141,7 @@ def test_item_text_stays_data(title: str) -> None:
     question.encode()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["title", "category", "department"]), st.text(), min_size=1))
 def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, str]) -> None:
     prompt = load_prompt("item")
@@ -154,6 +155,7 @@ def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, s
         assert "[" not in question
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 50))
 def test_cleaning_twice_changes_nothing_more(text: str, limit: int) -> None:
     assert clean(clean(text, limit), limit) == clean(text, limit)

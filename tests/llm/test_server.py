@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
@@ -33,6 +32,10 @@ def client_of(url: str, model: str = MODEL, **changed: float) -> LLMClient:
 
 def asks() -> list[Ask]:
     return [Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": t}) for n, t in enumerate(TITLES)]
+
+
+def first_field(prompt: Prompt) -> str:
+    return next(iter(prompt.answer_schema["properties"]))
 
 
 def run(url: str, prompt: Prompt, sink: MemorySink, work: list[Ask]) -> Tally:
@@ -75,7 +78,8 @@ def test_a_shipped_prompt_is_understood_and_its_fixed_part_is_cached(
     replies = asyncio.run(both())
     for reply in replies:
         assert reply.text
-        assert isinstance(json.loads(reply.text), dict) or len(reply.text) > prompt.max_tokens
+        # A random model may run to the last token; what it says follows the schema until there.
+        assert reply.text.startswith(f'{{"{first_field(prompt)}":')
     # vLLM caches whole blocks of 16 tokens or more; all but the last few of the fixed part.
     (second,) = replies[1].attempts
     assert second.cached_tokens is not None

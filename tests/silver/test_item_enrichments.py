@@ -1,0 +1,131 @@
+"""The effect that pays for item descriptions, on real Delta tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.llm.errors import ServerRefuses
+from jobs.settings import RunParams
+from jobs.silver.item_enrichments import enrich_items
+from tests.llm.faulty_server import Response, says, serve
+
+DAY = date(2017, 12, 28)
+TITLES = ["BANANAS", "POTATO CHIPS", "TOILET TISSUE", "SHAMPOO"]
+
+
+@pytest.fixture
+def items(spark: SparkSession) -> DataFrame:
+    """Four contents; the chips come in two sizes, and one item has no title."""
+    rows = [(f"i{n}", f"c{n}", title) for n, title in enumerate(TITLES)]
+    rows += [("i1-large", "c1", "POTATO CHIPS"), ("i9", "c9", None)]
+    return spark.createDataFrame(
+        [(i, c, title, "SNACKS", "GROCERY", "National", None, True) for i, c, title in rows],
+        "item_id string, content_hash string, title string, category string, department string, "
+        "brand string, description string, is_sellable boolean",
+    )
+
+
+@pytest.fixture
+def interactions(spark: SparkSession) -> DataFrame:
+    """Chips sell best, then bananas."""
+    return spark.createDataFrame(
+        [("i1", DAY, 2.0), ("i1-large", DAY, 2.0), ("i0", DAY, 3.0)],
+        "item_id string, event_date date, weight double",
+    )
+
+
+def answer(question: str, number: int) -> Response:
+    """The title as the name, a plain sentence, and a toothbrush that belongs nowhere."""
+    title = json.loads(question)["title"]
+    said = {
+        "standard_name": title,
+        "summary": f"{title.capitalize()} from the store.",
+        "keywords": [title, "toothbrush"],
+        "attributes": {"type": title},
+        "occasions": ["everyday"],
+    }
+    return says(json.dumps(said))
+
+
+def enrich(
+    lake: Lake, items: DataFrame, interactions: DataFrame, ds: date = DAY, **params: object
+) -> EffectResult:
+    run = Run(
+        ds=ds,
+        known_on=ds,
+        watermark=None,
+        params=RunParams(**params),  # type: ignore[arg-type]
+        settings=lake.settings,
+        run_id="run-1",
+        scratch="",
+    )
+    enrichments = lake.tables.read("silver.item_enrichments")
+    return enrich_items(run, Sink(lake.tables), items, interactions, enrichments)
+
+
+def test_a_dry_run_says_what_it_would_pay_and_needs_no_server(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    lake = make_lake(llm_url="")
+    result = enrich(lake, items, interactions, item_budget=3, dry_run=True)
+    assert (result.rows_in, result.rows_out) == (3, 0)
+    assert (result.counts["selected"], result.counts["planned_calls"]) == (3, 3)
+    assert result.counts["planned_prompt_tokens"] > 0
+    assert lake.tables.read("silver.item_enrichments").count() == 0
+
+
+def test_without_a_server_a_day_with_work_fails_and_one_without_does_not(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    lake = make_lake(llm_url="")
+    assert enrich(lake, items, interactions, item_budget=0).rows_out == 0
+    with pytest.raises(ServerRefuses, match="RECLAKE_LLM_URL"):
+        enrich(lake, items, interactions, item_budget=1)
+
+
+def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    with serve(answer) as server:
+        lake = make_lake(llm_url=server.url, llm_model="double")
+        first = enrich(lake, items, interactions, item_budget=2)
+        asked = [json.loads(question)["title"] for question in server.questions()]
+        assert sorted(asked) == ["bananas", "potato chips"]
+
+        again = enrich(lake, items, interactions, item_budget=2)
+        next_day = enrich(lake, items, interactions, date(2017, 12, 29), item_budget=4)
+    assert (first.counts["sent"], first.counts["accepted"]) == (2, 2)
+    assert (again.counts["sent"], again.counts["cached"], again.rows_out) == (0, 2, 0)
+    assert (next_day.counts["sent"], next_day.counts["cached"]) == (2, 2)
+    assert len(server.requests) == 4
+
+    rows = {
+        row["content_hash"]: row for row in lake.tables.read("silver.item_enrichments").collect()
+    }
+    assert sorted(rows) == ["c0", "c1", "c2", "c3"]
+    chips = rows["c1"]
+    assert (chips["status"], chips["standard_name"]) == ("accepted", "potato chips")
+    assert chips["keywords"] == ["potato chips"]
+    assert chips["attributes"] == {"type": "potato chips"}
+    assert (chips["model"], chips["selected_ds"]) == ("double", DAY)
+    assert rows["c3"]["selected_ds"] == date(2017, 12, 29)
+
+    ledger = lake.tables.read("ops.llm_ledger").collect()
+    assert sorted(row["subject"] for row in ledger) == ["c0", "c1", "c2", "c3"]
+    assert {row["status"] for row in ledger} == {"accepted"}
+    assert all(row["recorded_at"] is not None for row in ledger)
+
+
+def test_another_model_pays_again(make_lake, items: DataFrame, interactions: DataFrame) -> None:
+    with serve(answer) as server:
+        small = make_lake(llm_url=server.url, llm_model="small")
+        enrich(small, items, interactions, item_budget=1)
+        large = make_lake(llm_url=server.url, llm_model="large")
+        result = enrich(large, items, interactions, item_budget=1)
+    assert result.counts["sent"] == 1
+    assert small.tables.read("silver.item_enrichments").count() == 2

@@ -12,11 +12,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.lake import Run
+from jobs.lake.contract import load_contract, spark_type
 from jobs.recall.content import Search
 from jobs.recall.settings import RecallSettings
-from jobs.settings import RunParams, Settings
+from jobs.settings import ROOT, RunParams, Settings
 
 DS = date(2026, 11, 20)
+CONTRACTS = ROOT / "expectations"
 _EVENTS = pa.schema(
     [
         pa.field("user_id", pa.string()),
@@ -111,3 +113,16 @@ def rows_of(frame: DataFrame, *columns: str) -> list[tuple]:
     """The rows in column order of the call, sorted, as plain tuples."""
     table = frame.select(*columns).toArrow().to_pylist()
     return sorted(tuple(row[name] for name in columns) for row in table)
+
+
+def column_types(frame: DataFrame) -> dict[str, str]:
+    """Each column's Spark type."""
+    return {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+
+
+def contract_types(table: str) -> dict[str, str]:
+    """What a table function has to return: the contract's columns less those the runtime adds."""
+    zone, name = table.split(".")
+    contract = load_contract(CONTRACTS / zone / f"{name}.yaml")
+    added = {"ds", contract.slice}
+    return {c.name: spark_type(c.type) for c in contract.columns if c.name not in added}

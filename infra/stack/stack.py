@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,8 @@ _PREFERRED_PORTS = {
     spark.NAME: spark.PREFERRED_PORT,
     vllm.NAME: vllm.PREFERRED_PORT,
 }
+_URLS = {milvus.NAME: milvus.url, spark.NAME: spark.url, vllm.NAME: vllm.url}
+_SETTINGS = ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "RECLAKE_SPARK_URL")
 
 
 class NotReady(Exception):
@@ -45,11 +48,8 @@ class Endpoints:
 
     def environment(self) -> dict[str, str]:
         """The settings that make `jobs` use these servers."""
-        return {
-            "RECLAKE_LLM_URL": self.llm_url,
-            "RECLAKE_MILVUS_URI": self.milvus_uri,
-            "RECLAKE_SPARK_URL": self.spark_url,
-        }
+        addresses = (self.llm_url, self.milvus_uri, self.spark_url)
+        return dict(zip(_SETTINGS, addresses, strict=True))
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,12 @@ class Stack:
             ports = self._choose_ports()
             self._check_machine(ports)
             endpoints = self._endpoints(ports)
-            tasks = self._tasks(ports, endpoints, environment)
+            database = self._start_postgres()
+            variables = {**environment, **endpoints.environment()}
+            scheduler = airflow.service(
+                self.home, ports[airflow.NAME], database, endpoints.spark_url, env=variables
+            )
+            tasks = self._tasks(ports, scheduler)
             with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
                 futures = {name: pool.submit(task) for name, task in tasks.items()}
                 try:
@@ -106,7 +111,7 @@ class Stack:
                 except BaseException:
                     self._interrupted.set()
                     raise
-            self._write_environment(endpoints)
+            self._write_environment({**scheduler.command.env, **endpoints.environment()})
 
     def down(self) -> dict[str, int]:
         """Ends what this stack started: number of processes by service. Raises StackBusy."""
@@ -131,12 +136,22 @@ class Stack:
         return self._endpoints({name: records[name].port or 0 for name in names})
 
     def _own_services(self) -> list[str]:
-        given = self.settings
-        own = [airflow.NAME]
-        own += [] if "spark_url" in given.model_fields_set else [spark.NAME]
-        own += [] if given.milvus_uri else [milvus.NAME]
-        own += [] if given.llm_url else [vllm.NAME]
-        return own
+        """What this stack starts: Airflow, and each server that no setting points away from.
+
+        An address of our own, as a shell has that read `reclake.env`, points nowhere else.
+        """
+        settings = self.settings
+        spark_url = settings.spark_url if "spark_url" in settings.model_fields_set else ""
+        given = {
+            airflow.NAME: "",
+            milvus.NAME: settings.milvus_uri,
+            spark.NAME: spark_url,
+            vllm.NAME: settings.llm_url,
+        }
+        records = self.state.records()
+        ports = {name: record.port for name, record in records.items() if record.port}
+        ours = {name: _URLS[name](port) for name, port in ports.items() if name in _URLS}
+        return [name for name, url in given.items() if not url or url == ours.get(name)]
 
     def _choose_ports(self) -> dict[str, int]:
         records = self.state.records()
@@ -177,16 +192,11 @@ class Stack:
             airflow=airflow.login(self.home, ports[airflow.NAME]),
         )
 
-    def _tasks(
-        self, ports: Mapping[str, int], endpoints: Endpoints, environment: Mapping[str, str]
-    ) -> dict[str, Callable[[], None]]:
+    def _tasks(self, ports: Mapping[str, int], scheduler: Service) -> dict[str, Callable[[], None]]:
         """What to do for each service, so that independent ones can be done at once."""
 
         def start_airflow() -> None:
-            database = self._start_postgres()
-            variables = {**environment, **endpoints.environment()}
-            port, spark_url = ports[airflow.NAME], endpoints.spark_url
-            self._ensure(airflow.service(self.home, port, database, spark_url, env=variables), port)
+            self._ensure(scheduler, ports[airflow.NAME])
 
         def start_spark() -> None:
             jars = delta_jars(self.home / "jars", lambda text: self._say(spark.NAME, text))
@@ -245,8 +255,11 @@ class Stack:
     def _say(self, service: str, text: str, seconds: float | None = None) -> None:
         self._tell(Event(service, text, seconds))
 
-    def _write_environment(self, endpoints: Endpoints) -> None:
-        lines = [f"{name}={value}" for name, value in sorted(endpoints.environment().items())]
+    def _write_environment(self, variables: Mapping[str, str]) -> None:
+        """Leaves what makes a shell's `reclake` and `airflow` use this stack."""
+        keep = {*_SETTINGS, *(name for name in variables if name.startswith("AIRFLOW"))}
+        lines = [f"{name}={shlex.quote(variables[name])}" for name in sorted(keep)]
         partial = self.environment_file.with_suffix(".partial")
+        partial.touch(mode=0o600)
         partial.write_text("\n".join(lines) + "\n")
         partial.replace(self.environment_file)

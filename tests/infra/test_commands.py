@@ -116,27 +116,30 @@ def test_vllm_runs_eagerly_offline_in_its_own_environment() -> None:
 
 def test_airflow_runs_backfills_on_postgres_and_makes_no_runs_by_the_clock() -> None:
     database = "postgresql+psycopg2://postgres:@/airflow?host=/srv/reclake/postgres"
-    command = airflow.command(
-        HOME, 8080, database, "sc://127.0.0.1:15002", env={"RECLAKE_LLM_URL": "http://llm/v1"}
-    )
+    keys = airflow.Keys(fernet_key="f", jwt_secret="j", secret_key="s")
+    env = {"RECLAKE_LLM_URL": "http://llm/v1"}
+    command = airflow.command(HOME, 8080, database, "sc://127.0.0.1:15002", keys, env=env)
     assert command.argv == (str(PYTHON), "-m", "infra.stack.standalone")
-    env = dict(command.env)
-    assert env.pop("PATH").startswith(f"{PYTHON.parent}:")
-    assert json.loads(env.pop("AIRFLOW_CONN_SPARK_CONNECT")) == {
+    found = dict(command.env)
+    assert found.pop("PATH").startswith(f"{PYTHON.parent}:")
+    assert json.loads(found.pop("AIRFLOW_CONN_SPARK_CONNECT")) == {
         "conn_type": "spark_connect",
         "host": "sc://127.0.0.1",
         "port": 15002,
     }
-    assert env == {
+    assert found == {
         "AIRFLOW_HOME": "/srv/reclake/airflow",
         "AIRFLOW__API__BASE_URL": "http://127.0.0.1:8080",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": "8080",
+        "AIRFLOW__API__SECRET_KEY": "s",
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "j",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:8080/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": "f",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/srv/reclake/airflow/passwords.json",
@@ -147,6 +150,7 @@ def test_airflow_runs_backfills_on_postgres_and_makes_no_runs_by_the_clock() -> 
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         "PYTHONPATH": str(ROOT),
@@ -155,7 +159,9 @@ def test_airflow_runs_backfills_on_postgres_and_makes_no_runs_by_the_clock() -> 
     }
 
 
-def test_airflows_password_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+def test_airflows_password_and_keys_are_made_once_and_are_their_owners_alone(
+    tmp_path: Path,
+) -> None:
     first = airflow.login(tmp_path, 8080)
     second = airflow.login(tmp_path, 9090)
     assert (first.user, first.url, second.url) == (
@@ -165,7 +171,13 @@ def test_airflows_password_is_made_once_and_is_its_owners_alone(tmp_path: Path) 
     )
     assert first.password == second.password
     assert airflow.login(tmp_path / "other", 8080).password != first.password
-    assert airflow.password_file(tmp_path).stat().st_mode & 0o777 == 0o600
+    keys = airflow.shared_keys(tmp_path)
+    assert airflow.shared_keys(tmp_path) == keys != airflow.shared_keys(tmp_path / "other")
+    files = list((tmp_path / "airflow").iterdir())
+    assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
+        "passwords.json": 0o600,
+        "keys.json": 0o600,
+    }
 
 
 def test_a_fingerprint_changes_with_the_command_and_with_its_environment() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,18 @@ PARALLELISM = 4
 # how soon after a kill a task that ran is seen to be gone and is tried again
 ORPHAN_SECONDS = 30
 DEAD_TASK_SECONDS = 120
+# a task whose start the API server does not acknowledge by then fails; 5 are too few on 2 busy cores
+API_SECONDS = 60
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What Airflow's parts must share; each would make up its own, and refuse the others'."""
+
+    fernet_key: str
+    jwt_secret: str
+    secret_key: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ def command(
     port: int,
     database_url: str,
     spark_url: str,
+    keys: Keys,
     *,
     dags: Path = ROOT / "dags",
     env: Mapping[str, str] | None = None,
@@ -59,11 +72,14 @@ def command(
         "AIRFLOW__API__BASE_URL": base_url,
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__SECRET_KEY": keys.secret_key,
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": keys.jwt_secret,
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": keys.fernet_key,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(home)),
@@ -75,6 +91,7 @@ def command(
         # the demo's data ends in 2017: runs come from backfills, none from the clock
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(API_SECONDS),
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         # standalone starts its parts by the name `airflow`
@@ -98,15 +115,29 @@ def password_file(home: Path) -> Path:
 
 def login(home: Path, port: int) -> Login:
     """The demo's user; a password is made on the first call and kept, readable by its owner."""
-    file = password_file(home)
+    kept = _keep(password_file(home), lambda: {USER: secrets.token_urlsafe(9)})
+    return Login(f"http://{LOOPBACK}:{port}", USER, kept[USER])
+
+
+def shared_keys(home: Path) -> Keys:
+    """Keys that are made on the first call and kept, readable by their owner."""
+
+    def make() -> dict[str, str]:
+        fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        return asdict(Keys(fernet_key, secrets.token_urlsafe(64), secrets.token_urlsafe(32)))
+
+    return Keys(**_keep(home / "airflow" / "keys.json", make))
+
+
+def _keep(file: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
         partial.touch(mode=0o600)
-        partial.write_text(json.dumps({USER: secrets.token_urlsafe(9)}) + "\n")
+        partial.write_text(json.dumps(make()) + "\n")
         partial.replace(file)
-    password = json.loads(file.read_text())[USER]
-    return Login(f"http://{LOOPBACK}:{port}", USER, password)
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
 
 
 def service(
@@ -119,7 +150,8 @@ def service(
     env: Mapping[str, str] | None = None,
 ) -> Service:
     login(home, port)
-    started = command(home, port, database_url, spark_url, dags=dags, env=env)
+    keys = shared_keys(home)
+    started = command(home, port, database_url, spark_url, keys, dags=dags, env=env)
     return Service(NAME, started, lambda: ask_health(port), timeout_seconds=480)
 
 

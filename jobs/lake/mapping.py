@@ -205,7 +205,7 @@ class ColumnMap(BaseModel):
 def _zone(name: str) -> None:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise ValueError(
             f"time_zone: {name!r} is not an IANA zone such as UTC or Europe/Paris"
         ) from error

@@ -27,7 +27,7 @@ _ISO = (
 _ISO_ZONE = r"(Z|:\d{2}(\.\d+)? ?[+-]\d{2}(:?\d{2})?)$"
 _CONTROL = r"[\x00-\x1F\x7F]"
 # An e-mail or web address, or a run of digits as long as a telephone or card number.
-_PERSONAL_VALUE = r"@|://|\d([ ()./-]{0,2}\d){6}"
+_PERSONAL_VALUE = r"@|://|\d([ ()./-]{0,2}\d){8}"
 _DDL = {"string": "string", "double": "double", "boolean": "boolean", "timestamp": "timestamp"}
 
 

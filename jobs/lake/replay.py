@@ -1,0 +1,150 @@
+"""Quarantined rows back into the landing, as a drop of their own.
+
+Done after a mapping, a check or a function was mended: the rows go the whole way again, under the
+day that takes them in. Nothing is removed from `ops.quarantine`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake.errors import NoTable
+from jobs.lake.mapping import ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.storage import write_new
+from jobs.settings import Settings
+
+# The tables that quarantine rows, and whose drops those rows came from.
+ENTITY_OF = {
+    "bronze.events": Entity.events,
+    "bronze.items": Entity.items,
+    "bronze.users": Entity.users,
+    "silver.interactions": Entity.events,
+    "silver.items": Entity.items,
+    "silver.users": Entity.users,
+}
+# A key of each replayed row that no mapping reads. It says where the row came from, and keeps the
+# bytes of a second replay from being those of the first, which would be a duplicate drop.
+ORIGIN = "_replay_of"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay wrote. files: paths below the landing. rows: rows in them. skipped: a row's
+    place and why it can't be replayed.
+    """
+
+    files: tuple[str, ...]
+    rows: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+class NotReplayable(Exception):
+    """A quarantined row that can't be written in its source's columns; the message says why."""
+
+
+def replay(
+    settings: Settings,
+    quarantine: DataFrame,
+    table: str,
+    quarantined_on: date,
+    into: date,
+    reason: str = "",
+) -> Replayed:
+    """Write quarantined rows as `landing/<entity>/ds=<into>/replay-<source>-<hash>.jsonl`.
+
+    quarantine: `ops.quarantine`. table, quarantined_on: which rows. reason: only rows whose reason
+    contains this text; empty means all. into: the day whose run shall take them in; if that day is
+    taken in already, the next new day does.
+    The same call again writes nothing new. Raises NoTable for a table that quarantines nothing.
+    """
+    if table not in ENTITY_OF:
+        raise NoTable(f"{table}: has no quarantine to replay; one of {', '.join(ENTITY_OF)} has")
+    entity = ENTITY_OF[table]
+    sources = load_sources(settings.sources, entity)
+    chosen = quarantine.where(
+        (F.col("table") == table)
+        & (F.col("ds") == F.lit(quarantined_on))
+        & F.col("reason").contains(reason)
+    )
+    rows = chosen.select("source_file", "row_id", "payload", "run_id").distinct()
+    lines: dict[str, list[str]] = defaultdict(list)
+    skipped = []
+    for row in rows.orderBy("source_file", "row_id", "run_id").collect():
+        place = f"{row['source_file']}:{row['row_id']}"
+        try:
+            source = claim(row["source_file"].rpartition("/")[2], sources)
+            record = _record(table, source, row["payload"])
+        except NotReplayable as why:
+            skipped.append((place, str(why)))
+            continue
+        record[ORIGIN] = f"{place} {row['run_id']}"
+        lines[source.source].append(json.dumps(record, ensure_ascii=False, sort_keys=True))
+    files = tuple(_write(settings, entity, into, name, lines[name]) for name in sorted(lines))
+    return Replayed(files, sum(map(len, lines.values())), tuple(skipped))
+
+
+def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
+    """One quarantined row in its source's column names."""
+    if payload is None:
+        raise NotReplayable("a whole file was rejected; deliver it again under a new name")
+    row = json.loads(payload)
+    if "_line" in row:
+        raise NotReplayable("the line could not be split into columns; mend it at its source")
+    return dict(row) if table.startswith("bronze.") else in_source_columns(row, source)
+
+
+def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """A row in our columns as its source would have sent it, the reverse of `jobs.lake.parse`.
+
+    Raises NotReplayable for a time in a pattern of the source's own, or a word of ours that the
+    mapping's `values` don't lead to.
+    """
+    ours = dict(row)
+    ours |= {f"attributes.{name}": value for name, value in (row.get("attributes") or {}).items()}
+    return {
+        column.from_: _sent(name, ours.get(name), column)
+        for name, column in source.used.items()
+        if column.from_ is not None
+    }
+
+
+def _sent(name: str, value: Any, column: ColumnMap) -> Any:
+    if value is None:
+        return None
+    if column.values is not None:
+        said = str(value).lower() if isinstance(value, bool) else str(value)
+        words = [theirs for theirs, ours in column.values.items() if ours.lower() == said.lower()]
+        if not words:
+            raise NotReplayable(f"no word of the source stands for {name} {value!r}")
+        return words[0]
+    if name == "event_ts" and column.format is not None:
+        return _epoch(value, column)
+    return value
+
+
+def _epoch(value: str, column: ColumnMap) -> str:
+    if not column.is_epoch:
+        raise NotReplayable(f"times of its source are written as {column.format}")
+    instant = datetime.fromisoformat(value).astimezone(UTC)
+    per_second = 1 if column.format == "epoch_seconds" else 1_000
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    whole, rest = divmod(micros * per_second, 1_000_000)
+    return f"{whole}.{rest:06d}" if rest else str(whole)
+
+
+def _write(settings: Settings, entity: Entity, into: date, source: str, lines: list[str]) -> str:
+    content = "".join(f"{line}\n" for line in lines).encode("utf-8")
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    file = f"{entity}/ds={into}/replay-{source}-{digest}.jsonl"
+    write_new(f"{settings.landing.rstrip('/')}/{file}", content)
+    return file

@@ -24,7 +24,7 @@ PARALLELISM = 4
 # how soon after a kill a task that ran is seen to be gone and is tried again
 ORPHAN_SECONDS = 30
 DEAD_TASK_SECONDS = 120
-# a task whose start the API server does not acknowledge by then fails; 5 are too few on 2 busy cores
+# a task fails when the API server takes longer than this; the default 5 are few on 2 busy cores
 API_SECONDS = 60
 COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 

@@ -1,0 +1,54 @@
+"""milvus.items: the day's item vectors in Milvus, and the alias that readers follow.
+
+One entity an item of silver.item_texts of the day. Readers move to it by an alias switch, after
+the collection was compared with the embedding table.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import EffectResult, Read, Run, Sink, effect
+from jobs.vectors.day_vectors import DayVectors
+from jobs.vectors.encoder import Encoder
+from jobs.vectors.index import LIVE, ItemIndex
+
+
+@effect(
+    "milvus.items",
+    reads={
+        "item_texts": Read("silver.item_texts"),
+        "item_embeddings": Read("silver.item_embeddings"),
+    },
+)
+def items_index(
+    run: Run, sink: Sink, item_texts: DataFrame, item_embeddings: DataFrame
+) -> EffectResult:
+    """Load the day's vectors into a collection of its own, verify it, move the aliases.
+
+    Raises UpstreamMissing when an item of the day has no vector, IndexMismatch when Milvus does
+    not hold what was loaded; no alias has moved then. A day without items has no collection.
+    """
+    vectors = stage_vectors(run, item_texts, item_embeddings)
+    if run.params.dry_run or not vectors.rows:
+        return EffectResult(rows_in=vectors.rows, rows_out=0)
+    published = ItemIndex(run.settings).publish(vectors)
+    counts = {"collection": published.collection, LIVE: published.live}
+    return EffectResult(rows_in=vectors.rows, rows_out=vectors.rows, counts=counts)
+
+
+def stage_vectors(run: Run, item_texts: DataFrame, item_embeddings: DataFrame) -> DayVectors:
+    """The vector of each item's text of the day, written by Spark to the run's scratch folder.
+
+    item_texts: item_id, text_hash string. item_embeddings: item_id, text_hash, encoder string,
+    embedding array<float>. A text without a vector is staged with a null, for the reader to find.
+    """
+    encoder = Encoder.of(run.settings).name
+    folder = f"{run.scratch}/item_vectors"
+    of_encoder = item_embeddings.where(F.col("encoder") == encoder)
+    joined = item_texts.select("item_id", "text_hash").join(
+        of_encoder, ["item_id", "text_hash"], "left"
+    )
+    joined.select("item_id", "embedding").orderBy("item_id").write.parquet(folder)
+    return DayVectors(run.ds, encoder, folder)

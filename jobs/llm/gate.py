@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from jobs.llm.prompt import Answer, Fields, Prompt
 
 MOST_USES_OF_A_WORD = 3
+# The score where the answer, or the subject once its headings are cut, has no text.
+NOTHING_TO_COMPARE = -1.0
 
 
 class TextEncoder(Protocol):
@@ -65,21 +67,19 @@ class Gate:
         answer: Answer,
         vector: dict[str, NDArray[np.float32]],
     ) -> Verdict:
-        own_vectors = np.stack([vector[text] for text in own])
-
         def score(text: str, ease: float) -> float:
             if repeats_itself(text):
                 return 0.0
-            return float(np.max(own_vectors @ vector[text])) + ease
+            cosines = [float(vector[text] @ vector[subject]) for subject in own]
+            return max(cosines, default=NOTHING_TO_COMPARE) + ease
 
         kept = dict(answer)
         best: dict[str, float] = {}
         for field, ease in prompt.gate.ease.items():
-            scores = {text: score(text, ease) for text in _values(answer[field])}
-            best[field] = max(scores.values(), default=-1.0)
-            kept[field] = _keep(
-                answer[field], {t for t, s in scores.items() if s >= self.threshold}
-            )
+            scores = {text: score(text, ease) for text in _values(answer.get(field))}
+            best[field] = max(scores.values(), default=NOTHING_TO_COMPARE)
+            likely = {text for text, scored in scores.items() if scored >= self.threshold}
+            kept[field] = _keep(answer.get(field), likely)
         weakest = min(best[field] for field in prompt.gate.required)
         accepted = weakest >= self.threshold
         return Verdict(accepted, weakest, kept if accepted else answer)
@@ -101,19 +101,21 @@ def repeats_itself(text: str) -> bool:
 
 
 def _values(value: Any) -> list[str]:
-    """The texts of one answer field: a string, a list of strings or a mapping to strings."""
+    """The texts of one answer field: a string, a list of strings, a mapping to strings or None."""
+    if value is None:
+        return []
     if isinstance(value, str):
         return [value]
     return list(value.values()) if isinstance(value, dict) else list(value)
 
 
 def _gated_values(prompt: Prompt, answer: Answer) -> list[str]:
-    return [text for field in prompt.gate.ease for text in _values(answer[field])]
+    return [text for field in prompt.gate.ease for text in _values(answer.get(field))]
 
 
 def _keep(value: Any, kept: set[str]) -> Any:
     """`value` without the texts that aren't in `kept`; None for a string that isn't."""
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value if value in kept else None
     if isinstance(value, dict):
         return {name: text for name, text in value.items() if text in kept}

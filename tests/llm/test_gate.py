@@ -105,6 +105,21 @@ def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prom
     assert gate.judge(prompt, pairs[::-1]) == alone[::-1]
 
 
+def test_a_subject_without_words_of_its_own_accepts_nothing(gate: Gate) -> None:
+    prompt = load_prompt("user")
+    answer = {"interests": ["tea"], "next_products": ["tea"], "search_phrases": ["tea"]}
+    profile = "Shops rarely. Small baskets."  # the gate's `cut` leaves nothing of it
+    (verdict,) = gate.judge(prompt, [({"profile": profile}, answer)])
+    assert not verdict.accepted
+    assert verdict.score < 0
+
+
+def test_a_field_that_the_answer_leaves_out_is_no_value(gate: Gate, prompt: Prompt) -> None:
+    (verdict,) = gate.judge(prompt, [({"title": "tea"}, {"standard_name": "tea"})])
+    assert verdict.accepted
+    assert verdict.answer == {"standard_name": "tea", "keywords": None}
+
+
 def test_nothing_to_judge(gate: Gate, prompt: Prompt) -> None:
     assert gate.judge(prompt, []) == []
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 
 import pytest
+from pyspark.sql import SparkSession
 
+from jobs.lake import EffectResult, Run, Sink
 from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
 from jobs.llm.client import LLMClient, Reply
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt, load_prompt
+from jobs.settings import RunParams
+from jobs.silver.user_enrichments import enrich_users
 from tests.llm.conftest import MODEL, MemorySink, WordEncoder, limits, target
 from tests.llm.test_prompt import ORDERS
 
@@ -117,3 +122,27 @@ def test_a_question_longer_than_the_context_is_declined(tiny_vllm: str, prompt: 
     reply = asyncio.run(once())
     assert reply.declined
     assert "maximum context length" in reply.attempts[0].error
+
+
+def test_a_day_on_real_tables_is_paid_once(make_lake, tiny_vllm: str, spark: SparkSession) -> None:
+    lake = make_lake(llm_url=tiny_vllm, llm_model=MODEL)
+    profiles = spark.createDataFrame(
+        [(f"u{n}", f"Favourite products: tea {n}.", f"p{n}", n) for n in range(5)],
+        "user_id string, profile string, profile_hash string, interactions_count_90d long",
+    )
+
+    def enrich_once() -> EffectResult:
+        day = date(2017, 12, 28)
+        params = RunParams(user_budget=3)
+        run = Run(day, day, None, params, lake.settings, run_id="r", scratch="")
+        known = lake.tables.read("silver.user_enrichments")
+        return enrich_users(run, Sink(lake.tables), profiles, known)
+
+    first, second = enrich_once(), enrich_once()
+    assert (first.counts["sent"], first.counts["errors"], first.rows_out) == (3, 0, 3)
+    assert (second.counts["sent"], second.counts["cached"]) == (0, 3)
+    rows = lake.tables.read("silver.user_enrichments").collect()
+    assert sorted(row["user_id"] for row in rows) == ["u2", "u3", "u4"]
+    ledger = lake.tables.read("ops.llm_ledger").collect()
+    assert len(ledger) == 3
+    assert all(row["cached_tokens"] is not None for row in ledger)

@@ -9,7 +9,9 @@ holds several products, and the same ones on every run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +23,13 @@ from pyspark.sql import functions as F
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import ContentSettings
 
-# Nearest items of each vector: (n, dimension) float32 and a depth to (ids, cosines), n rows of at
-# most `depth` entries each, best first.
-Search = Callable[
-    [NDArray[np.float32], int], tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
-]
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+# (ids, cosines): for each vector that was asked, its nearest items, best first.
+Hits = tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
+# From vectors, float32 (n, dimension), and how many hits each is to have.
+Search = Callable[[NDArray[np.float32], int], Hits]
 
 _VECTORS_AT_ONCE = 20_000
 _HITS_SCHEMA = pa.schema(
@@ -36,6 +40,20 @@ _HITS_SCHEMA = pa.schema(
     ]
 )
 _SCORE_PLACES = 6
+
+
+def search_of_day(settings: Settings, ds: date) -> Search:
+    """A search over the item vectors of `ds` in Milvus, whatever is live there.
+
+    It connects when it is first asked, so a day without texts needs no index.
+    """
+    from jobs.vectors.index import ItemIndex
+
+    def search(vectors: NDArray[np.float32], depth: int) -> Hits:
+        with ItemIndex(settings).of_day(ds) as find:
+            return find(vectors, depth)
+
+    return search
 
 
 def item_texts_with_vectors(

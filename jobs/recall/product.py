@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,8 @@ _ARRAYS = (
     "row_scale",
     "blocks",
 )
+# Columns, their sums or scores, and the users behind each.
+Cells = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 # What a row costs beside its multiplications, in multiplications: slicing, ranking, output.
 _ROW_COST = 5_000
 
@@ -116,9 +119,7 @@ class SparseProduct:
             ids = pa.ipc.open_file(source).read_all()["item_id"].combine_chunks()
         return cls(item_ids=ids, **arrays)
 
-    def top_of_row(
-        self, row: int, k: int, min_support: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    def top_of_row(self, row: int, k: int, min_support: int) -> Cells:
         """The k best columns of one row, the row itself left out: columns, scores, user counts.
 
         Only cells that at least `min_support` users touch. Order: score descending, then column
@@ -135,9 +136,7 @@ class SparseProduct:
         order = np.lexsort((columns, -scores))[:k]
         return columns[order], scores[order], counts[order]
 
-    def _row_cells(
-        self, row: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    def _row_cells(self, row: int) -> Cells:
         """All cells of one row that some user touches: columns, whole sums, user counts."""
         mine = slice(self.left_indptr[row], self.left_indptr[row + 1])
         spans = [

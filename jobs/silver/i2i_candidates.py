@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import Read, Run, table
-from jobs.recall.content import content_neighbors, item_texts_with_vectors
+from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
 from jobs.recall.cooccurrence import cooccurrence_neighbors
 
 TABLE = "silver.i2i_candidates"
@@ -39,9 +39,7 @@ def cooccurrence(run: Run, interactions: DataFrame, items: DataFrame) -> DataFra
 def content(run: Run, items: DataFrame, texts: DataFrame, embeddings: DataFrame) -> DataFrame:
     """The neighbors of every sellable item with text."""
     from jobs.vectors.encoder import Encoder
-    from jobs.vectors.index import ItemIndex
 
-    encoder = Encoder.of(run.settings).name
-    item_texts = item_texts_with_vectors(texts, embeddings, items, encoder)
-    with ItemIndex(run.settings).of_day(run.ds) as search:
-        return content_neighbors(item_texts, search, run.settings.recall.content, run.scratch)
+    item_texts = item_texts_with_vectors(texts, embeddings, items, Encoder.of(run.settings).name)
+    search = search_of_day(run.settings, run.ds)
+    return content_neighbors(item_texts, search, run.settings.recall.content, run.scratch)

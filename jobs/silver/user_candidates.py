@@ -18,7 +18,12 @@ from jobs.recall.channels import (
     recall_popular,
     seen_items,
 )
-from jobs.recall.content import item_texts_with_vectors, recall_hits, user_vectors
+from jobs.recall.content import (
+    item_texts_with_vectors,
+    recall_hits,
+    search_of_day,
+    user_vectors,
+)
 from jobs.recall.popular import segments_listed
 
 TABLE = "silver.user_candidates"
@@ -69,13 +74,12 @@ def vector(
 ) -> DataFrame:
     """Items whose text is near to the user's text."""
     from jobs.vectors.encoder import Encoder
-    from jobs.vectors.index import ItemIndex
 
     recall, encoder = run.settings.recall, Encoder.of(run.settings).name
     vectors = user_vectors(user_texts, user_embeddings, encoder)
     texts = item_texts_with_vectors(item_texts, item_embeddings, items, encoder)
-    with ItemIndex(run.settings).of_day(run.ds) as search:
-        hits = recall_hits(vectors, texts, search, recall.content, run.scratch)
+    search = search_of_day(run.settings, run.ds)
+    hits = recall_hits(vectors, texts, search, recall.content, run.scratch)
     return recall_by_vector(hits, interactions, items, run.ds, recall.vector)
 
 

@@ -45,14 +45,14 @@ _VECTORS = pa.schema(
 )
 
 
-def make_run(scratch: Path, recall: RecallSettings | None = None) -> Run:
+def make_run(scratch: Path, recall: RecallSettings | None = None, milvus_uri: str = "") -> Run:
     """A run of DS with its own scratch folder, for calling a table function by hand."""
     return Run(
         ds=DS,
         known_on=DS,
         watermark=None,
         params=RunParams(),
-        settings=Settings(home=scratch, recall=recall or RecallSettings()),
+        settings=Settings(home=scratch, recall=recall or RecallSettings(), milvus_uri=milvus_uri),
         run_id="test",
         scratch=str(scratch),
     )

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from jobs.lake.errors import Transient
 
@@ -72,41 +71,38 @@ def _short(error: Exception) -> str:
 def _spark(url: str) -> str:
     if not url.startswith("sc://"):
         return "a Spark master; each command starts an application of its own"
-    import grpc
+    from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.proto import base_pb2, base_pb2_grpc
 
     session, user = str(uuid.uuid4()), base_pb2.UserContext(user_id="reclake-status")
-    with grpc.insecure_channel(urlsplit(url).netloc) as channel:
+    server = DefaultChannelBuilder(url)  # knows the URL's token and ssl, too
+    with server.toChannel() as channel:
         stub = base_pb2_grpc.SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
         version = base_pb2.AnalyzePlanRequest.SparkVersion()
         question = base_pb2.AnalyzePlanRequest(
             session_id=session, user_context=user, spark_version=version
         )
-        answer = stub.AnalyzePlan(question, timeout=TIMEOUT_SECONDS)
+        options = {"timeout": TIMEOUT_SECONDS, "metadata": server.metadata()}
+        answer = stub.AnalyzePlan(question, **options)
         goodbye = base_pb2.ReleaseSessionRequest(session_id=session, user_context=user)
-        stub.ReleaseSession(goodbye, timeout=TIMEOUT_SECONDS)
+        stub.ReleaseSession(goodbye, **options)
     return f"Spark {answer.spark_version.version}"
 
 
 def _milvus(settings: Settings) -> str:
     from pymilvus import MilvusClient
 
-    client = MilvusClient(
-        uri=settings.milvus_uri,
-        token=settings.milvus_token.get_secret_value(),
-        timeout=TIMEOUT_SECONDS,
-    )
-    try:
-        live = {
-            alias: client.describe_alias(alias=alias)["collection_name"]
-            for collection in client.list_collections()
-            for alias in client.list_aliases(collection_name=collection)["aliases"]
-        }
-    finally:
-        client.close()
-    if not live:
-        return "no alias yet"
-    return ", ".join(f"{alias} -> {live[alias]}" for alias in sorted(live))
+    from jobs.vectors.index import LIVE, ItemIndex
+
+    token = settings.milvus_token.get_secret_value()
+    # first with a timeout of our own, because the index waits longer for a server that is gone
+    MilvusClient(uri=settings.milvus_uri, token=token, timeout=TIMEOUT_SECONDS).close()
+    index = ItemIndex(settings)
+    live = index.aliases().get(LIVE)
+    if live is None:
+        return f"no alias {LIVE} yet"
+    days = [day for day, collection in index.days().items() if collection == live]
+    return f"{LIVE} -> {live}, ds={max(days, default='unknown')}"
 
 
 def _llm(settings: Settings) -> str:

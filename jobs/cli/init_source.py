@@ -1,0 +1,55 @@
+"""`reclake init-source`: first mappings for your own files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.options import Json
+from jobs.cli.output import print_json, say
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("init-source")(init_source)
+
+
+def init_source(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for your shop: my_shop.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Samples with the columns of your drops: .parquet, .csv or .jsonl.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Propose the mappings of your own data from sample files.
+
+    Give one file each of events (who took what, when), items and users; users may be left out.
+    Writes one YAML for each to the folder of mappings (RECLAKE_SOURCES) and lists what it could
+    not tell. A mapping that is there already is left alone. Needs no Spark.
+
+    \b
+    Example:
+      reclake init-source my_shop orders.csv products.csv customers.csv
+    """
+    from jobs.cli.session import settings
+    from jobs.lake.init_source import init_source as propose
+
+    proposals = propose(name, files, settings().sources)
+    if as_json:
+        print_json([asdict(proposal) for proposal in proposals])
+        return
+    for proposal in proposals:
+        say(f"{proposal.path} ({proposal.entity.value})")
+        for question in proposal.questions:
+            say(f"  - {question}")
+    say("\nCheck these files. Then put drops below the landing folder, as in")
+    say(f"  {settings().landing}/{proposals[0].entity.value}/ds=YYYY-MM-DD/{files[0].name}")
+    say("and follow docs/bring-your-own-data.md.")

@@ -1,0 +1,71 @@
+"""`reclake replay`: rejected rows, tried again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from jobs.cli.options import DAY, Json, day
+from jobs.cli.output import counted, print_json, print_table, say
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("replay")(replay)
+
+
+def replay(
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="The table that rejected them: bronze.events.")
+    ],
+    ds: Annotated[
+        date,
+        typer.Option("--ds", metavar=DAY, parser=day, help="The data day that rejected them."),
+    ],
+    into: Annotated[
+        date,
+        typer.Option(
+            "--into", metavar=DAY, parser=day, help="The data day that shall take them in."
+        ),
+    ],
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason",
+            metavar="TEXT",
+            help="Only rows whose reason contains this text. Default: all.",
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Give quarantined rows another try, as a drop of their own.
+
+    Do this after the mapping or the check that rejected them was mended. The rows are written to
+    the landing folder of --into and go the whole way again when that day is run; if that day was
+    taken in before, the next new day takes them in. The same replay twice writes nothing new.
+    `reclake status` lists the reasons. Needs Spark.
+
+    \b
+    Example:
+      reclake replay bronze.events --ds 2017-12-29 --into 2017-12-30 --reason quantity
+    """
+    from jobs.cli.session import runtime
+    from jobs.lake.replay import replay as write_drop
+
+    lake = runtime()
+    quarantine = lake.tables.read("ops.quarantine")
+    done = write_drop(lake.settings, quarantine, table, ds, into, reason)
+    if as_json:
+        print_json(asdict(done))
+        return
+    say(f"{counted(done.rows, 'row')} in {counted(len(done.files), 'file')} of the landing.")
+    for file in done.files:
+        say(f"  {file}")
+    if done.skipped:
+        say(f"\nNot replayed ({len(done.skipped)})")
+        print_table(("row", "why"), done.skipped, indent=2)
+    if done.files:
+        entity = done.files[0].split("/")[0]
+        say(f"\nNext: reclake run bronze.{entity} --ds {into}")

@@ -36,10 +36,22 @@ TAKEN_IN = "taken_in"
 DUPLICATE = "duplicate"
 EMPTY = "empty"
 
-GUIDE = "docs/bring-your-own-data.md"
+RUNBOOK = "docs/runbooks/bad-drop.md"
 _MOST_TASKS = 32
 _MOST_SHOWN = 5
 _FOLDER = re.compile(r"ds=(\d{4}-\d{2}-\d{2})")
+# What stands beside our columns in the rows of a run before they are split into good and bad.
+_STAGED = (
+    "file string",
+    "row bigint",
+    "rows bigint",
+    "file_problem string",
+    "drop_ds date",
+    "problems array<struct<column: string, reason: string>>",
+    "payload string",
+    "ingest_ds date",
+    "row_hash string",
+)
 _REJECTED = (
     "source_file string, row_id string, column string, reason string, payload string, rows bigint"
 )
@@ -113,7 +125,7 @@ def take_in(
         ]
         staged = computed_once(reduce(DataFrame.unionByName, frames), run, f"{entity}_drops")
     else:
-        staged = _nothing(spark, sources[0], run)
+        staged = _nothing(spark, Entity(entity))
     due = _counted(due, known, staged, at, settings.max_bad_share)
     rejected = _rejected(staged).unionByName(_duplicates(spark, due))
     return DropsTaken(_usable(staged, Entity(entity)), rejected, tuple(due))
@@ -130,7 +142,7 @@ class _Where:
         return BadDrop(
             f"bronze.{self.entity} ds={self.run.ds}: {found}. Nothing was published; readers still "
             f"see the day before. {do}, then `reclake run bronze.{self.entity} --ds "
-            f"{self.run.ds}`. See {GUIDE}."
+            f"{self.run.ds}`. See {RUNBOOK}."
         )
 
 
@@ -268,12 +280,12 @@ def _row_hash(entity: Entity) -> Column:
     return hash_columns(*columns)
 
 
-def _nothing(spark: SparkSession, source: Source, run: Run) -> DataFrame:
+def _nothing(spark: SparkSession, entity: Entity) -> DataFrame:
     """A frame like `_read`'s without rows."""
-    columns = Columns(tuple(source.source_columns), ())
-    raw = spark.createDataFrame([], columns.ddl)
-    parsed = parse(raw, source)
-    return _with_ingest_ds(parsed, run).withColumn("row_hash", _row_hash(source.entity))
+    ours = [f"{target.name} {target.type}" for target in TARGETS[entity]]
+    if entity is Entity.users:
+        ours.append("attributes map<string,string>")
+    return spark.createDataFrame([], ", ".join([*_STAGED, *ours]))
 
 
 def _counted(

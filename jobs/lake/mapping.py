@@ -366,18 +366,18 @@ def _explain(path: Path, error: ValidationError) -> Iterable[str]:
 
 
 def load_sources(folder: Path, entity: str) -> tuple[Source, ...]:
-    """The sources of one entity, by name. Raises MappingError when there is none.
+    """The sources of one entity, by name; none for a shop that does not deliver it.
 
-    Every mapping of the folder is read, so a wrong one stops all entities with its name.
+    Every mapping of the folder is read, so a wrong one stops all entities with its name. Raises
+    MappingError when the folder has no mapping at all.
     """
     sources = tuple(load_source(path) for path in sorted(folder.glob("*.yaml")))
-    found = tuple(source for source in sources if source.entity == entity)
-    if not found:
+    if not sources:
         raise MappingError(
-            f"{folder}: no mapping says `entity: {entity}`, so its drops can't be read; "
-            "`reclake init-source` proposes one from a sample file"
+            f"{folder}: has no mapping, so no drop can be read. Point RECLAKE_SOURCES to the "
+            "folder of mappings; `reclake init-source` proposes them from sample files"
         )
-    return found
+    return tuple(source for source in sources if source.entity == entity)
 
 
 REPLAY = re.compile(r"replay-(?P<source>[a-z][a-z0-9_]*)-[0-9a-f]{16}\.jsonl")
@@ -397,7 +397,7 @@ def claim(name: str, sources: Iterable[Source]) -> Source:
         claims = [source for source in known if fnmatchcase(name, source.files)]
     if len(claims) == 1:
         return claims[0]
-    patterns = ", ".join(f"{source.source} ({source.files})" for source in known)
+    patterns = ", ".join(f"{source.source} ({source.files})" for source in known) or "none"
     count = "no mapping claims it" if not claims else "more than one mapping claims it"
     raise MappingError(f"{count}; mappings and their `files` patterns: {patterns}")
 

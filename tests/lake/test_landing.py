@@ -336,6 +336,15 @@ def test_a_file_that_no_mapping_claims_is_named(shop: Shop) -> None:
     assert "shop_events (till-*)" in text
 
 
+def test_a_shop_without_users_takes_in_none_until_it_delivers_some(shop: Shop) -> None:
+    (shop.sources / "shop_users.yaml").unlink()
+    assert shop.take_in("users", D1).rows.count() == 0
+    shop.drop(f"users/ds={D1}/x.csv", "user,tier\nu1,gold\n")
+    assert "x.csv: no mapping claims it; mappings and their `files` patterns: none" in shop.stopped(
+        "users", D1
+    )
+
+
 def test_two_sources_of_one_entity_come_together(shop: Shop) -> None:
     mapping = shop.sources / "shop_events.yaml"
     mapping.write_text(mapping.read_text() + "files: till-*\n", encoding="utf-8")

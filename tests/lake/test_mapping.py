@@ -162,10 +162,14 @@ def test_ordinary_columns_do_not_look_personal(column: str) -> None:
     assert looks_personal(column) == ""
 
 
-def test_an_entity_without_a_mapping_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path, EVENTS)
-    with pytest.raises(MappingError, match="no mapping says `entity: items`"):
+def test_a_folder_without_mappings_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MappingError, match="has no mapping, so no drop can be read"):
         load_sources(tmp_path, "items")
+
+
+def test_a_shop_may_leave_out_an_entity(tmp_path: Path) -> None:
+    write(tmp_path, EVENTS)
+    assert load_sources(tmp_path, "users") == ()
 
 
 def test_files_go_to_the_one_source_whose_pattern_fits(tmp_path: Path) -> None:

@@ -1,0 +1,207 @@
+"""silver.items: one row a change, days in order, and an account of every record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.lake import Outcome, Run
+from jobs.lake.contract import load_contract
+from jobs.lake.schema import struct_type
+from jobs.settings import ROOT, RunParams, Settings
+from jobs.silver.items import items
+
+D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
+BRONZE = load_contract(ROOT / "expectations" / "bronze" / "items.yaml")
+SILVER = load_contract(ROOT / "expectations" / "silver" / "items.yaml")
+
+
+def record(item: str, day: date, title: str | None, row: int = 1, **columns: Any) -> dict[str, Any]:
+    """A bronze record; its row hash stands for its title."""
+    given = {
+        "item_id": item,
+        "title": title,
+        "is_sellable": True,
+        "ingest_ds": day,
+        "source_file": f"items/ds={day}/x.csv",
+        "source_row": row,
+        "row_hash": f"hash of {title}",
+    }
+    return {column.name: None for column in BRONZE.columns} | given | columns
+
+
+def version(item: str, day: date, title: str) -> dict[str, Any]:
+    """A held version, as `record` would have made it."""
+    given = {
+        "item_id": item,
+        "valid_from": day,
+        "title": title,
+        "is_sellable": True,
+        "content_hash": "",
+        "row_hash": f"hash of {title}",
+    }
+    return {column.name: None for column in SILVER.columns} | given
+
+
+@pytest.fixture
+def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
+    def run_once(received: Iterable[dict], held: Iterable[dict] = ()) -> Outcome:
+        run = Run(D3, D3, None, RunParams(), Settings(home=tmp_path), "run", str(tmp_path))
+        frames = (
+            spark.createDataFrame([tuple(row.values()) for row in given], struct_type(contract))
+            for given, contract in ((received, BRONZE), (held, SILVER))
+        )
+        return items(run, *frames)
+
+    return run_once
+
+
+def versions(outcome: Outcome) -> list[tuple]:
+    columns = ("item_id", "valid_from", "title")
+    return sorted(tuple(row) for row in outcome.rows.select(*columns).collect())
+
+
+def dropped(outcome: Outcome) -> tuple[list[str], list[str]]:
+    """Row ids of the quarantined and of the folded records."""
+    assert outcome.quarantined is not None
+    assert outcome.folded is not None
+    folded = [str(row["source_row"]) for row in outcome.folded.collect()]
+    return sorted(row["row_id"] for row in outcome.quarantined.collect()), sorted(folded)
+
+
+def test_the_columns_are_those_of_the_contract(build: Callable[..., Outcome]) -> None:
+    found = {field.name: field.dataType for field in build([record("i", D1, "Tea")]).rows.schema}
+    assert found == {field.name: field.dataType for field in struct_type(SILVER)}
+
+
+def test_a_new_item_is_a_version_from_its_day(build: Callable[..., Outcome]) -> None:
+    outcome = build([record("i", D1, "Tea"), record("j", D2, "Bread")])
+    assert versions(outcome) == [("i", D1, "Tea"), ("j", D2, "Bread")]
+    assert dropped(outcome) == ([], [])
+
+
+def test_an_unchanged_record_is_folded(build: Callable[..., Outcome]) -> None:
+    outcome = build([record("i", D2, "Tea"), record("i", D3, "Tea")], [version("i", D1, "Tea")])
+    assert versions(outcome) == []
+    assert dropped(outcome) == ([], ["1", "1"])
+
+
+def test_days_pending_in_one_run_are_taken_in_order(build: Callable[..., Outcome]) -> None:
+    # A change and its way back are two versions, although the last equals the one held.
+    received = [record("i", D3, "Tea"), record("i", D2, "Green tea")]
+    outcome = build(received, [version("i", D1, "Tea")])
+    assert versions(outcome) == [("i", D2, "Green tea"), ("i", D3, "Tea")]
+
+
+def test_the_last_record_of_a_day_counts_and_another_is_quarantined(
+    build: Callable[..., Outcome],
+) -> None:
+    outcome = build(
+        [
+            record("i", D1, "Te", 1),
+            record("i", D1, "Tea", 2),
+            record("i", D1, "Tea", 10),
+            record("i", D1, "Tee", 1, source_file="items/ds=2026-01-01/a.csv"),
+        ]
+    )
+    assert versions(outcome) == [("i", D1, "Tea")]
+    assert dropped(outcome) == (["1", "1"], ["2"])
+    assert outcome.quarantined is not None
+    reasons = {row["reason"] for row in outcome.quarantined.collect()}
+    assert reasons == {"a later row of the same day says something else"}
+
+
+def test_a_quarantined_record_is_kept_whole(build: Callable[..., Outcome]) -> None:
+    outcome = build([record("i", D1, "Te", 1, price=2.5), record("i", D1, "Tea", 2)])
+    assert outcome.quarantined is not None
+    (row,) = outcome.quarantined.collect()
+    assert json.loads(row["payload"]) == {
+        "item_id": "i",
+        "title": "Te",
+        "category": None,
+        "department": None,
+        "brand": None,
+        "description": None,
+        "size": None,
+        "price": 2.5,
+        "is_sellable": True,
+    }
+
+
+def content_hash(*content: str | None) -> str:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_content_hash_is_that_of_what_a_prompt_depends_on(
+    build: Callable[..., Outcome],
+) -> None:
+    outcome = build(
+        [
+            record("i", D1, "Thé", category="Tea", brand="Own", size="20 bags", price=2.0),
+            record("j", D1, "Thé", category="Tea", brand="Own", size="40 bags", price=3.0),
+            record("k", D1, "Thé", category=None, department="Tea", brand="Own"),
+        ]
+    )
+    hashes = {row["item_id"]: row["content_hash"] for row in outcome.rows.collect()}
+    assert hashes["i"] == hashes["j"] == content_hash("Thé", "Tea", None, "Own", None)
+    assert hashes["k"] == content_hash("Thé", None, "Tea", "Own", None)
+
+
+def by_hand(received: list[dict], held: dict[str, str]) -> set[tuple]:
+    last_of_day: dict[tuple, dict] = {}
+    for r in sorted(received, key=lambda r: (r["source_file"], r["source_row"])):
+        last_of_day[(r["item_id"], r["ingest_ds"])] = r
+    now, found = dict(held), set()
+    for (item, day), r in sorted(last_of_day.items()):
+        if now.get(item) != r["title"]:
+            found.add((item, day, r["title"]))
+        now[item] = r["title"]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_records_are_judged_as_by_hand_and_none_vanishes(
+    build: Callable[..., Outcome], seed: int
+) -> None:
+    dice = random.Random(seed)
+    received = [
+        record(
+            dice.choice("ijk"),
+            D2 + timedelta(days=dice.randrange(3)),
+            dice.choice(["Tea", "Bread"]),
+            number,
+            source_file=dice.choice(["a", "b"]),
+        )
+        for number in range(25)
+    ]
+    outcome = build(received, [version("i", D1, "Tea")])
+    found = versions(outcome)
+    assert set(found) == by_hand(received, {"i": "Tea"})
+    rejected, folded = dropped(outcome)
+    assert len(found) + len(rejected) + len(folded) == len(received)
+
+
+def test_one_run_of_all_days_gives_what_a_run_a_day_gives(build: Callable[..., Outcome]) -> None:
+    received = [
+        record("i", D1, "Tea"),
+        record("i", D2, "Tea"),
+        record("i", D3, "Bread"),
+        record("j", D2, "Tea"),
+    ]
+    at_once = versions(build(received))
+    held: dict[str, dict] = {}
+    one_by_one = []
+    for day in (D1, D2, D3):
+        found = versions(build([r for r in received if r["ingest_ds"] == day], held.values()))
+        one_by_one += found
+        held |= {item: version(item, valid_from, title) for item, valid_from, title in found}
+    assert sorted(one_by_one) == at_once

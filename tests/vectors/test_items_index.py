@@ -1,0 +1,103 @@
+"""milvus.items as the runtime runs it: from the embedding table to the alias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+from pyspark.sql import functions as F
+
+from jobs.lake import Lake
+from jobs.lake.errors import UpstreamMissing
+from jobs.lake.oplog import PUBLISHED, RunRecord
+from jobs.settings import RunParams
+from jobs.vectors.encoder import Encoder
+from jobs.vectors.index import LIVE, ItemIndex
+
+pytestmark = pytest.mark.server
+
+D28, D29 = date(2017, 12, 28), date(2017, 12, 29)
+
+
+@pytest.fixture
+def shop(make_lake: Callable[..., Lake], index: ItemIndex) -> Lake:
+    """A lake whose Milvus is the empty one of `index`."""
+    return make_lake(milvus_uri=index.settings.milvus_uri)
+
+
+def publish_texts(lake: Lake, day: date, texts: dict[str, str]) -> None:
+    """Put the day's texts into silver.item_texts, as its own run would."""
+    table = "silver.item_texts"
+    rows = lake.spark.createDataFrame(list(texts.items()), "item_id string, text string")
+    full = rows.withColumns(
+        {
+            "ds": F.lit(day),
+            "text_hash": F.sha2("text", 256),
+            "text_source": F.lit("template"),
+            "content_hash": F.lit("c"),
+            "prompt_version": F.lit(None).cast("string"),
+            "model": F.lit(None).cast("string"),
+        }
+    )
+    columns = lake.contracts[table].column_names
+    lake.tables.replace(table, full.select(columns), f"ds = '{day}'")
+    lake.log.record_run(RunRecord(f"{table}-{day}", table, "", day, day, PUBLISHED))
+
+
+def keep_vectors(lake: Lake, texts: dict[str, str], day: date) -> None:
+    """Put the texts' true vectors into silver.item_embeddings."""
+    encoder = Encoder.of(lake.settings)
+    vectors = encoder.encode(list(texts.values())).tolist()
+    rows = [(*pair, vector) for pair, vector in zip(texts.items(), vectors, strict=True)]
+    frame = lake.spark.createDataFrame(
+        rows, "item_id string, text string, embedding array<float>"
+    ).select(
+        "item_id",
+        F.sha2("text", 256).alias("text_hash"),
+        F.lit(encoder.name).alias("encoder"),
+        "embedding",
+        F.lit(day).alias("first_ds"),
+    )
+    lake.tables.insert_new("silver.item_embeddings", frame)
+
+
+def searched_by(lake: Lake, target: date | str, text: str) -> list[str]:
+    index, vectors = ItemIndex(lake.settings), Encoder.of(lake.settings).encode([text])
+    if isinstance(target, str):
+        return list(index.search(target, vectors, 10)[0][0])
+    with index.of_day(target) as search:
+        return list(search(vectors, 10)[0][0])
+
+
+def test_a_day_searches_its_own_items_and_texts(shop: Lake) -> None:
+    first = {"beer": "lager beer", "nappy": "baby diapers", "gone": "pale ale beer"}
+    second = {"beer": "lager beer", "nappy": "beer glasses"}
+    for day, texts in ((D28, first), (D29, second)):
+        publish_texts(shop, day, texts)
+        keep_vectors(shop, texts, day)
+    done = shop.run("milvus.items", ds=D29)
+    assert (done.rows_in, done.rows_out) == (2, 2)
+    assert shop.run("milvus.items", ds=D28).rows_out == 3
+
+    assert searched_by(shop, D28, "lager beer") == ["beer", "gone", "nappy"]
+    assert searched_by(shop, D29, "beer glasses") == ["nappy", "beer"]
+    assert searched_by(shop, LIVE, "beer glasses") == ["nappy", "beer"]
+
+
+def test_an_item_without_a_vector_stops_the_day(shop: Lake) -> None:
+    publish_texts(shop, D28, {"beer": "lager beer", "nappy": "baby diapers"})
+    keep_vectors(shop, {"beer": "lager beer", "nappy": "an older text"}, D28)
+    with pytest.raises(UpstreamMissing, match="such as 'nappy'"):
+        shop.run("milvus.items", ds=D28)
+    assert ItemIndex(shop.settings).aliases() == {}
+
+
+def test_a_dry_run_and_an_empty_day_leave_milvus_alone(shop: Lake) -> None:
+    publish_texts(shop, D28, {"beer": "lager beer"})
+    keep_vectors(shop, {"beer": "lager beer"}, D28)
+    publish_texts(shop, D29, {})
+    dry = shop.run("milvus.items", ds=D28, params=RunParams(dry_run=True))
+    assert (dry.rows_in, dry.rows_out) == (1, 0)
+    assert shop.run("milvus.items", ds=D29).rows_out == 0
+    assert ItemIndex(shop.settings)._client.list_collections() == []

@@ -1,7 +1,6 @@
 # Everything that a person does with this repository. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-export UV_NO_PROGRESS ?= 1
 
 UV ?= $(shell command -v uv || echo .reclake/uv/bin/uv)
 PYTHON := .venv/bin/python

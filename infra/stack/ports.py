@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 LOOPBACK = "127.0.0.1"
 
@@ -16,6 +17,16 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def becomes_free(port: int, seconds: float = 5.0) -> bool:
+    """Whether a port is free, waiting a little: a killed server holds its own until it is gone."""
+    deadline = time.monotonic() + seconds
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def free_port(preferred: int | None = None) -> int:

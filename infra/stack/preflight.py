@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from infra.stack.paths import SERVE_PYTHON
-from infra.stack.ports import is_free
+from infra.stack.ports import becomes_free
 
 GIB = 1024**3
 DISK_BYTES = 5 * GIB
@@ -69,7 +69,7 @@ def memory_lacks(available_bytes: int, wanted_bytes: int) -> Iterator[str]:
 
 def port_lacks(ports: Mapping[str, int]) -> Iterator[str]:
     for variable, port in ports.items():
-        if not is_free(port):
+        if not becomes_free(port):
             yield (
                 f"port {port} ({variable}) is taken by another program: end that, choose another "
                 f"port, or unset {variable} to have a free one found"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from infra.stack.jars import delta_jars
 from infra.stack.model import ensure_model
-from infra.stack.ports import free_port
+from infra.stack.ports import becomes_free, free_port
 from infra.stack.preflight import lacks
 from infra.stack.process import ProcessId, end, new_token
 from infra.stack.service import Service, start, wait
@@ -162,10 +162,10 @@ class Stack:
             asked: int | None = getattr(self.choices, f"{name}_port")
             if asked is not None:
                 ports[name] = asked
-            elif record and remembered and record.process.is_alive():
+            elif record and remembered and (record.process.is_alive() or becomes_free(remembered)):
                 ports[name] = remembered
             else:
-                ports[name] = free_port(remembered or _PREFERRED_PORTS[name])
+                ports[name] = free_port(_PREFERRED_PORTS[name])
         return ports
 
     def _check_machine(self, ports: Mapping[str, int]) -> None:

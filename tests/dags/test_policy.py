@@ -48,7 +48,7 @@ BY_MILVUS = {
     ("milvus.items", "silver.i2i_candidates.content"),
     ("milvus.items", "silver.user_candidates.vector"),
 }
-PARSE_SECONDS = 5.0
+PARSE_CPU_SECONDS = 3.0
 HEAVY = {"pyspark", "torch", "great_expectations", "sentence_transformers", "pymilvus", "openai"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "days_ago"}
 
@@ -151,7 +151,9 @@ def test_every_edge_carries_data(recall_daily: DAG, registry: dict[str, Step]) -
         for before in recall_daily.get_task(task_id).upstream_task_ids
     }
     explained = {(m, task_id) for task_id, step in registry.items() for m in makers(step, registry)}
-    assert edges - explained == BY_MILVUS, "an edge without a declared read only makes runs longer"
+    needless = sorted(f"{before} >> {task_id}" for before, task_id in edges - explained - BY_MILVUS)
+    assert needless == [], "no declared read explains these edges; they only make runs longer"
+    assert edges >= BY_MILVUS
 
 
 def test_the_methods_and_channels_that_a_run_may_choose_are_the_slices(
@@ -178,9 +180,9 @@ def test_params_are_the_run_params_with_their_defaults(recall_daily: DAG) -> Non
 def test_dag_files_import_no_spark_and_no_model_and_parse_quickly() -> None:
     code = (
         "import json, runpy, sys, time, airflow.sdk\n"
-        "start = time.perf_counter()\n"
+        "start = time.process_time()\n"
         "runpy.run_path(sys.argv[1])\n"
-        "seconds = time.perf_counter() - start\n"
+        "seconds = time.process_time() - start\n"
         "print(json.dumps([seconds, sorted({m.split('.')[0] for m in sys.modules})]))"
     )
     for file in dag_files():
@@ -189,7 +191,7 @@ def test_dag_files_import_no_spark_and_no_model_and_parse_quickly() -> None:
         )
         seconds, modules = json.loads(ran.stdout.splitlines()[-1])
         assert HEAVY & set(modules) == set(), f"{file} imports these when it is parsed"
-        assert seconds < PARSE_SECONDS, f"{file}: the scheduler parses it every few seconds"
+        assert seconds < PARSE_CPU_SECONDS, f"{file}: the scheduler parses it every few seconds"
 
 
 def test_dag_files_read_no_clock() -> None:

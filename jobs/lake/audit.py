@@ -32,7 +32,7 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
     frame: the staged rows with all the contract's columns. The results keep the contract's
     order, implied checks first. A check that cannot be evaluated counts as failed.
     """
-    gx = _import_great_expectations()
+    gx = import_great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     planned: list[tuple[str, str, dict[str, Any], Any]] = []
@@ -67,7 +67,7 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
     return results
 
 
-def _import_great_expectations() -> Any:
+def import_great_expectations() -> Any:
     """The library, imported late (it takes seconds), without its chatter and its telemetry."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.ERROR)

@@ -153,7 +153,7 @@ def test_airflow_runs_backfills_on_postgres_and_makes_no_runs_by_the_clock() -> 
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{ROOT}/infra/airflow",
         "RECLAKE_LLM_URL": "http://llm/v1",
         "TZ": "UTC",
     }

@@ -96,7 +96,8 @@ def command(
         "NO_COLOR": "1",
         # standalone starts its parts by the name `airflow`
         "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(ROOT),
+        # the second holds airflow_local_settings
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'infra' / 'airflow'}",
         "TZ": "UTC",
     }
     return Command((str(PYTHON), "-m", "infra.stack.standalone"), {**settings, **(env or {})})

@@ -29,11 +29,11 @@ _NAMES: dict[str, str] = {
     "orderdate invoicedate purchasedate datetime time date ts",
     "event_type": "eventtype event action eventname kind type",
     "quantity": "quantity qty units pieces count",
-    "amount": "amount salesvalue linetotal total revenue value price unitprice",
+    "amount": "amount paid salesvalue linetotal total revenue value price unitprice",
     "session_id": "sessionid basketid orderid invoiceno invoiceid invoice transactionid cartid "
     "visitid",
     "title": "title productname itemname name producttitle producttype label",
-    "category": "category productcategory categoryname maincategory subcategory",
+    "category": "category productcategory categoryname maincategory subcategory productgroup group",
     "department": "department departmentname division section",
     "brand": "brand brandname manufacturer vendor maker",
     "size": "size packagesize packsize volume weight",

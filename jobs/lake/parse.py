@@ -16,7 +16,10 @@ from jobs.lake.mapping import TARGETS, ColumnMap, Entity, EventType, Source, Tar
 
 ID_CHARACTERS = 128
 ATTRIBUTE_CHARACTERS = 64
+# Seconds that are read as milliseconds lie in 1970.
+FIRST_YEAR = 1990
 
+_TOO_OLD = f"is a time before {FIRST_YEAR}; is the unit right?"
 _DROP_DS = r"/ds=(\d{4}-\d{2}-\d{2})/"
 _NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
 # Without a date in front, Spark would take a bare time as today's.
@@ -139,6 +142,7 @@ class _Column:
             known = f"is none of {', '.join(EventType)}"
             reasons.append(F.when(~value.isin(*EventType), _says(text, known)))
         if self.target.name == "event_ts":
+            reasons.append(F.when(F.year(value) < FIRST_YEAR, _says(text, _TOO_OLD)))
             reasons.append(_after_drop(value))
         if self.target.required:
             reasons.append(F.when(value.isNull(), F.lit("has no value")))

@@ -75,10 +75,11 @@ def replay(
         & (F.col("ds") == F.lit(quarantined_on))
         & F.col("reason").contains(reason)
     )
-    rows = chosen.select("source_file", "row_id", "payload", "run_id").distinct()
+    # A run that failed after it rejected rows has rejected them again when it was tried again.
+    rows = chosen.groupBy("source_file", "row_id", "payload").agg(F.max("run_id").alias("run_id"))
     lines: dict[str, list[str]] = defaultdict(list)
     skipped = []
-    for row in rows.orderBy("source_file", "row_id", "run_id").collect():
+    for row in rows.orderBy("source_file", "row_id").collect():
         place = f"{row['source_file']}:{row['row_id']}"
         try:
             source = claim(row["source_file"].rpartition("/")[2], sources)

@@ -165,6 +165,12 @@ def test_times_can_have_a_format(
         assert problems(row) == [("t", f"'{text}' is not a time in {form}")]
 
 
+def test_seconds_read_as_milliseconds_are_noticed(spark: SparkSession) -> None:
+    source = events(event_ts={"from": "t", "format": "epoch_millis"})
+    (row,) = parsed(spark, source, [GOOD | {"t": "1767341100"}])
+    assert problems(row) == [("t", "'1767341100' is a time before 1990; is the unit right?")]
+
+
 def test_an_event_after_the_day_of_its_drop_is_unusable(spark: SparkSession) -> None:
     last, late = parsed(
         spark, events(), [GOOD | {"t": "2026-01-02 23:59:59"}, GOOD | {"t": "2026-01-03 00:00:00"}]

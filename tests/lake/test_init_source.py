@@ -1,0 +1,136 @@
+"""Proposed mappings: what is guessed, what is asked, and that they can be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.lake.errors import MappingError
+from jobs.lake.init_source import CHANGE_ME, Proposal, init_source
+from jobs.lake.mapping import Entity, Source, load_source
+
+
+def propose(tmp_path: Path, **files: str) -> dict[str, tuple[Proposal, Source]]:
+    """Proposals for text files given as `orders_csv="…"`, by entity."""
+    samples = []
+    for name, text in files.items():
+        path = tmp_path / name.replace("_", ".")
+        path.write_text(text, encoding="utf-8")
+        samples.append(path)
+    proposals = init_source("shop", samples, tmp_path / "sources")
+    return {p.entity.value: (p, load_source(p.path)) for p in proposals}
+
+
+def test_columns_are_known_by_their_usual_names(tmp_path: Path) -> None:
+    text = "CustomerID,StockCode,InvoiceDate,Quantity,UnitPrice,InvoiceNo\n1,a,2026-01-02,2,3.5,7\n"
+    _, source = propose(tmp_path, x_csv=text)["events"]
+    assert {name: column.from_ for name, column in source.columns.items()} == {
+        "user_id": "CustomerID",
+        "item_id": "StockCode",
+        "event_ts": "InvoiceDate",
+        "event_type": None,
+        "quantity": "Quantity",
+        "amount": "UnitPrice",
+        "session_id": "InvoiceNo",
+    }
+    assert source.columns["event_type"].constant == "purchase"
+
+
+@pytest.mark.parametrize(
+    ("times", "form"),
+    [
+        (["2026-01-02T10:00:00Z"], None),
+        (["1767341100", "1767341200"], "epoch_seconds"),
+        (["1767341100250"], "epoch_millis"),
+        (["2/1/2026 9:05", "13/1/2026 9:05"], "d/M/yyyy H:mm"),
+        (["2/1/2026 9:05:00", "2/13/2026 9:05:00"], "M/d/yyyy H:mm:ss"),
+        (["13.1.2026"], "d.M.yyyy"),
+    ],
+)
+def test_the_format_of_times_is_told_from_the_values(
+    tmp_path: Path, times: list[str], form: str | None
+) -> None:
+    lines = "".join(f"u,i,{time}\n" for time in times)
+    _, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
+    assert source.columns["event_ts"].format == form
+
+
+def test_a_date_that_can_be_read_two_ways_is_asked_about(tmp_path: Path) -> None:
+    proposal, source = propose(tmp_path, x_csv="user,item,date\nu,i,2/1/2026\n")["events"]
+    assert source.columns["event_ts"].format == "M/d/yyyy"
+    assert any("month or the day" in question for question in proposal.questions)
+
+
+def test_the_words_of_events_become_ours_and_unknown_ones_are_asked_about(tmp_path: Path) -> None:
+    lines = "".join(f"u,i,2026-01-02,{word}\n" for word in ("Order", "pageview", "heartbeat"))
+    proposal, source = propose(tmp_path, x_csv="user,item,ts,event\n" + lines)["events"]
+    assert source.columns["event_type"].values == {
+        "Order": "purchase",
+        "pageview": "view",
+        "heartbeat": "other",
+    }
+    assert any("heartbeat" in question for question in proposal.questions)
+
+
+def test_items_and_users_are_told_apart(tmp_path: Path) -> None:
+    found = propose(
+        tmp_path,
+        items_jsonl='{"asin": "B1", "title": "Tea", "in_stock": "yes"}\n',
+        users_csv="member_id,tier,first_name,phone\n1,gold,Ann,555\n",
+    )
+    _, items = found["items"]
+    assert items.columns["is_sellable"].from_ == "in_stock"
+    _, users = found["users"]
+    assert users.source_columns == ["member_id", "tier"]
+    assert users.attributes["first_name"].personal == "drop"
+
+
+def test_a_parquet_sample_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"household_id": [1], "age": ["25-34"]}), path)
+    (proposal,) = init_source("shop", [path], tmp_path / "sources")
+    assert proposal.entity is Entity.users
+    assert load_source(proposal.path).source_columns == ["household_id", "age"]
+
+
+def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path) -> None:
+    text = "user,item,ts,on,no\nu,i,2026-01-02,x,y\n"
+    _, source = propose(tmp_path, x_csv=text)["events"]
+    assert source.entity is Entity.events
+    _, users = propose(tmp_path, u_csv="user,on,12 months\nu,x,y\n")["users"]
+    assert users.source_columns == ["user", "on", "12 months"]
+
+
+def test_a_file_that_cannot_be_told_is_refused_with_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(MappingError, match=r"can't tell whether .* its columns alpha, beta"):
+        propose(tmp_path, x_csv="alpha,beta\n1,2\n")
+    assert not (tmp_path / "sources").exists()
+
+
+def test_a_mapping_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    propose(tmp_path, u_csv="user,tier\nu,gold\n")
+    before = (tmp_path / "sources" / "shop_users.yaml").read_text()
+    with pytest.raises(MappingError, match="is there already"):
+        propose(tmp_path, u_csv="user,level\nu,gold\n")
+    assert (tmp_path / "sources" / "shop_users.yaml").read_text() == before
+
+
+def test_two_samples_of_one_entity_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MappingError, match="looks like users, as does"):
+        propose(tmp_path, a_csv="user,tier\nu,x\n", b_csv="user,tier\nu,x\n")
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b""])
+def test_an_unreadable_sample_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(content)
+    with pytest.raises(MappingError, match=r"x\.parquet: cannot be read"):
+        init_source("shop", [path], tmp_path / "sources")
+
+
+def test_nothing_is_proposed_that_was_not_in_the_sample(tmp_path: Path) -> None:
+    proposal, _ = propose(tmp_path, x_csv="user,item,ts\nu,i,2026-01-02\n")["events"]
+    assert CHANGE_ME not in proposal.path.read_text()

@@ -293,9 +293,11 @@ def _draft_attributes(sample: Sample, draft: _Draft) -> None:
             continue
         ours = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         if word := looks_personal(name):
-            draft.attributes.append(f"{ours}: {{from: {_quoted(name)}, personal: drop}} # {word}")
+            draft.attributes.append(
+                f"{_quoted(ours)}: {{from: {_quoted(name)}, personal: drop}} # {word}"
+            )
         else:
-            draft.attributes.append(f"{ours}: {{from: {_quoted(name)}}}")
+            draft.attributes.append(f"{_quoted(ours)}: {{from: {_quoted(name)}}}")
     if draft.attributes:
         draft.questions.append("is no attribute personal? keep only what describes many users")
 

@@ -16,7 +16,7 @@ columns:
   item_id: {from: sku}
   title: {from: name}
   price: {from: price}
-  is_sellable: {from: state, values: {on: 'true', off: 'false'}}
+  is_sellable: {from: state, values: {'on': 'true', 'off': 'false'}}
 """
 
 

@@ -83,7 +83,9 @@ def test_a_second_start_reuses_what_runs_and_restarts_what_died(
 
 
 def test_every_server_listens_on_loopback_alone(home: Path, ports: StackSettings) -> None:
-    records = Teller(home, ports).stack.state.records()
+    teller = Teller(home, ports)
+    teller.up()
+    records = teller.stack.state.records()
     listening = {
         connection.laddr.ip
         for record in records.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -83,12 +84,17 @@ class Tables:
         """Insert the rows whose key the table does not have yet. Raises PublishConflict."""
         key = self.contracts[table].key
         same = " AND ".join(f"kept.{name} = new.{name}" for name in key)
-        with _named_conflicts(table):
-            rows.createOrReplaceTempView("new_rows")
-            self.spark.sql(
-                f"MERGE INTO delta.`{self.path(table)}` AS kept USING new_rows AS new "
-                f"ON {same} WHEN NOT MATCHED THEN INSERT *"
-            )
+        # A name of its own: threads of one process share the session's views.
+        view = f"new_rows_{uuid.uuid4().hex}"
+        rows.createTempView(view)
+        try:
+            with _named_conflicts(table):
+                self.spark.sql(
+                    f"MERGE INTO delta.`{self.path(table)}` AS kept USING {view} AS new "
+                    f"ON {same} WHEN NOT MATCHED THEN INSERT *"
+                )
+        finally:
+            self.spark.catalog.dropTempView(view)
 
     @_retry_on_conflict
     def append_once(self, table: str, rows: DataFrame, transaction: str) -> None:

@@ -48,7 +48,7 @@ def pay(
     planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: LLMSettings
 ) -> Tally:
     client = LLMClient(
-        server.url, MODEL, "", timeout_seconds=5, max_attempts=2, first_wait_seconds=0.01
+        server.url, MODEL, "", timeout_seconds=60, max_attempts=2, first_wait_seconds=0.01
     )
     gate = Gate(WordEncoder(), settings.gate_threshold)
     return enrich(planned, prompt, client, gate, sink, target(server.url), settings)  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def test_calls_go_on_while_a_chunk_is_committed(prompt: Prompt) -> None:
     class Slow(MemorySink):
         def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
             committing.set()
-            assert later_call.wait(20), "no call was made while the chunk was committed"
+            assert later_call.wait(120), "no call was made while the chunk was committed"
             super().append(table, rows, chunk_id)
 
     with serve(behave) as server:

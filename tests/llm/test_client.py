@@ -18,7 +18,7 @@ SECRET = "sk-do-not-tell"
 
 
 def client_of(url: str, **changed: float) -> LLMClient:
-    arguments = {"timeout_seconds": 5.0, "max_attempts": 3, "first_wait_seconds": 0.01, **changed}
+    arguments = {"timeout_seconds": 60.0, "max_attempts": 3, "first_wait_seconds": 0.01, **changed}
     return LLMClient(url, "tiny", SECRET, **arguments)  # type: ignore[arg-type]
 
 

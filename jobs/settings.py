@@ -48,7 +48,6 @@ class LLMSettings(BaseModel):
     kill can lose. timeout_seconds: one call, retries excluded. max_attempts: tries per call.
     max_error_share: 0 to 1, a day stops when more of its calls than this fail.
     gate_threshold: -1 to 1, the least cosine between an answer and the text it describes.
-    max_input_tokens: longer item text is cut to this many tokens.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,8 +57,7 @@ class LLMSettings(BaseModel):
     timeout_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(4, ge=1)
     max_error_share: float = Field(0.2, ge=0, le=1)
-    gate_threshold: float = Field(0.45, ge=-1, le=1)
-    max_input_tokens: int = Field(256, ge=16)
+    gate_threshold: float = Field(0.65, ge=-1, le=1)
 
 
 class Settings(BaseSettings):

@@ -117,7 +117,5 @@ def limits(**changed: float) -> LLMSettings:
 def tiny_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real vLLM with a random model, under the name `tiny`; its base URL."""
     home: Path = tmp_path_factory.mktemp("vllm")
-    structured = '{"backend":"xgrammar","disable_any_whitespace":true}'
-    extra = ["--structured-outputs-config", structured, "--enable-prompt-tokens-details"]
-    with vllm(make_tiny_model(home / "model"), home, name=MODEL, extra=extra) as url:
+    with vllm(make_tiny_model(home / "model"), home, name=MODEL) as url:
         yield url

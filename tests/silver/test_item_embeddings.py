@@ -19,12 +19,11 @@ def publish_texts(lake: Lake, day: date, texts: dict[str, str]) -> None:
     table = "silver.item_texts"
     rows = lake.spark.createDataFrame(list(texts.items()), "item_id string, text string")
     full = rows.withColumn("ds", F.lit(day)).withColumn("text_hash", F.sha2("text", 256))
-    wanted = lake.tables.schema(table)
     filled = [
-        F.col(field.name)
-        if field.name in full.columns
-        else F.lit(None if field.nullable else "template").cast(field.dataType).alias(field.name)
-        for field in wanted
+        F.col(column.name)
+        if column.name in full.columns
+        else F.lit(None if column.nullable else "template").cast(column.type).alias(column.name)
+        for column in lake.contracts[table].columns
     ]
     lake.tables.replace(table, full.select(filled), f"ds = '{day}'")
     lake.log.record_run(RunRecord(f"{table}-{day}", table, "", day, day, PUBLISHED))

@@ -17,11 +17,15 @@ PREFERRED_PORT = 8001
 CONTEXT_TOKENS = 4096
 KV_CACHE_GIB = 2
 
+# Without whitespace between the tokens of an answer, which a small model may repeat without end.
+STRUCTURED_OUTPUTS = '{"backend":"xgrammar","disable_any_whitespace":true}'
+
 
 def command(model_dir: Path, served_name: str, port: int, *, extra: Sequence[str] = ()) -> Command:
     """How to serve a model folder.
 
     extra: more of vLLM's own options.
+    The ledger's cached tokens come from `--enable-prompt-tokens-details`.
     `--enforce-eager` is a must: the CPU build answers wrongly without it.
     """
     argv = (
@@ -37,6 +41,9 @@ def command(model_dir: Path, served_name: str, port: int, *, extra: Sequence[str
         "--max-model-len",
         str(CONTEXT_TOKENS),
         "--enforce-eager",
+        "--enable-prompt-tokens-details",
+        "--structured-outputs-config",
+        STRUCTURED_OUTPUTS,
         "--host",
         LOOPBACK,
         "--port",

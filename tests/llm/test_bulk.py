@@ -115,7 +115,8 @@ def test_only_what_is_new_is_sent(prompt: Prompt, sink: MemorySink) -> None:
     with serve(echo) as server:
         run(asks(20), prompt, server, sink)
         run(asks(23), prompt, server, sink)
-    assert [title_of(question) for question in server.questions()[20:]] == WORDS[20:23]
+    # calls of one chunk are under way together, so they may arrive in any order
+    assert sorted(title_of(question) for question in server.questions()[20:]) == WORDS[20:23]
 
 
 def test_another_prompt_version_pays_again(prompt: Prompt, sink: MemorySink) -> None:

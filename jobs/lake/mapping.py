@@ -357,6 +357,10 @@ def load_source(path: Path) -> Source:
 def _explain(path: Path, error: ValidationError) -> Iterable[str]:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
+        if item["loc"][-1:] == ("[key]",):
+            key = key.removesuffix(".[key]")
+            yield f"{path}: key {key}: YAML reads this as {item['input']!r}; put it in quotes"
+            continue
         for text in item["msg"].removeprefix("Value error, ").splitlines():
             if key:
                 yield f"{path}: key {key}: {text}"

@@ -31,7 +31,6 @@ _ISO_ZONE = r"(Z|:\d{2}(\.\d+)? ?[+-]\d{2}(:?\d{2})?)$"
 _CONTROL = r"[\x00-\x1F\x7F]"
 # An e-mail or web address, or a run of digits as long as a telephone or card number.
 _PERSONAL_VALUE = r"@|://|\d([ ()./-]{0,2}\d){8}"
-_DDL = {"string": "string", "double": "double", "boolean": "boolean", "timestamp": "timestamp"}
 
 
 def parse(raw: DataFrame, source: Source) -> DataFrame:
@@ -114,7 +113,7 @@ class _Column:
         """The typed value; null when the word can't be parsed."""
         word = F.col(f"word_{self.name}")
         if self.column is None:
-            return F.lit(None).cast(_DDL[self.target.type])
+            return F.lit(None).cast(self.target.type)
         if self.target.type == "double":
             number = F.when(word.rlike(_NUMBER), word.try_cast("double"))
             return F.when(F.abs(number) < F.lit(float("inf")), number)

@@ -81,6 +81,7 @@ def test_an_optional_column_is_read_but_not_required(tmp_path: Path) -> None:
             ("order: purchase", "order: bought"),
             "key columns.event_type: values.order: expected one",
         ),
+        (("page: view", "on: view"), "key columns.event_type.values.1: YAML reads this as True"),
         (("Europe/Paris}", "UTC, format: 'jj/mm'}"), "key columns.event_ts: format: 'jj/mm'"),
         (("columns:", "attributes: {age: {from: age}}\ncolumns:"), "key attributes: only users"),
     ],

@@ -107,6 +107,8 @@ def run(
                 print_json(asdict(record), one_line=True)
             else:
                 say(record.summary())
+                if record.error:
+                    say(f"  {record.error}")
 
 
 def chosen_days(ds: date | None, from_ds: date | None, to_ds: date | None) -> list[date]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from jobs.cli.options import Json
-from jobs.cli.output import print_json, print_records, print_table, say
+from jobs.cli.output import counted, print_json, print_records, print_table, say
 
 if TYPE_CHECKING:
     from jobs.cli.services import Service
@@ -176,7 +176,7 @@ def _print(now: Status, step: Next) -> None:
         ((s.name, s.state, s.address, s.detail) for s in now.services),
     )
     for table, days in now.published.items():
-        span = f"{len(days)} days, {days[0]} to {days[-1]}" if days else "no day yet"
+        span = f"{counted(len(days), 'day')}, {days[0]} to {days[-1]}" if days else "no day yet"
         say(f"  {table}: {span}")
     if now.last_runs:
         say("\nLast run of each table")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from jobs.cli.explain.user import ACTIVE_DAYS
+from jobs.silver import user_profiles
 from tests.cli.conftest import Reclake
 from tests.cli.small_lake import D30, rewrite
 
@@ -170,3 +172,7 @@ def test_the_page_for_a_person_has_the_day_the_list_and_the_reasons(reclake: Rec
 
 def test_an_id_is_data_and_not_sql(explain: Any) -> None:
     assert explain("x' OR '1'='1")["why_no_list"].startswith("Unknown id")
+
+
+def test_active_means_the_same_as_in_the_profiles() -> None:
+    assert ACTIVE_DAYS == user_profiles.ACTIVE_DAYS

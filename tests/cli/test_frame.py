@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 
 from jobs.cli import app as frame
 from jobs.cli.docs import commands, help_text, reference
+from jobs.cli.run import chosen_days
 from jobs.lake.errors import AuditFailed, PublishConflict
 from jobs.settings import ROOT, RunParams
 from tests.cli.conftest import Reclake
@@ -103,6 +105,12 @@ def test_a_wrong_command_line_ends_with_2(
     assert ended.code == 2
     assert said in " ".join(ended.err.split())
     assert ended.out == ""
+
+
+def test_a_range_of_days_is_whole_and_in_order() -> None:
+    first, last = date(2017, 12, 30), date(2018, 1, 1)
+    assert chosen_days(None, first, last) == [first, date(2017, 12, 31), last]
+    assert chosen_days(None, first, first) == chosen_days(first, None, None) == [first]
 
 
 @pytest.mark.parametrize(

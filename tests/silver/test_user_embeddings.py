@@ -18,14 +18,17 @@ def publish_texts(lake: Lake, day: date, texts: dict[str, str]) -> None:
     """Put the day's texts into silver.user_texts, as its own run would."""
     table = "silver.user_texts"
     rows = lake.spark.createDataFrame(list(texts.items()), "user_id string, text string")
-    full = rows.withColumn("ds", F.lit(day)).withColumn("text_hash", F.sha2("text", 256))
-    filled = [
-        F.col(column.name)
-        if column.name in full.columns
-        else F.lit(None if column.nullable else "template").cast(column.type).alias(column.name)
-        for column in lake.contracts[table].columns
-    ]
-    lake.tables.replace(table, full.select(filled), f"ds = '{day}'")
+    full = rows.withColumns(
+        {
+            "ds": F.lit(day),
+            "text_hash": F.sha2("text", 256),
+            "text_source": F.lit("template"),
+            "profile_hash": F.lit("h"),
+            "prompt_version": F.lit(None).cast("string"),
+            "model": F.lit(None).cast("string"),
+        }
+    )
+    lake.tables.replace(table, full.select(lake.contracts[table].column_names), f"ds = '{day}'")
     lake.log.record_run(RunRecord(f"{table}-{day}", table, "", day, day, PUBLISHED))
 
 

@@ -152,6 +152,7 @@ def print_item(facts: dict[str, Any], limit: int) -> None:
         say(f"  {'sellable':<12}{sellable}, since {record['valid_from']}")
     if used := facts["text"]:
         say(f"  {'text':<12}({used['text_source']}) {text(used['text'])}")
+    if used or facts["llm"]["answers"]:
         llm.print_part(facts["llm"])
     if facts["record"]:
         say(f"  {'listed for':<12}{counted(facts['recommended_to_users_count'], 'user')}")

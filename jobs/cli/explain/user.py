@@ -195,6 +195,7 @@ def print_user(facts: dict[str, Any], limit: int) -> None:
         say(f"  {'profile':<12}{text(profile['profile'])}")
     if used := facts["text"]:
         say(f"  {'text':<12}({used['text_source']}) {text(used['text'])}")
+    if used or facts["llm"]["answers"]:
         llm.print_part(facts["llm"])
     if facts["history"]:
         say(f"\nHistory, newest first ({shown(facts['history'], limit)})")

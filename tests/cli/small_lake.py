@@ -183,7 +183,7 @@ def _user_enrichments() -> Iterable[Row]:
         "profile_hash": "profile-ann",
         "message_hash": "message-ann",
         "status": "accepted",
-        "gate_score": 0.58,
+        "gate_score": 0.68,
         "interests": ["breakfast"],
         "search_phrases": ["strawberry jam"],
         "next_products": ["butter"],

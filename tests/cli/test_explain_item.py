@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.cli.explain.llm import why
+from jobs.settings import LLMSettings
 from tests.cli.conftest import Reclake
 from tests.cli.small_lake import PROMPT, rewrite
 
@@ -81,7 +82,7 @@ def test_an_item_with_text_and_no_neighbors_is_called_a_fault(explain: Any, own_
             "bread",
             "template",
             "The quality gate rejected its answer, paid for by the run of 2017-12-29: 0.31, "
-            "needed 0.45.",
+            f"needed {LLMSettings().gate_threshold}.",
         ),
         (
             "butter",

@@ -101,8 +101,8 @@ class ItemIndex:
         one collection. vectors: float32 (n, dimension), as the encoder makes them. k: 1 to 16,384.
 
         Order: score descending, item_id ascending, and the cut at k follows it. Milvus cuts a
-        group of equal scores where it likes; so a few more hits are asked for, and four times as
-        many while that group may go on. A list is shorter than k only when the collection is.
+        group of equal scores where it likes; so a few more hits are asked for, and twice as many
+        again while that group may go on. A list is shorter than k only when the collection is.
         With FLAT the answer is exact and the same on every run; a group of more than 16,384 equal
         scores is cut by Milvus, with a warning.
         """
@@ -297,7 +297,7 @@ class ItemIndex:
                 if cut_within_ties:
                     logger.warning("%s: Milvus cut %d equal scores", collection, MOST_HITS)
                 done[row] = sorted(hits, key=lambda hit: (-hit[0], hit[1]))[:k]
-            limit = min(limit * 4, MOST_HITS)
+            limit = min(limit * 2, MOST_HITS)
         return [done[row] for row in range(len(vectors))]
 
     def _ask(

@@ -181,6 +181,37 @@ def test_a_killed_load_is_finished_by_the_next_try(
     assert index.aliases()["items_20171229"] == published.collection == index.aliases()[LIVE]
 
 
+def test_a_killed_load_sends_no_row_twice(index: ItemIndex, make_day: MakeDay) -> None:
+    sent: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(day_vectors_module, "PART_ROWS", 10)
+        insert = index._client.insert
+
+        def count(name: str, rows: list[dict]) -> None:
+            insert(name, rows)
+            sent.extend(row["item_id"] for row in rows)
+
+        patch.setattr(index._client, "insert", count)
+        day = make_day(D28, random_vectors(41))
+        with pytest.MonkeyPatch.context() as kill:
+            kill_at("insert", index, kill, after=2)
+            with pytest.raises(Killed):
+                index.publish(day)
+        index.publish(day)
+    assert sorted(sent) == ids_of(day)
+
+
+def test_a_killed_load_leaves_nothing_to_other_rows_of_the_day(
+    index: ItemIndex, make_day: MakeDay
+) -> None:
+    with pytest.MonkeyPatch.context() as kill:
+        kill_at("flush", index, kill)
+        with pytest.raises(Killed):
+            index.publish(make_day(D28, random_vectors(3), ["a", "b", "c"]))
+    index.publish(make_day(D28, random_vectors(2, seed=8), ["a", "d"]))
+    assert ids_in(index, LIVE) == ["a", "d"]
+
+
 def test_a_damaged_live_collection_is_replaced_beside_it(
     index: ItemIndex, make_day: MakeDay
 ) -> None:
@@ -265,6 +296,20 @@ def test_search_is_brute_force_with_a_total_order(
     true_ids, true_scores = day.nearest(distinct, k)
     assert [list(found) for found in ids] == true_ids
     assert [list(found) for found in scores] == true_scores
+
+
+def test_equal_scores_come_in_id_order_however_milvus_orders_them(
+    index: ItemIndex, make_day: MakeDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = np.eye(2, dtype=np.float32)
+    index.publish(make_day(D28, np.array([near, far, near, near]), ["a", "b", "c", "d"]))
+    ask = index._ask
+
+    def ties_backwards(*arguments: object) -> list[list[tuple[float, str]]]:
+        return [sorted(hits, reverse=True) for hits in ask(*arguments)]
+
+    monkeypatch.setattr(index, "_ask", ties_backwards)
+    assert index.search(LIVE, near[None], 2)[0] == [["a", "c"]]
 
 
 def test_the_answer_does_not_depend_on_the_batch(index: ItemIndex, make_day: MakeDay) -> None:

@@ -3,7 +3,8 @@
 Written by deltalake from the contracts' columns, so that a test needs no Spark.
 
     ann   active on both days; her list is explained by her history
-    bob   active on both days; the LLM was not asked about him
+    bob   active on both days; the LLM was not asked about him; his bread of the 28th arrived
+          on the 30th
     cid   last seen on 2017-09-01, so inactive
     dee   in silver.users only
     eve   first seen on 2017-12-30
@@ -81,6 +82,7 @@ def _interactions() -> Iterable[Row]:
         ("ann", "bread", D28, 9),
         ("ann", "jam", D30, 17),
         ("bob", "milk", D28, 12),
+        ("bob", "bread", D28, 13),
         ("cid", "milk", SEPTEMBER, 8),
         ("eve", "milk", D30, 10),
     ):
@@ -93,7 +95,7 @@ def _interactions() -> Iterable[Row]:
             "weight": 1.0,
             "quantity": 2.0 if item_id == "milk" else 1.0,
             "session_id": None,
-            "ingest_ds": max(day, D28),
+            "ingest_ds": D30 if (user_id, item_id) == ("bob", "bread") else max(day, D28),
         }
 
 
@@ -151,7 +153,7 @@ def _user_profiles() -> Iterable[Row]:
         (D29, "ann", D28, 2),
         (D29, "bob", D28, 1),
         (D30, "ann", D30, 3),
-        (D30, "bob", D28, 1),
+        (D30, "bob", D28, 2),
         (D30, "eve", D30, 1),
     ):
         yield {

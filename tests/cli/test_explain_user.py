@@ -63,6 +63,19 @@ def test_history_is_newest_first_and_ends_with_the_day(explain: Any) -> None:
     assert earlier["ds_is_default"] is False
 
 
+def test_what_arrived_later_is_not_part_of_an_earlier_day(explain: Any) -> None:
+    # bob's bread of the 28th arrived on the 30th
+    seen = explain("bob", "--ds", "2017-12-29", "--item", "bread")
+    assert [row["item_id"] for row in seen["history"]] == ["milk"]
+    assert seen["item"]["interactions"] == 0
+    later = explain("bob", "--item", "bread")
+    assert [row["item_id"] for row in later["history"]] == ["bread", "milk"]
+    assert (later["item"]["interactions"], later["item"]["last_interaction_date"]) == (
+        1,
+        "2017-12-28",
+    )
+
+
 def test_the_part_of_the_llm_is_told(explain: Any) -> None:
     ann = explain("ann")
     assert ann["text"]["text_source"] == "enriched"

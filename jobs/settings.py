@@ -12,10 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobs.recall.settings import RecallSettings
+from jobs.recall.settings import FILL_CHANNEL, I2I_METHODS, USER_CHANNELS, RecallSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,22 +23,49 @@ ROOT = Path(__file__).resolve().parent.parent
 class RunParams(BaseModel):
     """What a caller may choose for one run; the Airflow params of `recall_daily` are these fields.
 
-    item_budget: how many distinct item contents the day may have described by the LLM (0 or more).
-    user_budget: how many user profiles the day may have described by the LLM (0 or more).
-    methods: I2I methods to build; empty means all.
-    channels: recall channels to build; empty means all.
-    known_on: reads see what was known at the end of this day; empty means the run's own day.
-    dry_run: compute and audit, publish nothing, send nothing to the LLM.
+    Raises pydantic's ValidationError for a method or channel that does not exist, and for channels
+    without `popular`, which alone fills the lists of users that no other channel knows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    item_budget: int = Field(40, ge=0)
-    user_budget: int = Field(20, ge=0)
-    methods: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-    known_on: date | None = None
-    dry_run: bool = False
+    item_budget: int = Field(
+        40, ge=0, description="how many distinct item contents the LLM may describe on the day"
+    )
+    user_budget: int = Field(
+        20, ge=0, description="how many user profiles the LLM may describe on the day"
+    )
+    methods: tuple[str, ...] = Field((), description="I2I methods to build; empty means all")
+    channels: tuple[str, ...] = Field(
+        (),
+        description="recall channels to build, `popular` among them; empty means all",
+        json_schema_extra={"if": {"minItems": 1}, "then": {"contains": {"const": FILL_CHANNEL}}},
+    )
+    known_on: date | None = Field(
+        None,
+        description="reads see what was known at the end of this day; empty means the run's own",
+    )
+    dry_run: bool = Field(
+        False, description="compute and audit, publish nothing, send nothing to the LLM"
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_exist(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(methods, I2I_METHODS)
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_fill_lists(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        if channels and FILL_CHANNEL not in channels:
+            raise ValueError(f"{FILL_CHANNEL} is missing; without it lists would be too short")
+        return _known(channels, USER_CHANNELS)
+
+
+def _known(chosen: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := sorted(set(chosen) - set(names)):
+        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(names)}")
+    return chosen
 
 
 class LLMSettings(BaseModel):

@@ -17,6 +17,11 @@ DELTA_CONF = {
 }
 
 
+def submitted() -> bool:
+    """Whether `spark-submit` started this process, as the driver of an application of its own."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
 def connect(settings: Settings) -> SparkSession:
     """The session that `settings.spark_url` points to.
 
@@ -24,11 +29,10 @@ def connect(settings: Settings) -> SparkSession:
     `spark://…`, `yarn`), for which this process becomes the driver. Below `spark-submit` the
     submitted application's own session is used, whatever the URL says.
     """
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    if settings.spark_url.startswith("sc://") and not submitted:
+    if settings.spark_url.startswith("sc://") and not submitted():
         return SparkSession.builder.remote(settings.spark_url).getOrCreate()
     builder = SparkSession.builder.appName("reclake")
-    if not submitted:
+    if not submitted():
         jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
         builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
     for key, value in DELTA_CONF.items():

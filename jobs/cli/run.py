@@ -84,18 +84,24 @@ def run(
     """
     days = chosen_days(ds, from_ds, to_ds)
 
+    from pydantic import ValidationError
+
     from jobs.cli.session import runtime
     from jobs.lake.step import find_step, steps
     from jobs.settings import RunParams
 
-    params = RunParams(
-        item_budget=item_budget,
-        user_budget=user_budget,
-        methods=tuple(methods or ()),
-        channels=tuple(channels or ()),
-        known_on=known_on,
-        dry_run=dry_run,
-    )
+    try:
+        params = RunParams(
+            item_budget=item_budget,
+            user_budget=user_budget,
+            methods=tuple(methods or ()),
+            channels=tuple(channels or ()),
+            known_on=known_on,
+            dry_run=dry_run,
+        )
+    except ValidationError as error:
+        problems = (f"--{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        raise typer.BadParameter("; ".join(problems)) from error
     slices = [slice] if slice else [s.slice for s in steps().values() if s.name == table] or [""]
     for value in slices:
         find_step(table, value)

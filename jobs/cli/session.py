@@ -49,8 +49,9 @@ def runtime() -> Lake:
     """The lake, for running tables on Spark."""
     from jobs.cli.services import require_spark
     from jobs.lake.runtime import Lake
-    from jobs.spark import connect
+    from jobs.spark import connect, submitted
 
     now = settings()
-    require_spark(now.spark_url)
+    if not submitted():
+        require_spark(now.spark_url)
     return Lake(connect(now), now)

@@ -6,8 +6,6 @@ imports neither Spark nor a model.
 
 from __future__ import annotations
 
-import inspect
-import re
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -130,21 +128,23 @@ def airflow_params(**choices: Sequence[str]) -> dict[str, Param]:
     choices: for a field that is a list, the values that it may hold; others are refused when the
     run is created.
     """
-    described = dict(re.findall(r"^(\w+): (.+)$", inspect.getdoc(RunParams) or "", re.MULTILINE))
     fields = RunParams.model_json_schema()["properties"]
     return {
         name: Param(
             field["default"],
-            description=described.get(name),
+            description=field["description"],
             schema=_schema(field, choices.get(name, ())),
         )
         for name, field in fields.items()
     }
 
 
+_NOT_SCHEMA = ("default", "description", "anyOf")
+
+
 def _schema(field: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:
     """A field's JSON schema in the form that Airflow's trigger form understands."""
-    schema = {key: value for key, value in field.items() if key not in ("default", "anyOf")}
+    schema = {key: value for key, value in field.items() if key not in _NOT_SCHEMA}
     if alternatives := field.get("anyOf"):  # a field that may be null: one list of types
         for alternative in alternatives:
             schema |= alternative

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
 
 from jobs.lake.contract import Contract
-from jobs.lake.expectations import AuditContext, build, implied_checks
+from jobs.lake.expectations import OURS, AuditContext, build, implied_checks
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,16 @@ class CheckResult:
     details: str
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """One check that the day can be held against, and its Great Expectations object."""
+
+    check: str
+    severity: str
+    arguments: dict[str, Any]
+    expectation: Any
+
+
 def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[CheckResult]:
     """Run every check of the contract, implied ones included, on the staged rows.
 
@@ -35,13 +46,7 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
     gx = import_great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    planned: list[tuple[str, str, dict[str, Any], Any]] = []
-    stated = [(c.expect, c.severity, c.arguments) for c in contract.checks]
-    implied = [(c.pop("expect"), "error", c) for c in implied_checks(contract)]
-    for name, severity, arguments in [*implied, *stated]:
-        expectation = build(name, arguments, context)
-        if expectation is not None:
-            planned.append((name, severity, arguments, expectation))
+    planned = _plan(contract, context)
     if not planned:
         return []
     gx_context = gx.get_context(mode="ephemeral")
@@ -52,19 +57,55 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
         .add_batch_definition_whole_dataframe("day")
         .get_batch(batch_parameters={"dataframe": frame})
     )
-    results = []
-    by_id = {}
-    suite = gx.ExpectationSuite(name=contract.table)
-    for number, (_, _, _, expectation) in enumerate(planned):
-        expectation.meta = {"number": number}
-        suite.add_expectation(expectation)
-    for result in batch.validate(suite, result_format="SUMMARY").results:
-        by_id[result.expectation_config.meta["number"]] = result
-    for number, (name, severity, arguments, _) in enumerate(planned):
-        found = by_id[number]
-        details = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        results.append(CheckResult(name, severity, bool(found.success), _observed(found), details))
-    return results
+
+    def validate(numbers: list[int], result_format: str) -> dict[int, Any]:
+        if not numbers:
+            return {}
+        suite = gx.ExpectationSuite(name=uuid.uuid4().hex)
+        for number in numbers:
+            expectation = planned[number].expectation
+            expectation.meta = {"number": number}
+            suite.add_expectation(expectation)
+        found = batch.validate(suite, result_format=result_format).results
+        return {result.expectation_config.meta["number"]: result for result in found}
+
+    # To say what was found, Great Expectations looks through the day once more for every check of
+    # values. Whether a value broke it comes from one pass for all; only then it is worth the look.
+    values = [number for number, check in enumerate(planned) if _is_of_every_value(check)]
+    found = validate(values, "BOOLEAN_ONLY")
+    wanted = [n for n in range(len(planned)) if n not in found or not found[n].success]
+    found |= validate(wanted, "SUMMARY")
+    return [
+        CheckResult(
+            check.check,
+            check.severity,
+            bool(found[number].success),
+            _observed(found[number], check, frame),
+            ", ".join(f"{key}={value}" for key, value in check.arguments.items()),
+        )
+        for number, check in enumerate(planned)
+    ]
+
+
+def _plan(contract: Contract, context: AuditContext) -> list[_Planned]:
+    stated = [(c.expect, c.severity, c.arguments) for c in contract.checks]
+    implied = [(c.pop("expect"), "error", c) for c in implied_checks(contract)]
+    checks = [
+        _Planned(name, severity, arguments, build(name, arguments, context))
+        for name, severity, arguments in [*implied, *stated]
+    ]
+    return [check for check in checks if check.expectation is not None]
+
+
+def _is_of_every_value(check: _Planned) -> bool:
+    """Whether a check of Great Expectations' own holds for all values, or else names the first."""
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+    )
+
+    maps = (ColumnMapExpectation, ColumnPairMapExpectation)
+    return isinstance(check.expectation, maps) and check.arguments.get("mostly", 1) == 1
 
 
 def import_great_expectations() -> Any:
@@ -76,15 +117,23 @@ def import_great_expectations() -> Any:
     return gx
 
 
-def _observed(result: Any) -> str:
+def _observed(result: Any, check: _Planned, frame: DataFrame) -> str:
     found = result.result or {}
+    if result.success and not found:
+        return "0 rows"
     if "unexpected_count" in found:
         share = found.get("unexpected_percent") or 0
         sample = ", ".join(str(value) for value in found.get("partial_unexpected_list", [])[:5])
         text = f"{found['unexpected_count']} of {found.get('element_count')} rows ({share:.2f}%)"
         return f"{text}: {sample}" if sample else text
     if "observed_value" in found:
-        return str(found["observed_value"])
+        text = str(found["observed_value"])
+        if result.success or check.check not in OURS:
+            return text
+        from jobs.lake.row_expectations import ask
+
+        broken = ask(frame, OURS[check.check].broken_rows(check.arguments)).limit(3)
+        return f"{text}: {', '.join(str(row.asDict()) for row in broken.collect())}"
     errors = (result.exception_info or {}).values()
     messages = [e.get("exception_message") for e in errors if isinstance(e, dict)]
     return "; ".join(m for m in messages if m) or str(result.exception_info)

@@ -1,7 +1,7 @@
 """The checks that a contract may name: Great Expectations' own, and the ones we add.
 
-Ours are ordinary Great Expectations expectations, built late because the library takes seconds
-to import. Each is a query for the rows that break it, or bounds on the number of rows.
+Ours are Great Expectations expectations too (`jobs.lake.row_expectations`), built late because
+the library takes seconds to import: a condition on each row, or a query for rows that break it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ GX_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "expect_column_mean_to_be_between": ("column",),
     "expect_column_sum_to_be_between": ("column",),
     "expect_column_pair_values_a_to_be_greater_than_b": ("column_A", "column_B"),
-    "expect_compound_columns_to_be_unique": ("column_list",),
     "expect_table_row_count_to_be_between": (),
 }
 _GX_OPTIONAL = {
@@ -62,19 +61,39 @@ class AuditContext:
 
 @dataclass(frozen=True)
 class Rows:
-    """A check of ours: a query for the staged rows that break it; `{batch}` is the staged day."""
+    """A check of ours. Exactly one of the two is given, each made from the check's arguments.
+
+    condition: SQL that is true of every good row; null counts as broken.
+    query: SQL that selects the rows or groups that break the check, `FROM {batch}`.
+    """
 
     required: tuple[str, ...]
-    optional: tuple[str, ...]
-    query: Callable[[dict[str, Any]], str]
-    describe: str
+    optional: tuple[str, ...] = ()
+    condition: Callable[[dict[str, Any]], str] | None = None
+    query: Callable[[dict[str, Any]], str] | None = None
+
+    def broken_rows(self, arguments: dict[str, Any]) -> str:
+        """A query over `{batch}` for what breaks the check."""
+        if self.query:
+            return self.query(arguments)
+        assert self.condition
+        return f"SELECT * FROM {{batch}} WHERE NOT coalesce({self.condition(arguments)}, false)"
 
 
-def _contiguous(a: dict[str, Any]) -> str:
-    group, rank = ", ".join(a["group"]), a.get("column", "rank")
+def _unique(a: dict[str, Any]) -> str:
+    key = ", ".join(a["column_list"])
+    return f"SELECT {key}, count(*) AS rows FROM {{batch}} GROUP BY {key} HAVING count(*) > 1"
+
+
+def _ranked(a: dict[str, Any]) -> str:
+    group, score, item = ", ".join(a["group"]), a["score"], a["item"]
     return (
-        f"SELECT {group} FROM {{batch}} GROUP BY {group} "
-        f"HAVING min({rank}) <> 1 OR max({rank}) <> count(*) OR count(DISTINCT {rank}) <> count(*)"
+        f"SELECT {group}, rank, {item}, {score} FROM (SELECT {group}, rank, {item}, {score}, "
+        "row_number() OVER list AS place, "
+        f"lag({score}) OVER list AS score_above, lag({item}) OVER list AS item_above "
+        f"FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
+        f"WHERE rank <> place OR {score} > score_above "
+        f"OR ({score} = score_above AND {item} <= item_above)"
     )
 
 
@@ -88,64 +107,33 @@ def _group_size(a: dict[str, Any]) -> str:
     )
 
 
-def _descending(a: dict[str, Any]) -> str:
-    group, rank = ", ".join(a["group"]), a.get("rank", "rank")
-    return (
-        f"SELECT * FROM (SELECT *, lag({a['column']}) OVER (PARTITION BY {group} ORDER BY {rank}) "
-        f"AS above FROM {{batch}}) WHERE {a['column']} > above"
-    )
-
-
-def _different(a: dict[str, Any]) -> str:
-    return f"SELECT * FROM {{batch}} WHERE {a['column_A']} = {a['column_B']}"
-
-
 def _unit_vectors(a: dict[str, Any]) -> str:
     column, tolerance = a["column"], float(a.get("tolerance", 0.01))
     norm = f"aggregate({column}, 0D, (s, x) -> s + x * x)"
-    return (
-        f"SELECT * FROM {{batch}} WHERE size({column}) <> {int(a['dimension'])} "
-        f"OR abs({norm} - 1) > {tolerance}"
-    )
-
-
-def _array_not_empty(a: dict[str, Any]) -> str:
-    return f"SELECT * FROM {{batch}} WHERE {a['column']} IS NULL OR size({a['column']}) = 0"
-
-
-def _null_exactly_when(a: dict[str, Any]) -> str:
-    return f"SELECT * FROM {{batch}} WHERE ({a['column']} IS NULL) <> ({a['condition']})"
-
-
-def _rows_where(a: dict[str, Any]) -> str:
-    return f"SELECT * FROM {{batch}} WHERE NOT coalesce({a['condition']}, false)"
+    return f"size({column}) = {int(a['dimension'])} AND abs({norm} - 1) <= {tolerance}"
 
 
 OURS: dict[str, Rows] = {
-    "expect_ranks_to_be_contiguous": Rows(
-        ("group",), ("column",), _contiguous, "ranks of a group are 1, 2, 3, … without a gap"
-    ),
+    # Great Expectations' own counts by a window over all columns, several times.
+    "expect_compound_columns_to_be_unique": Rows(("column_list",), query=_unique),
+    # Ranks of a group are 1, 2, 3, …; a better one has a higher score, or the first item of equals.
+    "expect_lists_to_be_ranked": Rows(("group", "score", "item"), query=_ranked),
     "expect_group_row_count_to_be_between": Rows(
-        ("group",), ("min_value", "max_value"), _group_size, "rows of a group are within bounds"
-    ),
-    "expect_column_to_fall_with_rank": Rows(
-        ("group", "column"), ("rank",), _descending, "a better rank never has a smaller value"
+        ("group",), ("min_value", "max_value"), query=_group_size
     ),
     "expect_column_pair_values_to_differ": Rows(
-        ("column_A", "column_B"), (), _different, "two columns of a row are never equal"
+        ("column_A", "column_B"), condition=lambda a: f"{a['column_A']} <> {a['column_B']}"
     ),
     "expect_vectors_to_be_unit_length": Rows(
-        ("column", "dimension"), ("tolerance",), _unit_vectors, "vectors have their size and norm 1"
+        ("column", "dimension"), ("tolerance",), condition=_unit_vectors
     ),
     "expect_array_to_not_be_empty": Rows(
-        ("column",), (), _array_not_empty, "an array or map has at least one element"
+        ("column",), condition=lambda a: f"size({a['column']}) > 0"
     ),
     "expect_column_to_be_null_exactly_when": Rows(
-        ("column", "condition"), (), _null_exactly_when, "a column is null when a condition holds"
+        ("column", "condition"), condition=lambda a: f"({a['column']} IS NULL) = ({a['condition']})"
     ),
-    "expect_condition_to_hold": Rows(
-        ("condition",), (), _rows_where, "a SQL condition is true on every row"
-    ),
+    "expect_condition_to_hold": Rows(("condition",), condition=lambda a: a["condition"]),
 }
 TRAILING_MEAN = "expect_row_count_near_trailing_mean"
 
@@ -170,7 +158,7 @@ def check_problem(check: Check, contract: Contract) -> str:
     if unknown := sorted(given - required - optional):
         return f"{unknown[0]}: {check.expect} has no such argument"
     named: list[str] = []
-    for argument in ("column", "column_A", "column_B", "column_list", "group"):
+    for argument in ("column", "column_A", "column_B", "column_list", "group", "score", "item"):
         value = check.arguments.get(argument, [])
         named += [value] if isinstance(value, str) else list(value)
     if absent := [name for name in named if name not in contract.column_names]:
@@ -201,11 +189,11 @@ def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expect
     and has nothing to say before the first.
     """
     gxe: Any = importlib.import_module("great_expectations.expectations")
-    if name in OURS:
-        rows = OURS[name]
-        return gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=rows.query(arguments), description=rows.describe
-        )
+    if rows := OURS.get(name):
+        ours: Any = importlib.import_module("jobs.lake.row_expectations")
+        if rows.condition:
+            return ours.ExpectNoRowToBreak(condition=rows.condition(arguments))
+        return ours.ExpectNoRowToAnswer(query=rows.broken_rows(arguments))
     if name == TRAILING_MEAN:
         past = context.past_row_counts[: int(arguments["days"])]
         if not past:

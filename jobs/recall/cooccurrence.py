@@ -47,31 +47,32 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    entries = matrix_entries(interactions, items, ds, settings, f"{scratch}/cooccurrence")
-    if entries.count() <= settings.max_matrix_entries:
-        return neighbors_in_tasks(entries, settings, f"{scratch}/cooccurrence/product")
+    # Computed once; all that follows reads it several times.
+    capped_strengths(interactions, ds, settings).write.parquet(f"{scratch}/strengths")
+    strengths = interactions.sparkSession.read.parquet(f"{scratch}/strengths")
+    entries = matrix_entries(strengths, items, settings)
+    if strengths.count() <= settings.max_matrix_entries:
+        return neighbors_in_tasks(entries, settings, f"{scratch}/product")
     return neighbors_by_shuffle(entries, settings)
 
 
-def matrix_entries(
-    interactions: DataFrame,
-    items: DataFrame,
-    ds: date,
-    settings: CooccurrenceSettings,
-    folder: str,
+def capped_strengths(
+    interactions: DataFrame, ds: date, settings: CooccurrenceSettings
 ) -> DataFrame:
-    """The user × item matrix as rows, each factor a whole number. Computed once, into `folder`.
+    """user_id, item_id string, strength double: the newest `history_length` items of each user."""
+    strengths = pair_strengths(interactions, ds, settings.half_life_days, settings.saturation)
+    return cap_user_history(strengths, settings.history_length).drop("last_ts")
 
+
+def matrix_entries(
+    strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings
+) -> DataFrame:
+    """The user × item matrix as rows, each factor a whole number.
+
+    strengths: user_id, item_id string, strength double in (0, 1); read several times.
     Returns user_id string, item_id string, left long: A_ui · |u|^-a, right long: A_ui · |i|^-c or
     null where the item is not sellable, row_scale double: |i|^-b over the scale of both factors.
     """
-    strengths = cap_user_history(
-        pair_strengths(interactions, ds, settings.half_life_days, settings.saturation),
-        settings.history_length,
-    )
-    strengths.drop("last_ts").write.parquet(f"{folder}/strengths")
-    strengths = interactions.sparkSession.read.parquet(f"{folder}/strengths")
-
     user_items = strengths.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = (
         strengths.groupBy("item_id")

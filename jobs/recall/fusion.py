@@ -10,6 +10,8 @@ score is the weighted mean over all methods, a silent one counting 0: agreement 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -17,7 +19,6 @@ from pyspark.sql import functions as F
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 
-_SCORE_BITS = 40
 FILL_METHOD = "popular"
 # A list without any neighbor is filled with scores below this, one with neighbors below its last.
 _FILL_CEILING = 0.1
@@ -40,32 +41,40 @@ def weighted_scores(
     strongest string (the source with the largest weighted part, ties in name order), score double
     in 0 to 1, and `carry`.
     """
+    total_weight = float(sum(weights.values()))
+    shares = {name: weight / total_weight for name, weight in sorted(weights.items()) if weight}
     best = F.max("score").over(Window.partitionBy(group, source))
-    weight = _lookup(weights, F.col(source))
-    share = weight / F.lit(float(sum(weights.values())))
-    parts = (
-        candidates.where(weight > 0)
+    # One shuffle, by group, serves the window, the grouping and the ranking that follows.
+    scaled = (
+        candidates.where(F.col(source).isin(list(shares)))
         .select(group, item, source, "score", carry)
+        .repartition(group)
         .withColumn("scaled", F.least(F.col("score") / best, F.lit(1.0)))
-        .withColumn("part", F.col("scaled") * share)
     )
-    total = F.sum(F.rint(F.col("part") * float(2**_SCORE_BITS)).cast("long"))
-    by_part = F.min(F.struct((-F.col("part")).alias("least"), F.col(source)))
-    by_name = F.sort_array(F.collect_list(F.struct(F.col(source), F.col("scaled"))))
-    return (
-        parts.groupBy(group, item)
-        .agg(
-            total.alias("total"),
-            by_part.alias("by_part"),
-            by_name.alias("by_name"),
-            F.max(carry).alias(carry),
+    by_source = [
+        F.max(F.when(F.col(source) == name, F.col("scaled"))).alias(f"by_{name}") for name in shares
+    ]
+    parts = {
+        name: F.coalesce(f"by_{name}", F.lit(0.0)) * F.lit(share) for name, share in shares.items()
+    }
+    found = F.array(
+        *(F.struct(F.lit(name).alias("key"), F.col(f"by_{name}").alias("value")) for name in shares)
+    )
+    by_part = F.array(
+        *(
+            F.struct((-part).alias("least"), F.lit(name).alias("name"))
+            for name, part in parts.items()
         )
+    )
+    return (
+        scaled.groupBy(group, item)
+        .agg(*by_source, F.max(carry).alias(carry))
         .select(
             group,
             item,
-            F.map_from_entries("by_name").alias("scores"),
-            F.col(f"by_part.{source}").alias("strongest"),
-            F.least(F.col("total") / float(2**_SCORE_BITS), F.lit(1.0)).alias("score"),
+            F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull())).alias("scores"),
+            F.array_min(by_part)["name"].alias("strongest"),
+            F.least(reduce(add, parts.values()), F.lit(1.0)).alias("score"),
             carry,
         )
     )
@@ -77,12 +86,14 @@ def fuse_neighbors(
     texts: DataFrame,
     popularity: DataFrame,
     settings: I2ISettings,
+    scratch: str,
 ) -> DataFrame:
     """One list of neighbors for each item, full for every sellable item that has text.
 
     candidates: method, item_id, neighbor_item_id string, score double > 0, support long or null.
     items: item_id, title, category string, is_sellable boolean. texts: item_id string.
-    popularity: item_id string, score double (users of the item lately).
+    popularity: item_id string, score double (users of the item lately). scratch: a folder that
+    this process and the executors share; must live until the result is read.
     Returns item_id string, rank int, neighbor_item_id string, score double in 0 to 1, methods
     array<string> in name order, method_scores map<string,double>, reason string.
     Order: score descending, neighbor_item_id ascending.
@@ -94,21 +105,21 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    fused = top_k(
+    top_k(
         weighted_scores(
             allowed, "item_id", "neighbor_item_id", "method", settings.weights, carry="support"
         ),
         ["item_id"],
         settings.neighbors,
         item="neighbor_item_id",
-    ).drop("rank")
+    ).write.parquet(f"{scratch}/fused_neighbors")
+    fused = items.sparkSession.read.parquet(f"{scratch}/fused_neighbors")
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
     fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
-    rows = fused.unionByName(fills, allowMissingColumns=True)
-    best = top_k(rows, ["item_id"], settings.neighbors, item="neighbor_item_id")
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
     reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
-    return best.join(named, "neighbor_item_id", "left").select(
+    rows = fused.unionByName(fills, allowMissingColumns=True)
+    return rows.join(named, "neighbor_item_id", "left").select(
         "item_id",
         "rank",
         "neighbor_item_id",
@@ -126,17 +137,18 @@ def fill_neighbors(
 
     fused: item_id, neighbor_item_id string, score double. wanting: item_id string, the items whose
     lists have to be full. sellable: item_id, category string. popularity: item_id string, score.
-    Returns item_id, neighbor_item_id string, scores map<string,double> {popular: share of the most
-    popular}, strongest string, score double below every score that the list has already.
+    Returns item_id, neighbor_item_id string, rank int that goes on after the list, scores
+    map<string,double> {popular: share of the most popular}, score double below every score that
+    the list has already. Order: score descending, neighbor_item_id ascending.
     """
     lengths = fused.groupBy("item_id").agg(
         F.count("*").alias("length"), F.min("score").alias("last_score")
     )
     short = (
         wanting.join(lengths, "item_id", "left")
-        .where(F.coalesce("length", F.lit(0)) < k)
+        .na.fill({"length": 0, "last_score": _FILL_CEILING})
+        .where(F.col("length") < k)
         .join(sellable.select("item_id", "category"), "item_id")
-        .withColumn("ceiling", F.coalesce("last_score", F.lit(_FILL_CEILING)))
     )
     ranked = (
         sellable.select("item_id", "category")
@@ -144,37 +156,33 @@ def fill_neighbors(
         .na.fill({"score": 0.0})
     )
     # Of twice the length, the item itself and the neighbors it has still leave enough.
-    depth = 2 * k
-    of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", depth)
-    of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", depth)
-    tiers = [
-        (short.join(of_category, "category"), (1.0 + F.col("share")) / 4.0),
-        (short.crossJoin(F.broadcast(of_all.drop("everywhere"))), F.col("share") / 4.0),
-    ]
-    fills = [
-        tier.select(
-            "item_id", "neighbor_item_id", "share", (F.col("ceiling") * height).alias("score")
-        )
-        for tier, height in tiers
-    ]
-    return (
-        fills[0]
-        .unionByName(fills[1])
+    of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", 2 * k)
+    of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", 2 * k)
+    near = short.join(of_category, "category").withColumn("height", (1.0 + F.col("share")) / 4.0)
+    far = short.crossJoin(F.broadcast(of_all.drop("everywhere"))).withColumn(
+        "height", F.col("share") / 4.0
+    )
+    fills = (
+        near.unionByName(far)
         .where("item_id != neighbor_item_id")
-        .groupBy("item_id", "neighbor_item_id")
-        .agg(F.max("score").alias("score"), F.max("share").alias("share"))
+        .groupBy("item_id", "neighbor_item_id", "length", "last_score")
+        .agg(F.max("height").alias("height"), F.max("share").alias("share"))
         .join(
             fused.select("item_id", "neighbor_item_id"),
             ["item_id", "neighbor_item_id"],
             "left_anti",
         )
-        .select(
-            "item_id",
-            "neighbor_item_id",
-            F.create_map(F.lit(FILL_METHOD), F.col("share")).alias("scores"),
-            F.lit(FILL_METHOD).alias("strongest"),
-            "score",
-        )
+        .withColumn("score", F.col("last_score") * F.col("height"))
+    )
+    best = top_k(fills, ["item_id"], k, item="neighbor_item_id").withColumn(
+        "rank", (F.col("rank") + F.col("length")).cast("int")
+    )
+    return best.where(F.col("rank") <= k).select(
+        "item_id",
+        "neighbor_item_id",
+        "rank",
+        F.create_map(F.lit(FILL_METHOD), F.col("share")).alias("scores"),
+        "score",
     )
 
 

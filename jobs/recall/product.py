@@ -1,12 +1,14 @@
 """A sparse matrix product in Spark tasks that keeps only the best cells of each row.
 
 `rows × users` times `users × columns`, where rows and columns are the same items. The arrays lie
-in a folder that the tasks map into memory, so a task costs what its own rows cost. Each row is
-summed by `numpy.bincount` over the columns that its users touch; the cells are fixed-point numbers
-below 2^53, so every sum is exact and in any order the same.
+in a folder that the tasks map into memory, so a task costs what its own rows cost. A row is summed
+into one array over all columns (Gustavson, ACM TOMS 1978), its best cells are kept in a heap, and
+nothing else of the product ever exists. The cells are fixed-point numbers below 2^53, so every sum
+is exact and in any order the same.
 
-`sparse_dot_topn` does the same product, but neither counts the users behind a cell nor breaks ties
-by item, and both belong to the result (docs/decisions/0007-recall.md has the times).
+The loop is compiled by numba. `sparse_dot_topn` and `implicit` have the same loop in C++, but
+neither counts the users behind a cell nor breaks ties by item, and both belong to the result
+(docs/decisions/0007-recall.md has the times).
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -42,10 +44,8 @@ _ARRAYS = (
     "row_scale",
     "blocks",
 )
-# Columns, their sums or scores, and the users behind each.
-Cells = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 # What a row costs beside its multiplications, in multiplications: slicing, ranking, output.
-_ROW_COST = 5_000
+_ROW_COST = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SparseProduct:
     left_indices: NDArray[np.int32]
     left_data: NDArray[np.float64]
     right_indptr: NDArray[np.int64]
-    right_indices: NDArray[np.int64]
+    right_indices: NDArray[np.int32]
     right_data: NDArray[np.float64]
     row_scale: NDArray[np.float64]
     blocks: NDArray[np.int64]
@@ -92,7 +92,7 @@ class SparseProduct:
             left_indices=left.indices.astype(np.int32),
             left_data=left.data,
             right_indptr=right.indptr.astype(np.int64),
-            right_indices=right.indices.astype(np.int64),
+            right_indices=right.indices.astype(np.int32),
             right_data=right.data,
             row_scale=row_scale,
             blocks=_balanced_blocks(left, right, block_products),
@@ -119,66 +119,143 @@ class SparseProduct:
             ids = pa.ipc.open_file(source).read_all()["item_id"].combine_chunks()
         return cls(item_ids=ids, **arrays)
 
-    def top_of_row(self, row: int, k: int, min_support: int) -> Cells:
-        """The k best columns of one row, the row itself left out: columns, scores, user counts.
-
-        Only cells that at least `min_support` users touch. Order: score descending, then column
-        ascending.
-        """
-        columns, sums, counts = self._row_cells(row)
-        keep = (counts >= min_support) & (sums > 0) & (columns != row)
-        columns, counts = columns[keep], counts[keep]
-        scores = sums[keep] * self.row_scale[row]
-        if len(scores) > k:
-            cut = np.partition(scores, len(scores) - k)[len(scores) - k]
-            near = scores >= cut
-            columns, scores, counts = columns[near], scores[near], counts[near]
-        order = np.lexsort((columns, -scores))[:k]
-        return columns[order], scores[order], counts[order]
-
-    def _row_cells(self, row: int) -> Cells:
-        """All cells of one row that some user touches: columns, whole sums, user counts."""
-        mine = slice(self.left_indptr[row], self.left_indptr[row + 1])
-        spans = [
-            slice(self.right_indptr[user], self.right_indptr[user + 1])
-            for user in self.left_indices[mine]
-        ]
-        if not spans:
-            return np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
-        touched = np.concatenate([self.right_indices[span] for span in spans])
-        weights = np.concatenate(
-            [
-                self.right_data[span] * mark
-                for span, mark in zip(spans, self.left_data[mine], strict=True)
-            ]
-        )
-        items = len(self.item_ids)
-        # Counting into all items costs their number; sorting costs the touched ones.
-        if len(touched) * 4 < items:
-            columns, place = np.unique(touched, return_inverse=True)
-            return columns, np.bincount(place, weights), np.bincount(place)
-        counts = np.bincount(touched, minlength=items)
-        columns = np.flatnonzero(counts)
-        return columns, np.bincount(touched, weights, items)[columns], counts[columns]
-
     def top_of_block(self, block: int, k: int, min_support: int) -> pa.RecordBatch:
-        """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA."""
-        rows = range(self.blocks[block], self.blocks[block + 1])
-        tops = [self.top_of_row(row, k, min_support) for row in rows]
-        sizes = [len(columns) for columns, _, _ in tops]
-        sources = np.repeat(np.asarray(rows, dtype=np.int64), sizes)
-        ranks = [np.arange(1, size + 1, dtype=np.int32) for size in sizes]
-        columns, scores, counts = (np.concatenate(parts) for parts in zip(*tops, strict=True))
+        """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA.
+
+        Of each item the k best others that at least `min_support` users took as well. Order: item
+        ascending, then score descending, then neighbor ascending.
+        """
+        first, end = int(self.blocks[block]), int(self.blocks[block + 1])
+        columns, scores, counts, sizes = _top_of_rows(
+            first,
+            end,
+            self.left_indptr,
+            self.left_indices,
+            self.left_data,
+            self.right_indptr,
+            self.right_indices,
+            self.right_data,
+            self.row_scale,
+            k,
+            min_support,
+        )
+        within = np.arange(k) < sizes[:, None]
+        sources = np.repeat(np.arange(first, end), sizes)
+        ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), within.shape)[within]
         return pa.record_batch(
             [
                 self.item_ids.take(pa.array(sources)),
-                pa.array(np.concatenate(ranks)),
-                self.item_ids.take(pa.array(columns)),
-                pa.array(scores),
-                pa.array(counts),
+                pa.array(ranks),
+                self.item_ids.take(pa.array(columns[within])),
+                pa.array(scores[within]),
+                pa.array(counts[within]),
             ],
             schema=NEIGHBOR_SCHEMA,
         )
+
+
+@njit(cache=True, nogil=True)
+def _top_of_rows(
+    first: int,
+    end: int,
+    left_indptr: NDArray[np.int64],
+    left_indices: NDArray[np.int32],
+    left_data: NDArray[np.float64],
+    right_indptr: NDArray[np.int64],
+    right_indices: NDArray[np.int32],
+    right_data: NDArray[np.float64],
+    row_scale: NDArray[np.float64],
+    k: int,
+    min_support: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """The k best cells of each row in [first, end): columns, scores, users, (rows, k) each.
+
+    The fourth array has how many cells of each row are filled.
+    """
+    items = len(row_scale)
+    columns = np.empty((end - first, k), np.int32)
+    scores = np.empty((end - first, k), np.float64)
+    counts = np.empty((end - first, k), np.int64)
+    sizes = np.zeros(end - first, np.int64)
+    sums = np.zeros(items, np.float64)
+    users = np.zeros(items, np.int32)
+    touched = np.empty(items, np.int32)
+    heap_scores = np.empty(k, np.float64)
+    heap_columns = np.empty(k, np.int32)
+    for row in range(first, end):
+        n_touched = 0
+        for place in range(left_indptr[row], left_indptr[row + 1]):
+            user, mark = left_indices[place], left_data[place]
+            for cell in range(right_indptr[user], right_indptr[user + 1]):
+                column = right_indices[cell]
+                if users[column] == 0:
+                    touched[n_touched] = column
+                    n_touched += 1
+                users[column] += 1
+                sums[column] += mark * right_data[cell]
+        size = 0
+        for place in range(n_touched):
+            column = touched[place]
+            if users[column] < min_support or sums[column] <= 0 or column == row:
+                continue
+            score = sums[column] * row_scale[row]
+            if size < k:
+                _sift_up(heap_scores, heap_columns, size, score, column)
+                size += 1
+            elif score > heap_scores[0] or (score == heap_scores[0] and column < heap_columns[0]):
+                _sift_down(heap_scores, heap_columns, size, score, column)
+        sizes[row - first] = size
+        for place in range(size - 1, -1, -1):  # the worst comes off first
+            column = heap_columns[0]
+            columns[row - first, place] = column
+            scores[row - first, place] = heap_scores[0]
+            counts[row - first, place] = users[column]
+            _sift_down(heap_scores, heap_columns, place, heap_scores[place], heap_columns[place])
+        for place in range(n_touched):
+            sums[touched[place]] = 0.0
+            users[touched[place]] = 0
+    return columns, scores, counts, sizes
+
+
+@njit(cache=True, nogil=True)
+def _is_worse(score: float, column: int, other_score: float, other_column: int) -> bool:
+    return score < other_score or (score == other_score and column > other_column)
+
+
+@njit(cache=True, nogil=True)
+def _sift_up(
+    scores: NDArray[np.float64], columns: NDArray[np.int32], size: int, score: float, column: int
+) -> None:
+    """Add a cell to a heap of `size` cells whose first is the worst."""
+    place = size
+    while place > 0:
+        parent = (place - 1) // 2
+        if not _is_worse(score, column, scores[parent], columns[parent]):
+            break
+        scores[place], columns[place] = scores[parent], columns[parent]
+        place = parent
+    scores[place], columns[place] = score, column
+
+
+@njit(cache=True, nogil=True)
+def _sift_down(
+    scores: NDArray[np.float64], columns: NDArray[np.int32], size: int, score: float, column: int
+) -> None:
+    """Put a cell in the place of the worst of a heap of `size` cells."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and _is_worse(scores[right], columns[right], scores[child], columns[child]):
+            child = right
+        if not _is_worse(scores[child], columns[child], score, column):
+            break
+        scores[place], columns[place] = scores[child], columns[child]
+        place = child
+    if size > 0:
+        scores[place], columns[place] = score, column
 
 
 def top_rows_in_tasks(

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 I2I_METHODS = ("cooccurrence", "content")
 USER_CHANNELS = ("i2i", "vector", "popular")
+# The channel that fills whatever the others leave open, so that every list is full.
+FILL_CHANNEL = "popular"
 
 
 def _check_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> None:
@@ -184,7 +186,7 @@ class UserRecallSettings(_Model):
             raise ValueError(f"quotas: unknown {', '.join(unknown)}; known: {USER_CHANNELS}")
         if negative := sorted(name for name, quota in self.quotas.items() if quota < 0):
             raise ValueError(f"quotas: below 0: {', '.join(negative)}")
-        if "popular" in self.quotas:
+        if FILL_CHANNEL in self.quotas:
             raise ValueError("quotas: popular fills the lists, so it cannot have a limit")
         return self
 

@@ -112,6 +112,14 @@ def test_an_unknown_method_or_channel_is_refused_when_the_run_is_created(
             scheduled.params.deep_merge({name: ["swimming"]}).validate()
 
 
+def test_channels_that_cannot_fill_a_list_are_refused_when_the_run_is_created(
+    scheduled: SerializedDAG,
+) -> None:
+    scheduled.params.deep_merge({"channels": ["i2i", "popular"]}).validate()
+    with pytest.raises(ValueError, match="i2i"):
+        scheduled.params.deep_merge({"channels": ["i2i"]}).validate()
+
+
 def test_a_backfill_from_one_day_to_another_makes_one_run_a_day_both_included(
     scheduled: SerializedDAG,
 ) -> None:

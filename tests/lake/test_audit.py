@@ -23,17 +23,13 @@ COLUMNS = (
     "vector array<float>, names array<string>, note string"
 )
 CASES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
-    "expect_ranks_to_be_contiguous": (
-        {"group": ["user"]},
+    "expect_lists_to_be_ranked": (
+        {"group": ["user"], "score": "score", "item": "item"},
         ("u2", 3, "b", "a", 0.4, [0.0, 1.0], ["x"], None),
     ),
     "expect_group_row_count_to_be_between": (
         {"group": ["user"], "min_value": 1, "max_value": 2},
         ("u1", 3, "c", "a", 0.4, [0.0, 1.0], ["x"], None),
-    ),
-    "expect_column_to_fall_with_rank": (
-        {"group": ["user"], "column": "score"},
-        ("u2", 2, "b", "a", 0.6, [0.0, 1.0], ["x"], None),
     ),
     "expect_column_pair_values_to_differ": (
         {"column_A": "item", "column_B": "other"},
@@ -103,6 +99,35 @@ def test_a_row_that_breaks_the_check_is_found(spark: SparkSession, name: str) ->
     arguments, broken = CASES[name]
     promised = contract([{"expect": name, "severity": "error"} | arguments])
     assert results(spark, [*GOOD, broken], promised) == {name: False}
+
+
+@pytest.mark.parametrize(
+    ("rank", "item", "score"),
+    [(3, "b", 0.4), (1, "b", 0.4), (0, "b", 0.9), (2, "b", 0.6), (2, "A", 0.5)],
+    ids=["a gap", "a rank twice", "no first", "a better score below", "equals out of order"],
+)
+def test_a_list_out_of_order_is_found_and_shown(
+    spark: SparkSession, rank: int, item: str, score: float
+) -> None:
+    name = "expect_lists_to_be_ranked"
+    check = {"expect": name, "severity": "error"} | CASES[name][0]
+    broken = ("u2", rank, item, "a", score, [0.0, 1.0], ["x"], None)
+    frame = spark.createDataFrame([*GOOD, broken], schema=COLUMNS)
+    (result,) = audit(frame, contract([check]), AuditContext())
+    assert not result.success
+    assert "'user': 'u2'" in result.observed
+
+
+def test_what_breaks_a_check_is_shown(spark: SparkSession) -> None:
+    observed = {}
+    for name in ("expect_condition_to_hold", "expect_column_values_to_be_between"):
+        arguments, broken = CASES[name]
+        promised = contract([{"expect": name, "severity": "error"} | arguments])
+        frame = spark.createDataFrame([*GOOD, broken], schema=COLUMNS)
+        (result,) = audit(frame, promised, AuditContext())
+        observed[name] = result.observed
+    assert observed["expect_condition_to_hold"].startswith("1 rows: {'user': 'u2', 'rank': 2")
+    assert observed["expect_column_values_to_be_between"] == "1 of 4 rows (25.00%): 1.1"
 
 
 def test_a_null_in_a_required_column_is_found_without_a_stated_check(spark: SparkSession) -> None:

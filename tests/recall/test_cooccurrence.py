@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.recall.cooccurrence import (
+    capped_strengths,
     cooccurrence_neighbors,
     fixed_point_bits,
     matrix_entries,
@@ -102,7 +103,8 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
     settings = CooccurrenceSettings(
         half_life_days=30, item_exponent=0.7, neighbor_exponent=0.3, block_products=6_000
     )
-    entries = matrix_entries(interactions(spark, rows), catalogue, DS, settings, f"{tmp_path}/e")
+    strengths = capped_strengths(interactions(spark, rows), DS, settings)
+    entries = matrix_entries(strengths, catalogue, settings)
     in_tasks = rows_of(neighbors_in_tasks(entries, settings, f"{tmp_path}/p"), *COLUMNS)
     assert in_tasks == rows_of(neighbors_by_shuffle(entries, settings), *COLUMNS)
 
@@ -122,9 +124,8 @@ def test_both_plans_cut_a_tie_at_the_smaller_id(spark: SparkSession, tmp_path: P
     # Two users took the same five items on the same day, so all 20 pairs score alike.
     rows = [(user, item, 0) for user in "uv" for item in "abcde"]
     settings = CooccurrenceSettings(neighbors=2)
-    entries = matrix_entries(
-        interactions(spark, rows), items(spark, "abcde"), DS, settings, f"{tmp_path}/e"
-    )
+    strengths = capped_strengths(interactions(spark, rows), DS, settings)
+    entries = matrix_entries(strengths, items(spark, "abcde"), settings)
     wanted = ["b", "c", "a", "c", "a", "b", "a", "b", "a", "b"]
     for plan in (
         neighbors_in_tasks(entries, settings, f"{tmp_path}/p"),
@@ -143,8 +144,8 @@ def test_a_matrix_beyond_the_limit_is_shuffled_to_the_same_rows(
     beyond = neighbors(
         spark, rows, catalogue, CooccurrenceSettings(max_matrix_entries=0), tmp_path / "beyond"
     )
-    assert (tmp_path / "within/cooccurrence/product").exists()
-    assert not (tmp_path / "beyond/cooccurrence/product").exists()
+    assert (tmp_path / "within/product").exists()
+    assert not (tmp_path / "beyond/product").exists()
     assert within == beyond
 
 

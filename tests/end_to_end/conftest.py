@@ -1,0 +1,107 @@
+"""The whole stack, as `make demo` starts it, with three days of a small shop run by a backfill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.demo import backfill
+from infra.demo.airflow_api import AirflowApi
+from infra.stack.paths import PYTHON, ROOT
+from infra.stack.ports import free_port
+from infra.stack.settings import StackSettings
+from infra.stack.stack import Endpoints, Stack
+from jobs.lake.sql import LakeSql
+from jobs.settings import Settings, get_settings
+from tests.end_to_end import shop
+
+ENVIRONMENT = {
+    "RECLAKE_RECALL__I2I__NEIGHBORS": str(shop.LIST_LENGTH),
+    "RECLAKE_RECALL__USER__ITEMS": str(shop.LIST_LENGTH),
+}
+
+
+class Airflow(AirflowApi):
+    """The demo's calls of Airflow, and what else a person does in its UI."""
+
+    def trigger(self, day: date, params: dict[str, Any]) -> None:
+        """`Trigger` with a logical date and params."""
+        midnight = f"{day}T00:00:00+00:00"
+        body = {"logical_date": midnight, "conf": params, "run_after": "2018-01-02T00:00:00+00:00"}
+        self._send("POST", f"/api/v2/dags/{self.dag_id}/dagRuns", json=body)
+
+    def clear_day(self, day: date) -> None:
+        """`Clear` of a day's whole run."""
+        self.clear(self.runs([day])[day]["dag_run_id"], only_failed=False)
+
+    def states(self, day: date) -> dict[str, str]:
+        """The state of each task of a day, once its run has ended well."""
+        failures = backfill.follow(self, [day], lambda _: None, lambda _: None)
+        assert failures == []
+        run = self.runs([day])[day]
+        assert run["state"] == "success"
+        return {task["task_id"]: task["state"] for task in self.tasks(run["dag_run_id"])}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A running stack whose lake holds the days of `shop.DAYS`."""
+
+    settings: Settings
+    endpoints: Endpoints
+    airflow: Airflow
+
+    def environment(self) -> dict[str, str]:
+        """Variables that make a process work on this stack as Airflow's tasks do."""
+        home = {"RECLAKE_HOME": str(self.settings.home)}
+        return os.environ | ENVIRONMENT | home | self.endpoints.environment()
+
+    @property
+    def sql(self) -> LakeSql:
+        return LakeSql(self.settings.lake, self.settings.contracts)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self.sql.query(query).rows]
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    home = tmp_path_factory.mktemp("reclake")
+    shared = get_settings().home
+    for kept in ("jars", "models"):  # downloaded or made once, and only read by the servers
+        (shared / kept).mkdir(parents=True, exist_ok=True)
+        (home / kept).symlink_to(shared / kept)
+    settings = Settings(home=home)
+    ports = {f"{name}_port": free_port() for name in ("airflow", "milvus", "spark", "vllm")}
+    stack = Stack(settings, StackSettings(spark_memory="1500m", **ports))  # type: ignore[arg-type]
+    shop.write_landing(Path(settings.landing))
+    try:
+        with stack.starting(ENVIRONMENT | {"RECLAKE_HOME": str(home)}) as (endpoints, _):
+            pass
+        yield Shop(settings, endpoints, Airflow(endpoints.airflow, backfill.DAG_ID))
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="package")
+def published(running: Shop) -> Shop:
+    """The shop after a backfill over its three days."""
+    subprocess.run(
+        [str(PYTHON), "-m", "jobs.cli", "init"],
+        check=True,
+        cwd=ROOT,
+        env=running.environment(),
+        capture_output=True,
+    )
+    backfill.prepare(running.airflow, ROOT / "dags" / "pools.json")
+    days = backfill.request_days(running.airflow, shop.DAYS, published=set())
+    assert days == list(shop.DAYS)
+    assert backfill.follow(running.airflow, days, lambda _: None, lambda _: None) == []
+    return running

@@ -1,0 +1,139 @@
+"""The daily run through a real Airflow, Spark, Delta, vLLM, encoder and Milvus."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import polars as pl
+import pytest
+from pyspark.sql import SparkSession
+
+from infra.stack.jars import delta_jars, spark_submit
+from infra.stack.paths import PYTHON, ROOT
+from jobs.lake.contract import Contracts, Layout
+from tests.end_to_end.conftest import Shop
+from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
+
+DAY = DAYS[1]
+GOLD = ("gold.i2i_daily", "gold.popular_items_daily", "gold.user_recall_daily")
+RECALLED = f"SELECT * FROM gold.user_recall_daily WHERE ds = DATE '{DAY}' ORDER BY user_id, rank"
+LEDGER = "SELECT * FROM ops.llm_ledger ORDER BY ALL"
+UNSOLD = {str(number) for number in range(26, 31)}
+
+
+def daily_rows(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that the lake holds of DAY, table by table."""
+    contracts = Contracts(shop.settings.contracts)
+    daily = [c.table for c in contracts if c.layout is Layout.daily]
+    query = "SELECT * FROM {} WHERE ds = DATE '{}' ORDER BY ALL"
+    return {table: shop.rows(query.format(table, DAY)) for table in daily}
+
+
+def test_a_backfill_publishes_each_of_its_days(published: Shop) -> None:
+    for day, run in published.airflow.runs(DAYS).items():
+        assert (run["run_type"], run["state"]) == ("backfill", "success"), day
+    for table in GOLD:
+        assert published.sql.days(table) == list(DAYS), table
+
+
+def test_every_active_user_gets_a_full_list_of_sellable_items(published: Shop) -> None:
+    lists = published.rows(
+        "SELECT ds, user_id, count(DISTINCT item_id), max(rank) FROM gold.user_recall_daily "
+        "GROUP BY ds, user_id"
+    )
+    assert len(lists) == len(DAYS) * HOUSEHOLDS
+    assert {(items, last) for _, _, items, last in lists} == {(LIST_LENGTH, LIST_LENGTH)}
+    recalled = published.rows("SELECT DISTINCT item_id FROM gold.user_recall_daily")
+    assert UNSOLD.isdisjoint(item for (item,) in recalled)
+
+
+def test_every_sellable_item_has_neighbors_that_say_why(published: Shop) -> None:
+    lists = published.rows(
+        f"SELECT item_id, count(*) FROM gold.i2i_daily WHERE ds = DATE '{DAY}' GROUP BY item_id"
+    )
+    sold = {str(number) for number in range(1, 1 + 5 * len(KINDS))} - UNSOLD
+    assert dict(lists) == dict.fromkeys(sold, LIST_LENGTH)
+    reasons = published.rows(f"SELECT DISTINCT reason FROM gold.i2i_daily WHERE ds = DATE '{DAY}'")
+    assert any(reason.startswith("chosen together by") for (reason,) in reasons)
+    assert any("similar product: " in reason for (reason,) in reasons)
+
+
+def test_a_cleared_day_comes_out_the_same_and_pays_nothing(published: Shop) -> None:
+    rows, paid = daily_rows(published), published.rows(LEDGER)
+    version = published.sql.open("gold.user_recall_daily").version()
+    assert paid
+    published.airflow.clear_day(DAY)
+    assert set(published.airflow.states(DAY).values()) == {"success"}
+    assert published.sql.open("gold.user_recall_daily").version() > version
+    again = daily_rows(published)
+    for table, before in rows.items():
+        assert before, table
+        assert again[table] == before, table
+    assert published.rows(LEDGER) == paid
+
+
+def test_a_run_without_a_method_and_a_channel_fills_its_lists_with_the_others(
+    published: Shop,
+) -> None:
+    chosen = {"methods": ["cooccurrence"], "channels": ["i2i", "popular"]}
+    published.airflow.trigger(NEXT_DAY, chosen)
+    states = published.airflow.states(NEXT_DAY)
+    skipped = {task for task, state in states.items() if state == "skipped"}
+    assert skipped == {"silver.i2i_candidates.content", "silver.user_candidates.vector"}
+    assert set(states.values()) == {"success", "skipped"}
+    where = f"WHERE ds = DATE '{NEXT_DAY}'"
+    channels = published.rows(f"SELECT DISTINCT channel FROM gold.user_recall_daily {where}")
+    assert {channel for (channel,) in channels} <= {"i2i", "popular"}
+    methods = published.rows(
+        f"SELECT DISTINCT unnest(methods) FROM gold.i2i_daily {where} ORDER BY ALL"
+    )
+    assert methods == [("cooccurrence",), ("popular",)]
+    lists = published.rows(
+        f"SELECT user_id, count(*) FROM gold.user_recall_daily {where} GROUP BY user_id"
+    )
+    assert {length for _, length in lists} == {LIST_LENGTH}
+
+
+def test_polars_duckdb_and_spark_read_the_same_recall(published: Shop, spark: SparkSession) -> None:
+    by_duckdb = published.sql.query(RECALLED).records()
+    path = f"{published.settings.lake}/gold/user_recall_daily"
+    by_polars = (
+        pl.scan_delta(path).filter(pl.col("ds") == DAY).sort("user_id", "rank").collect().to_dicts()
+    )
+    in_spark = spark.read.format("delta").load(path).where(f"ds = DATE '{DAY}'")
+    by_spark = [row.asDict() for row in in_spark.orderBy("user_id", "rank").collect()]
+    assert len(by_duckdb) == HOUSEHOLDS * LIST_LENGTH
+    assert by_spark == by_duckdb
+    for row in by_polars:  # Polars has no maps: a list of pairs
+        row["channel_scores"] = {s["key"]: s["value"] for s in row["channel_scores"]}
+    assert by_polars == by_duckdb
+
+
+def test_one_table_runs_by_plain_spark_submit(published: Shop) -> None:
+    """As an application of its own, on the same lake, with the same rows."""
+    query = f"SELECT * FROM gold.popular_items_daily WHERE ds = DATE '{DAY}' ORDER BY ALL"
+    before = published.rows(query)
+    version = published.sql.open("gold.popular_items_daily").version()
+    jars = ",".join(map(str, delta_jars(published.settings.home / "jars")))
+    environment = published.environment() | {
+        "RECLAKE_SPARK_URL": "sc://127.0.0.1:1",  # not to be used
+        "PYSPARK_PYTHON": str(PYTHON),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    master = ("--master", "local[1]", "--driver-memory", "1g", "--jars", jars)
+    command = ("jobs/cli/__main__.py", "run", "gold.popular_items_daily", "--ds", str(DAY))
+    done = subprocess.run(
+        [str(spark_submit()), *master, *command],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"gold.popular_items_daily ds={DAY}: published" in done.stdout
+    assert published.sql.open("gold.popular_items_daily").version() > version
+    assert published.rows(query) == before

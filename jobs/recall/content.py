@@ -1,9 +1,9 @@
 """Items by the meaning of their text: what the vector index finds near a text.
 
-Many items share one text (sizes and colours of one product), so an index of items answers with a
-crowd of equal hits, in no stable order. What counts here is which *texts* are near: each is asked
-once, its hits are read as texts, and those are expanded to their items in id order. A list then
-holds several products, and the same ones on every run.
+Many items share one text (sizes and colours of one product), so an index of items would answer
+with a crowd of equal hits. What counts here is which *texts* are near: each text is asked once, the
+index answers with one item of each near text, and those are expanded to their items in id order.
+A list then holds several products, and the same ones on every run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.recall.ranking import top_k
 from jobs.recall.settings import ContentSettings
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 # (ids, cosines): for each vector that was asked, its nearest items, best first.
 Hits = tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
-# From vectors, float32 (n, dimension), and how many hits each is to have.
+# From vectors, float32 (n, dimension), and how many texts each is to find: one item of each text.
 Search = Callable[[NDArray[np.float32], int], Hits]
 
 _VECTORS_AT_ONCE = 20_000
@@ -43,7 +42,7 @@ _SCORE_PLACES = 6
 
 
 def search_of_day(settings: Settings, ds: date) -> Search:
-    """A search over the item vectors of `ds` in Milvus, whatever is live there.
+    """A search over the item texts of `ds` in Milvus, whatever is live there.
 
     It connects when it is first asked, so a day without texts needs no index.
     """
@@ -98,12 +97,13 @@ def distinct_vectors(vectors: DataFrame, key: str) -> DataFrame:
 
 
 def find_hits(vectors: DataFrame, key: str, search: Search, depth: int, folder: str) -> DataFrame:
-    """Ask the index for the items near each vector; the answers go to files in `folder`.
+    """Ask the index for the texts near each vector; the answers go to files in `folder`.
 
-    vectors: `key` string (unique), embedding array<float>. depth: items asked for each vector.
+    vectors: `key` string (unique), embedding array<float>. depth: texts asked for each vector.
     folder: must be shared with the executors and not exist yet.
-    Returns `key` string, item_id string, score double (cosine, to six places: the index computes
-    in single precision). Vectors come to this process in parts of some 20,000.
+    Returns `key` string, item_id string (one item of the text), score double (cosine, to six
+    places: the index computes in single precision). Vectors come to this process in parts of some
+    20,000.
     """
     Path(folder).mkdir(parents=True)
     for number, (keys, matrix) in enumerate(_parts(vectors, key)):
@@ -136,29 +136,22 @@ def _hits_table(
     return pa.table([queries, items, rounded], schema=_HITS_SCHEMA)
 
 
-def expand_texts(
-    hits: DataFrame, item_texts: DataFrame, key: str, settings: ContentSettings
-) -> DataFrame:
-    """Read hits as texts, and list the items of each text.
-
-    hits: `key` string, item_id string, score double. item_texts: item_id, text_hash string.
-    Returns `key` string, item_id string, text_hash string, place int (from 1 within the text, in
-    item_id order), score double ≥ `settings.min_score`. Of each text at most items_per_text + 1
-    items come, so that one of them may be the item that asks.
-    """
+def places_in_texts(item_texts: DataFrame) -> DataFrame:
+    """item_id, text_hash string, place int: from 1 within the text, in item_id order."""
     within_text = Window.partitionBy("text_hash").orderBy("item_id")
-    members = (
-        item_texts.select("item_id", "text_hash")
-        .withColumn("place", F.row_number().over(within_text))
-        .where(F.col("place") <= settings.items_per_text + 1)
+    return item_texts.select(
+        "item_id", "text_hash", F.row_number().over(within_text).alias("place")
     )
-    near_texts = (
-        hits.where(F.col("score") >= settings.min_score)
-        .join(item_texts.select("item_id", "text_hash"), "item_id")
-        .groupBy(key, "text_hash")
-        .agg(F.max("score").alias("score"))
-    )
-    return near_texts.join(members, "text_hash").select(
+
+
+def expand_texts(hits: DataFrame, places: DataFrame, key: str, most: int) -> DataFrame:
+    """The first `most` items of each text that was hit.
+
+    hits: `key` string, item_id string (one of the text), score double. places: as
+    `places_in_texts` returns them. Returns `key`, item_id, text_hash string, place int, score.
+    """
+    texts = hits.join(places.select("item_id", "text_hash"), "item_id").drop("item_id")
+    return texts.join(places.where(F.col("place") <= most), "text_hash").select(
         key, "item_id", "text_hash", "place", "score"
     )
 
@@ -168,36 +161,46 @@ def content_neighbors(
 ) -> DataFrame:
     """The sellable items whose text is nearest, for every sellable item that has a vector.
 
-    item_texts: item_id, text_hash string, embedding array<float> (`item_texts_with_vectors`).
-    search: the day's index of sellable items. scratch: shared with the executors.
+    item_texts: item_id string, text_hash string, embedding array<float> of each sellable item.
+    search: the day's index. scratch: shared with the executors.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double (cosine),
     support long, always null. At most `settings.neighbors` rows an item and
     `settings.items_per_text` for one text. Order: score descending, neighbor_item_id ascending.
+
+    All items of a text have the same list, but for themselves. So there is one list a text, which
+    has one row more than needed, and each item leaves out one: itself, or, when it is not among
+    the first of its text, the one that would be too many.
     """
     asked = distinct_vectors(item_texts, "text_hash").withColumnRenamed("text_hash", "query_hash")
-    hits = find_hits(asked, "query_hash", search, settings.search_depth, f"{scratch}/content_hits")
-    near = top_k(
-        expand_texts(hits, item_texts, "query_hash", settings),
-        ["query_hash"],
-        settings.neighbors + settings.items_per_text + 1,
-        item="item_id",
+    # The own text and one other for each neighbor: every text has an item at least.
+    hits = find_hits(asked, "query_hash", search, settings.neighbors + 1, f"{scratch}/content_hits")
+    near_texts = hits.where(F.col("score") >= settings.min_score)
+    places = places_in_texts(item_texts)
+    per_text = settings.items_per_text
+    is_own = F.col("text_hash") == F.col("query_hash")
+    near = expand_texts(near_texts, places, "query_hash", per_text + 1).where(
+        is_own | (F.col("place") <= per_text)
     )
-    neighbors = near.select(
-        "query_hash",
-        F.col("item_id").alias("neighbor_item_id"),
-        F.col("text_hash").alias("neighbor_hash"),
-        "place",
-        "score",
+    row = F.struct((-F.col("score")).alias("least"), "item_id", is_own.alias("is_own"), "place")
+    lists = near.groupBy("query_hash").agg(
+        F.slice(F.array_sort(F.collect_list(row)), 1, settings.neighbors + 1).alias("list")
     )
-    asks = item_texts.select("item_id", F.col("text_hash").alias("query_hash"))
-    others = asks.join(neighbors, "query_hash").where("item_id != neighbor_item_id")
-    within_text = Window.partitionBy("item_id", "neighbor_hash").orderBy("place")
-    capped = others.withColumn("of_text", F.row_number().over(within_text)).where(
-        F.col("of_text") <= settings.items_per_text
+    asks = places.select(
+        "item_id",
+        F.col("text_hash").alias("query_hash"),
+        F.least("place", F.lit(per_text + 1)).alias("left_out"),
     )
-    best = top_k(capped, ["item_id"], settings.neighbors, item="neighbor_item_id")
-    return best.select(
-        "item_id", "rank", "neighbor_item_id", "score", F.lit(None).cast("long").alias("support")
+    others = F.filter("list", lambda near: ~(near["is_own"] & (near["place"] == F.col("left_out"))))
+    return (
+        asks.join(lists, "query_hash")
+        .select("item_id", F.posexplode(F.slice(others, 1, settings.neighbors)))
+        .select(
+            "item_id",
+            (F.col("pos") + 1).alias("rank"),
+            F.col("col.item_id").alias("neighbor_item_id"),
+            (-F.col("col.least")).alias("score"),
+            F.lit(None).cast("long").alias("support"),
+        )
     )
 
 
@@ -214,8 +217,8 @@ def recall_hits(
     Returns user_id, item_id string, score double (cosine), at most `settings.items_per_text`
     items for one text.
     """
-    hits = find_hits(user_vectors, "user_id", search, settings.search_depth, f"{scratch}/user_hits")
-    near = expand_texts(hits, item_texts, "user_id", settings)
-    return near.where(F.col("place") <= settings.items_per_text).select(
-        "user_id", "item_id", "score"
-    )
+    depth = settings.user_search_depth
+    hits = find_hits(user_vectors, "user_id", search, depth, f"{scratch}/user_hits")
+    near_texts = hits.where(F.col("score") >= settings.min_score)
+    near = expand_texts(near_texts, places_in_texts(item_texts), "user_id", settings.items_per_text)
+    return near.select("user_id", "item_id", "score")

@@ -83,12 +83,12 @@ class ContentSettings(_Model):
     """Item similarity from the embedding of the item's text (`jobs.recall.content`)."""
 
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
-    search_depth: int = Field(
+    user_search_depth: int = Field(
         200,
         ge=1,
         le=16_384,
-        description="items asked of the vector index for each text or user; more than `neighbors` "
-        "because many items share one text",
+        description="texts asked of the vector index for each user; more than the channel keeps, "
+        "because what the user took lately is left out",
     )
     items_per_text: int = Field(
         10, ge=1, description="items with one and the same text that a list may hold"

@@ -21,30 +21,41 @@ PART_ROWS = 2_000
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some items in id order. vectors: (n, dimension). is_first_of_text: of the items that share
+    one text, the one with the smallest id.
+    """
+
+    item_ids: list[str]
+    is_first_of_text: list[bool]
+    vectors: Vectors
+
+
+@dataclass(frozen=True)
 class DayVectors:
     """The item vectors of one day.
 
-    encoder: who made the vectors. folder: Parquet files with item_id string and embedding
-    list<float>, in item_id order within and across the files' names.
+    encoder: who made the vectors. folder: Parquet files with item_id string, is_first_of_text bool
+    and embedding list<float>, in item_id order within and across the files' names.
     """
 
     ds: date
     encoder: str
     folder: str
 
-    def parts(self) -> Iterator[tuple[list[str], Vectors]]:
-        """item ids in order and their vectors (n, dimension), at most PART_ROWS at a time.
+    def parts(self) -> Iterator[Part]:
+        """The items in id order, at most PART_ROWS at a time.
 
         Raises UpstreamMissing when an item has no vector.
         """
         for path in sorted(Path(self.folder).glob("*.parquet")):
             for batch in pq.ParquetFile(path).iter_batches(
-                PART_ROWS, columns=["item_id", "embedding"]
+                PART_ROWS, columns=["item_id", "is_first_of_text", "embedding"]
             ):
                 if batch.num_rows:
                     yield self._part(batch)
 
-    def _part(self, batch: pa.RecordBatch) -> tuple[list[str], Vectors]:
+    def _part(self, batch: pa.RecordBatch) -> Part:
         ids, vectors = batch.column("item_id").to_pylist(), batch.column("embedding")
         if vectors.null_count:
             lacking = next(i for i, v in zip(ids, vectors.is_valid(), strict=True) if not v.as_py())
@@ -55,16 +66,18 @@ class DayVectors:
                 f"Run `reclake run silver.item_embeddings --ds {self.ds}` first."
             )
         flat = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        return ids, flat.reshape(len(ids), -1)
+        firsts = batch.column("is_first_of_text").to_pylist()
+        return Part(ids, firsts, flat.reshape(len(ids), -1))
 
     @cached_property
     def _summary(self) -> tuple[int, int, str]:
         names, bits = hashlib.sha256(self.encoder.encode()), hashlib.sha256()
         rows, dimension = 0, 0
-        for ids, vectors in self.parts():
-            names.update("".join(f"\0{item_id}" for item_id in ids).encode())
-            bits.update(np.ascontiguousarray(vectors).tobytes())
-            rows, dimension = rows + len(ids), vectors.shape[1]
+        for part in self.parts():
+            firsts = zip(part.item_ids, part.is_first_of_text, strict=True)
+            names.update("".join(f"\0{item_id}\0{first:d}" for item_id, first in firsts).encode())
+            bits.update(np.ascontiguousarray(part.vectors).tobytes())
+            rows, dimension = rows + len(part.item_ids), part.vectors.shape[1]
         names.update(bits.digest())
         return rows, dimension, names.hexdigest()
 
@@ -79,7 +92,7 @@ class DayVectors:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the encoder, the ids and the vectors' bits."""
+        """SHA-256 of the encoder, the ids, which are first of their text, and the vectors' bits."""
         return self._summary[2]
 
     def sample(self, size: int) -> Vectors:
@@ -88,10 +101,10 @@ class DayVectors:
             return np.empty((0, self.dimension), np.float32)
         wanted = np.unique(np.linspace(0, self.rows - 1, size).astype(int))
         taken, start = [], 0
-        for _, vectors in self.parts():
-            here = wanted[(wanted >= start) & (wanted < start + len(vectors))] - start
-            taken.append(vectors[here])
-            start += len(vectors)
+        for part in self.parts():
+            end = start + len(part.vectors)
+            taken.append(part.vectors[wanted[(wanted >= start) & (wanted < end)] - start])
+            start = end
         return np.concatenate(taken)
 
     def nearest(self, queries: Vectors, k: int) -> tuple[list[list[str]], list[list[float]]]:
@@ -101,10 +114,11 @@ class DayVectors:
         """
         ids = np.empty((len(queries), 0), dtype=object)
         scores = np.empty((len(queries), 0), np.float32)
-        for part_ids, vectors in self.parts():
-            named = np.broadcast_to(np.array(part_ids, dtype=object), (len(queries), len(part_ids)))
+        for part in self.parts():
+            shape = (len(queries), len(part.item_ids))
+            named = np.broadcast_to(np.array(part.item_ids, dtype=object), shape)
             ids = np.concatenate([ids, named], axis=1)
-            scores = np.concatenate([scores, queries @ vectors.T], axis=1)
+            scores = np.concatenate([scores, queries @ part.vectors.T], axis=1)
             # Stable, and ids come in order: equal scores stay in id order.
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             ids = np.take_along_axis(ids, best, axis=1)

@@ -94,11 +94,15 @@ class ItemIndex:
             raise NoMilvus("milvus.items: RECLAKE_MILVUS_URI is empty; set it to http://host:port")
         return _connect(self.settings.milvus_uri, self.settings.milvus_token.get_secret_value())
 
-    def search(self, target: str, vectors: Vectors, k: int) -> Hits:
+    def search(
+        self, target: str, vectors: Vectors, k: int, *, one_of_each_text: bool = False
+    ) -> Hits:
         """The k nearest items of each vector by inner product: ids and scores, a list a vector.
 
         target: a collection or an alias, which is looked up once, so that all answers come from
         one collection. vectors: float32 (n, dimension), as the encoder makes them. k: 1 to 16,384.
+        one_of_each_text: of the items that share a text only the first counts, so that k texts
+        are found.
 
         Order: score descending, item_id ascending, and the cut at k follows it. Milvus cuts a
         group of equal scores where it likes; so a few more hits are asked for, and twice as many
@@ -112,21 +116,22 @@ class ItemIndex:
         self._client.load_collection(collection)
         ids: list[Sequence[str]] = []
         scores: list[Sequence[float]] = []
-        one_of_each: dict[str, str] = {}
+        interned: dict[str, str] = {}
+        wanted = "is_first_of_text == true" if one_of_each_text else ""
         batches = [
             vectors[start : start + QUERIES_PER_REQUEST]
             for start in range(0, len(vectors), QUERIES_PER_REQUEST)
         ]
         with ThreadPoolExecutor(REQUESTS_UNDER_WAY) as pool:
-            for found in pool.map(lambda batch: self._nearest(collection, batch, k), batches):
+            for found in pool.map(lambda b: self._nearest(collection, b, k, wanted), batches):
                 for hits in found:
-                    ids.append([one_of_each.setdefault(item, item) for _, item in hits])
+                    ids.append([interned.setdefault(item, item) for _, item in hits])
                     scores.append(array("f", [score for score, _ in hits]))
         return ids, scores
 
     @contextmanager
     def of_day(self, ds: date) -> Iterator[Search]:
-        """A search over exactly the item vectors of `ds`, whatever is live.
+        """A search over exactly the item texts of `ds`, whatever is live: one item of each text.
 
         The first search raises UpstreamMissing when the day is not loaded, or was loaded with
         another encoder's vectors.
@@ -141,7 +146,7 @@ class ItemIndex:
                     f"milvus.items ds={ds}: expected vectors by {wanted}, found {found}. "
                     f"Run `reclake run milvus.items --ds {ds}` first."
                 )
-            return self.search(collection, vectors, k)
+            return self.search(collection, vectors, k, one_of_each_text=True)
 
         yield search
 
@@ -232,14 +237,16 @@ class ItemIndex:
             )
             client.create_index(name, index)
         client.load_collection(name)
-        for ids, matrix in vectors.parts():
+        for part in vectors.parts():
             held = set()
             if resumed:
-                found = client.get(name, ids, ["item_id"], consistency_level="Strong")
+                found = client.get(name, part.item_ids, ["item_id"], consistency_level="Strong")
                 held = {row["item_id"] for row in found}
             rows = [
-                {"item_id": item_id, "embedding": vector}
-                for item_id, vector in zip(ids, matrix, strict=True)
+                {"item_id": item_id, "is_first_of_text": is_first, "embedding": vector}
+                for item_id, is_first, vector in zip(
+                    part.item_ids, part.is_first_of_text, part.vectors, strict=True
+                )
                 if item_id not in held
             ]
             if rows:
@@ -251,6 +258,7 @@ class ItemIndex:
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=LONGEST_ID)
+        schema.add_field("is_first_of_text", DataType.BOOL)
         schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=vectors.dimension)
         loads = [self._load_number(other) for other in self._collections()]
         properties = {
@@ -283,13 +291,19 @@ class ItemIndex:
             )
         return ""
 
-    def _nearest(self, collection: str, vectors: Vectors, k: int) -> list[list[tuple[float, str]]]:
-        """For each vector its k best (score, item_id), score descending, then item_id."""
+    def _nearest(
+        self, collection: str, vectors: Vectors, k: int, wanted: str
+    ) -> list[list[tuple[float, str]]]:
+        """For each vector its k best (score, item_id), score descending, then item_id.
+
+        wanted: a Milvus expression that an item has to meet, '' for all items.
+        """
         done: dict[int, list[tuple[float, str]]] = {}
         waiting, limit = list(range(len(vectors))), min(k + TIE_MARGIN, MOST_HITS)
         while waiting:
             asked, waiting = waiting, []
-            for row, hits in zip(asked, self._ask(collection, vectors[asked], limit), strict=True):
+            answers = self._ask(collection, vectors[asked], limit, wanted)
+            for row, hits in zip(asked, answers, strict=True):
                 cut_within_ties = len(hits) == limit and hits[k - 1][0] == hits[-1][0]
                 if cut_within_ties and limit < MOST_HITS:
                     waiting.append(row)
@@ -301,13 +315,14 @@ class ItemIndex:
         return [done[row] for row in range(len(vectors))]
 
     def _ask(
-        self, collection: str, vectors: Vectors, limit: int
+        self, collection: str, vectors: Vectors, limit: int, wanted: str
     ) -> Iterator[list[tuple[float, str]]]:
         """The (score, item_id) that Milvus answers to each vector, best first."""
         answers = self._client.search(
             collection,
             list(vectors),
             anns_field="embedding",
+            filter=wanted,
             limit=limit,
             # milvus-lite sends the vectors back unless the wanted fields are named.
             output_fields=["item_id"],

@@ -6,7 +6,7 @@ the collection was compared with the embedding table.
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
@@ -50,5 +50,7 @@ def stage_vectors(run: Run, item_texts: DataFrame, item_embeddings: DataFrame) -
     joined = item_texts.select("item_id", "text_hash").join(
         of_encoder, ["item_id", "text_hash"], "left"
     )
-    joined.select("item_id", "embedding").orderBy("item_id").write.parquet(folder)
+    is_first = F.row_number().over(Window.partitionBy("text_hash").orderBy("item_id")) == 1
+    staged = joined.select("item_id", is_first.alias("is_first_of_text"), "embedding")
+    staged.orderBy("item_id").write.parquet(folder)
     return DayVectors(run.ds, encoder, folder)

@@ -86,10 +86,14 @@ def item_vectors(spark: SparkSession, rows: Mapping[str, tuple[str, Iterable[flo
     return frame(spark, [(i, h, list(v)) for i, (h, v) in rows.items()], _VECTORS)
 
 
-def exact_index(vectors: Mapping[str, Iterable[float]]) -> Search:
-    """A search over these items by comparing with every one, for vectors of length 1."""
-    ids = sorted(vectors)
-    matrix = np.array([list(vectors[item]) for item in ids], dtype=np.float32)
+def exact_index(rows: Mapping[str, tuple[str, Iterable[float]]]) -> Search:
+    """A search over the first item of each text by comparing with all, for vectors of length 1.
+
+    rows: {item_id: (text_hash, vector)}.
+    """
+    first_of_text = {rows[item][0]: item for item in sorted(rows, reverse=True)}
+    ids = sorted(first_of_text.values())
+    matrix = np.array([list(rows[item][1]) for item in ids], dtype=np.float32)
 
     def search(queries: np.ndarray, depth: int) -> tuple[list[list[str]], list[list[float]]]:
         cosines = queries @ matrix.T

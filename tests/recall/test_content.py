@@ -26,14 +26,13 @@ SHOP = {
     "m1": ("milk", MILK),
     "r1": ("rye", RYE),
 }
-INDEX = {item: vector for item, (_, vector) in SHOP.items()}
 
 
 def test_lists_are_by_cosine_then_id_without_the_item_itself(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     found = content_neighbors(
-        item_vectors(spark, SHOP), exact_index(INDEX), ContentSettings(), str(tmp_path)
+        item_vectors(spark, SHOP), exact_index(SHOP), ContentSettings(), str(tmp_path)
     )
     assert rows_of(found, *COLUMNS) == [
         ("b1", 1, "b2", 1.0, None),
@@ -56,9 +55,7 @@ def test_lists_are_by_cosine_then_id_without_the_item_itself(
 @pytest.mark.parametrize("cap", [1, 2])
 def test_one_text_does_not_crowd_a_list(spark: SparkSession, tmp_path: Path, cap: int) -> None:
     settings = ContentSettings(items_per_text=cap)
-    found = content_neighbors(
-        item_vectors(spark, SHOP), exact_index(INDEX), settings, str(tmp_path)
-    )
+    found = content_neighbors(item_vectors(spark, SHOP), exact_index(SHOP), settings, str(tmp_path))
     listed: dict[str, list[str]] = {}
     for item, neighbor in rows_of(found, "item_id", "neighbor_item_id"):
         listed.setdefault(item, []).append(neighbor)
@@ -73,7 +70,7 @@ def test_each_distinct_text_is_asked_once(spark: SparkSession, tmp_path: Path) -
 
     def search(vectors: np.ndarray, depth: int) -> tuple[list[list[str]], list[list[float]]]:
         asked.append(vectors)
-        return exact_index(INDEX)(vectors, depth)
+        return exact_index(SHOP)(vectors, depth)
 
     content_neighbors(item_vectors(spark, SHOP), search, ContentSettings(), str(tmp_path))
     (vectors,) = asked
@@ -83,16 +80,28 @@ def test_each_distinct_text_is_asked_once(spark: SparkSession, tmp_path: Path) -
     )
 
 
-def test_which_of_many_equal_hits_the_index_returns_does_not_matter(
-    spark: SparkSession, tmp_path: Path
+@pytest.mark.parametrize("neighbors", [1, 2, 3, 5])
+@pytest.mark.parametrize("cap", [1, 2, 10])
+def test_lists_are_what_comparing_all_items_gives(
+    spark: SparkSession, tmp_path: Path, neighbors: int, cap: int
 ) -> None:
-    # The index may answer with any 2 of the three breads; the list has them all, in id order.
-    def search(vectors: np.ndarray, depth: int) -> tuple[list[list[str]], list[list[float]]]:
-        return [["b3", "b2"]] * len(vectors), [[0.9, 0.9]] * len(vectors)
+    # Nine items, of which four share a text and two another; r9 is as near to bread as r1.
+    shop = SHOP | {"b4": ("bread", BREAD), "m2": ("milk", MILK), "r9": ("rye bread", (0.8, -0.6))}
+    settings = ContentSettings(neighbors=neighbors, items_per_text=cap, min_score=0.1)
+    found = content_neighbors(item_vectors(spark, shop), exact_index(shop), settings, str(tmp_path))
 
-    found = content_neighbors(item_vectors(spark, SHOP), search, ContentSettings(), str(tmp_path))
-    mine = [row[2] for row in rows_of(found, *COLUMNS) if row[0] == "m1"]
-    assert mine == ["b1", "b2", "b3"]
+    expected = []
+    for item, (_, vector) in shop.items():
+        taken: dict[str, int] = {}
+        rank = 0
+        cosine = {o: round(float(np.dot(vector, w)), 6) for o, (_, w) in shop.items() if o != item}
+        for other in sorted(cosine, key=lambda o: (-cosine[o], o)):
+            text = shop[other][0]
+            taken[text] = taken.get(text, 0) + 1
+            if cosine[other] >= 0.1 and taken[text] <= cap and rank < neighbors:
+                rank += 1
+                expected.append((item, rank, other, cosine[other], None))
+    assert rows_of(found, *COLUMNS) == sorted(expected)
 
 
 def test_only_vectors_of_the_days_text_and_encoder_and_of_sellable_items_count(
@@ -128,7 +137,7 @@ def test_users_are_given_a_few_items_of_each_near_text(spark: SparkSession, tmp_
     )
     settings = ContentSettings(items_per_text=2)
     found = recall_hits(
-        users, item_vectors(spark, SHOP), exact_index(INDEX), settings, str(tmp_path)
+        users, item_vectors(spark, SHOP), exact_index(SHOP), settings, str(tmp_path)
     )
     assert rows_of(found, "user_id", "item_id", "score") == [
         ("u", "b1", 0.8),

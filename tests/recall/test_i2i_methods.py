@@ -49,7 +49,7 @@ class Shop:
         vectors = dict.fromkeys([*EVEN, "unseen"], (1.0, 0.0)) | dict.fromkeys(ODD, (0.0, 1.0))
         texts = {item: (f"text {vector}", vector) for item, vector in vectors.items()}
         self.texts = item_vectors(spark, texts if rows else {})
-        self.search = exact_index(vectors)
+        self.search = exact_index(texts)
 
 
 def in_tasks(shop: Shop) -> DataFrame:

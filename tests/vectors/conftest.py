@@ -51,16 +51,24 @@ def index(milvus_uri: str, tmp_path: Path) -> ItemIndex:
 def make_day(tmp_path: Path) -> MakeDay:
     """Makes a day's vectors: rows of a matrix, named i0000, i0001, … unless `ids` says otherwise.
 
+    Each item has a text of its own, unless `firsts` says which are the first of their text.
+
     The rows lie in several files, as Spark writes them.
     """
 
-    def make(ds: date, vectors: Vectors, ids: list[str] | None = None) -> DayVectors:
+    def make(
+        ds: date,
+        vectors: Vectors,
+        ids: list[str] | None = None,
+        firsts: list[bool] | None = None,
+    ) -> DayVectors:
         ids = ids or [f"i{number:04d}" for number in range(len(vectors))]
         folder = tmp_path / f"vectors-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         table = pa.table(
             {
                 "item_id": ids,
+                "is_first_of_text": firsts or [True] * len(ids),
                 "embedding": pa.array(vectors.tolist(), pa.list_(pa.float32())),
             }
         )

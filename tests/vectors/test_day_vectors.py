@@ -28,10 +28,11 @@ def test_the_digest_follows_ids_vectors_and_encoder(make_day: MakeDay) -> None:
         make_day(DS, vectors[:8]),
         make_day(DS, vectors, [f"j{n}" for n in range(9)]),
         make_day(DS, moved),
+        make_day(DS, vectors, firsts=[True] * 8 + [False]),
         DayVectors(DS, "other:fp32", day.folder),
     ]
     assert {made.digest for made in same} == {day.digest}
-    assert len({made.digest for made in [day, *other]}) == 5
+    assert len({made.digest for made in [day, *other]}) == 6
     assert (day.rows, day.dimension) == (9, 16)
 
 
@@ -60,7 +61,11 @@ def test_a_sample_is_spread_over_the_files(make_day: MakeDay) -> None:
 
 
 def test_an_item_without_a_vector_is_named(tmp_path: Path) -> None:
-    rows = {"item_id": ["a", "b"], "embedding": pa.array([[1.0], None], pa.list_(pa.float32()))}
+    rows = {
+        "item_id": ["a", "b"],
+        "is_first_of_text": [True, True],
+        "embedding": pa.array([[1.0], None], pa.list_(pa.float32())),
+    }
     pq.write_table(pa.table(rows), tmp_path / "part-0.parquet")
     with pytest.raises(UpstreamMissing, match=r"no vector by m:fp32 .* such as 'b'") as error:
         DayVectors(DS, "m:fp32", str(tmp_path)).rows  # noqa: B018

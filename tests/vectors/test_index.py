@@ -40,7 +40,7 @@ def ids_in(index: ItemIndex, target: str) -> list[str]:
 
 
 def ids_of(vectors: DayVectors) -> list[str]:
-    return [item_id for ids, _ in vectors.parts() for item_id in ids]
+    return [item_id for part in vectors.parts() for item_id in part.item_ids]
 
 
 def collections(index: ItemIndex) -> set[str]:
@@ -294,6 +294,22 @@ def test_search_is_brute_force_with_a_total_order(
     index.publish(day)
     ids, scores = index.search(LIVE, distinct, k)
     true_ids, true_scores = day.nearest(distinct, k)
+    assert [list(found) for found in ids] == true_ids
+    assert [list(found) for found in scores] == true_scores
+
+
+def test_a_day_is_searched_by_its_texts(index: ItemIndex, make_day: MakeDay) -> None:
+    # 300 items of 40 texts; no text's first item hides one of another text.
+    rows = np.random.default_rng(3).integers(0, 40, 300)
+    firsts = [row not in rows[:number] for number, row in enumerate(rows)]
+    vectors = random_vectors(40)
+    index.publish(make_day(D28, vectors[rows], firsts=firsts))
+    numbers = [number for number, first in enumerate(firsts) if first]
+    texts = make_day(D29, vectors[rows[numbers]], [f"i{number:04d}" for number in numbers])
+    asked = random_vectors(9, seed=5)
+    with index.of_day(D28) as search:
+        ids, scores = search(asked, 10)
+    true_ids, true_scores = texts.nearest(asked, 10)
     assert [list(found) for found in ids] == true_ids
     assert [list(found) for found in scores] == true_scores
 

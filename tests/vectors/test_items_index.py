@@ -70,6 +70,15 @@ def searched_by(lake: Lake, target: date | str, text: str) -> list[str]:
         return list(search(vectors, 10)[0][0])
 
 
+def test_a_day_answers_with_the_first_item_of_each_text(shop: Lake) -> None:
+    texts = {"can": "lager beer", "bottle": "lager beer", "nappy": "baby diapers"}
+    publish_texts(shop, D28, texts)
+    keep_vectors(shop, texts, D28)
+    assert shop.run("milvus.items", ds=D28).rows_out == 3
+    assert searched_by(shop, D28, "beer") == ["bottle", "nappy"]
+    assert searched_by(shop, LIVE, "beer") == ["bottle", "can", "nappy"]
+
+
 def test_a_day_searches_its_own_items_and_texts(shop: Lake) -> None:
     first = {"beer": "lager beer", "nappy": "baby diapers", "gone": "pale ale beer"}
     second = {"beer": "lager beer", "nappy": "beer glasses"}

@@ -81,8 +81,10 @@ with DAG(
 
     item_texts = step("silver.item_texts")
     user_texts = step("silver.user_texts")
-    item_embeddings = step("silver.item_embeddings")
-    user_embeddings = step("silver.user_embeddings")
+    # Two days at once would both encode the texts that neither finds.
+    encoded: dict[str, Any] = {"max_active_tis_per_dag": 1}
+    item_embeddings = step("silver.item_embeddings", **encoded)
+    user_embeddings = step("silver.user_embeddings", **encoded)
     milvus_items = step(
         "milvus.items",
         pool="milvus",

@@ -76,9 +76,7 @@ class OpLog:
     def append(self, table: str, rows: DataFrame) -> None:
         """Append rows to a log table, stamped with the time of the write."""
         names = self.tables.contracts[table].column_names
-        stamp(rows).select(*names).write.format("delta").mode("append").save(
-            self.tables.path(table)
-        )
+        self.tables.append(table, stamp(rows).select(*names))
 
     def append_dicts(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows given as dictionaries; columns that are left out are null."""

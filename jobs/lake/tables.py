@@ -13,13 +13,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from jobs.lake.contract import Contract, Contracts, Layout
+from jobs.lake.contract import Contract, Contracts
 from jobs.lake.errors import PublishConflict, SchemaMismatch
 from jobs.lake.schema import struct_type
 from jobs.lake.storage import locate
 
 # Raised by Delta when two writers meet; the words stand in every such error's class.
 _CONFLICTS = ("DELTA_CONCURRENT", "ConcurrentModification", "DELTA_PROTOCOL_CHANGED")
+
+APPENDS_BETWEEN_COMPACTIONS = 100
 
 _retry_on_conflict = retry(
     retry=retry_if_exception_type(PublishConflict),
@@ -46,13 +48,10 @@ class Tables:
             f"PARTITIONED BY ({', '.join(contract.partition)})" if contract.partition else ""
         )
         grain = contract.grain.replace("\\", "\\\\").replace("'", "\\'")
-        # Many small appends: let Delta merge their files as it goes.
-        compact = contract.layout in (Layout.log, Layout.cache)
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS delta.`{self.path(contract.table)}` ({contract.ddl}) "
-            f"USING delta {partition} COMMENT '{grain}' TBLPROPERTIES ("
-            "'delta.enableDeletionVectors' = 'false', "
-            f"'delta.autoOptimize.autoCompact' = '{str(compact).lower()}')"
+            f"USING delta {partition} COMMENT '{grain}' "
+            "TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')"
         )
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -95,6 +94,12 @@ class Tables:
                 )
         finally:
             self.spark.catalog.dropTempView(view)
+        self._compact_now_and_then(table)
+
+    def append(self, table: str, rows: DataFrame) -> None:
+        """Append rows, whatever the table has."""
+        rows.write.format("delta").mode("append").save(self.path(table))
+        self._compact_now_and_then(table)
 
     @_retry_on_conflict
     def append_once(self, table: str, rows: DataFrame, transaction: str) -> None:
@@ -102,6 +107,16 @@ class Tables:
         writer = rows.write.format("delta").mode("append")
         with _named_conflicts(table):
             writer.option("txnAppId", transaction).option("txnVersion", "1").save(self.path(table))
+        self._compact_now_and_then(table)
+
+    def _compact_now_and_then(self, table: str) -> None:
+        """Merge the small files that many appends leave.
+
+        Delta's own autoCompact looks at every commit, which takes four times as long as the
+        append itself.
+        """
+        if self.version(table) % APPENDS_BETWEEN_COMPACTIONS == 0:
+            self.spark.sql(f"OPTIMIZE delta.`{self.path(table)}`").collect()
 
     def from_arrow(self, table: str, rows: pa.Table) -> DataFrame:
         """Rows made in this process as a frame with the contract's columns and types."""

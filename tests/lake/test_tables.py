@@ -49,6 +49,19 @@ def test_a_chunk_that_comes_twice_is_kept_once(cache_lake: Lake) -> None:
     assert held(cache_lake) == [("a", 1), ("b", 2)]
 
 
+def test_many_appends_become_one_file_and_lose_nothing(
+    cache_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.lake.tables.APPENDS_BETWEEN_COMPACTIONS", 3)
+    sink = Sink(cache_lake.tables)
+    files = []
+    for number in range(3):
+        sink.append("silver.cache", chunk(cache_lake, (f"n{number}", number)), f"chunk-{number}")
+        files.append(len(cache_lake.tables.read("silver.cache").inputFiles()))
+    assert files == [1, 2, 1]
+    assert held(cache_lake) == [("n0", 0), ("n1", 1), ("n2", 2)]
+
+
 def test_two_days_that_insert_the_same_key_leave_one_row(cache_lake: Lake) -> None:
     def insert(value: int) -> None:
         rows = cache_lake.tables.from_arrow(

@@ -39,7 +39,7 @@ test: install ## Run all tests; servers are started on free ports and ended
 	$(PYTHON) -m pytest $(ARGS)
 
 .PHONY: test-fast
-test-fast: install ## Run the tests that need no Airflow, Milvus or vLLM
+test-fast: install ## Run the tests that need no server
 	$(PYTHON) -m pytest -m "not server" $(ARGS)
 
 .PHONY: lint

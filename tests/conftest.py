@@ -15,6 +15,13 @@ from jobs.lake import Lake, Run
 from jobs.settings import RunParams, Settings
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that uses Spark needs a server, which `make test-fast` does not start."""
+    for item in items:
+        if "spark_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.server)
+
+
 @pytest.fixture(scope="session")
 def spark_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of this test run's Spark Connect server."""

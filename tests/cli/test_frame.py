@@ -96,6 +96,14 @@ def test_json_is_one_document(reclake: Reclake, words: tuple[str, ...]) -> None:
             "--from-ds 2017-12-30 is after --to-ds 2017-12-29",
         ),
         (("run", "gold.i2i_daily", "--ds", "2017-12-30", "--item-budget", "-1"), "--item-budget"),
+        (
+            ("run", "gold.i2i_daily", "--ds", "2017-12-30", "--methods", "swimming"),
+            "--methods: Value error, unknown: swimming; known: cooccurrence, content",
+        ),
+        (
+            ("run", "gold.user_recall_daily", "--ds", "2017-12-30", "--channels", "i2i"),
+            "--channels: Value error, popular is missing",
+        ),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(

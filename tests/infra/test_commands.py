@@ -24,11 +24,13 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
     command = spark.command(HOME, 15002, jars, memory="1024m")
     options = [word for word in command.argv[1:-1] if not word.startswith("spark.")]
     assert command.argv[0].endswith("pyspark/bin/spark-submit")
-    assert options[:10] == [
+    assert options[:12] == [
         "--master",
         "local[*]",
         "--driver-memory",
         "1024m",
+        "--driver-java-options",
+        " ".join(spark.JAVA_OPTIONS),
         "--name",
         "reclake",
         "--jars",
@@ -36,7 +38,7 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
         "--class",
         "org.apache.spark.sql.connect.service.SparkConnectServer",
     ]
-    assert set(options[10:]) == {"--conf"}
+    assert set(options[12:]) == {"--conf"}
     assert command.argv[-1] == "spark-internal"
     assert conf_of(command.argv) == {
         "spark.connect.grpc.binding.address": "127.0.0.1",
@@ -47,6 +49,7 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": "/srv/reclake/spark/tmp",
         "spark.scheduler.mode": "FAIR",
+        "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.session.timeZone": "UTC",

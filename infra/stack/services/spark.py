@@ -21,9 +21,9 @@ MESSAGE_BYTES = 128 * 1024 * 1024
 SHUFFLE_PARTITIONS = 8
 LOG_REPLAY_PARTITIONS = 2
 GIB = 1024**3
-# A run compiles thousands of small generated classes on cores that the tasks need as well. C2 takes
-# what is four times as hot as usual, and the code cache holds all of it. In the
-# demo a third of the server's CPU time was theirs.
+# A run compiles thousands of small generated classes, on cores that the tasks need as well: a third
+# of the demo's CPU time. So C2 takes only what is four times as hot as usual, and the code cache
+# holds all of it.
 JAVA_OPTIONS = (
     "-XX:ReservedCodeCacheSize=512m",
     "-XX:Tier4InvocationThreshold=20000",

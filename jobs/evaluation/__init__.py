@@ -1,0 +1,1 @@
+"""How good the lists are: data, metrics, and the production methods held against both."""

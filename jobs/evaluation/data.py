@@ -1,0 +1,113 @@
+"""Data to evaluate on: who took what before, and what they took next.
+
+    lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
+    parquet    user_id, item_id and, if known, event_ts and weight; one row an interaction
+
+Items, where texts are known: Parquet with item_id and text.
+"""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jobs.lake.errors import Terminal
+
+FORMATS = ("lightgcn", "parquet")
+# The day of interactions that have no time: all are equally old, so nothing decays.
+UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
+INTERACTIONS = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("item_id", pa.string()),
+        pa.field("event_ts", pa.timestamp("us", tz="UTC")),
+        pa.field("event_date", pa.date32()),
+        pa.field("weight", pa.float64()),
+    ]
+)
+
+
+class BadData(Terminal):
+    """A file to evaluate on cannot be read."""
+
+
+def read_interactions(path: Path, format: str) -> pa.Table:
+    """The interactions of one file, in the columns of INTERACTIONS. Raises BadData.
+
+    Without times all happened on one day; without weights each weighs 1.
+    """
+    try:
+        if format == "lightgcn":
+            return _read_lightgcn(path)
+        return _read_parquet(path)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise BadData(f"{path}: expected {format}: {error}. Nothing was evaluated.") from error
+
+
+def read_items(path: Path) -> pa.Table:
+    """item_id string, text string of every item that has a text. Raises BadData."""
+    try:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BadData(f"{path}: expected parquet: {error}. Nothing was evaluated.") from error
+    _require(path, found, "item_id", "text")
+    texts = pa.table({name: found[name].cast(pa.string()) for name in ("item_id", "text")})
+    return texts.filter(pc.greater(pc.utf8_length(pc.fill_null(texts["text"], "")), 0))
+
+
+def last_day(interactions: pa.Table) -> date:
+    """The newest event_date; the day as of which lists are made."""
+    newest: date = pc.max(interactions["event_date"]).as_py()
+    return newest
+
+
+def _read_lightgcn(path: Path) -> pa.Table:
+    users: list[str] = []
+    items: list[str] = []
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        for line in lines:
+            user, *taken = line.split()
+            users += [user] * len(taken)
+            items += taken
+    undated = pa.array([UNDATED], pa.timestamp("us", tz="UTC"))
+    return _table(pa.array(users), pa.array(items), _repeat(undated, len(users)), None)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    found = pq.read_table(path)
+    _require(path, found, "user_id", "item_id")
+    rows = found.num_rows
+    undated = pa.array([UNDATED], pa.timestamp("us", tz="UTC"))
+    times = found["event_ts"] if "event_ts" in found.column_names else _repeat(undated, rows)
+    weights = found["weight"] if "weight" in found.column_names else None
+    return _table(found["user_id"], found["item_id"], times, weights)
+
+
+def _table(users: pa.Array, items: pa.Array, times: pa.Array, weights: pa.Array | None) -> pa.Table:
+    stamps = times.cast(pa.timestamp("us", tz="UTC"))
+    ones = pa.array([1.0])
+    columns = [
+        users.cast(pa.string()),
+        items.cast(pa.string()),
+        stamps,
+        stamps.cast(pa.date32()),
+        _repeat(ones, len(users)) if weights is None else weights.cast(pa.float64()),
+    ]
+    return pa.table(columns, schema=INTERACTIONS)
+
+
+def _repeat(one: pa.Array, times: int) -> pa.Array:
+    return one.take(pa.array([0] * times, pa.int64()))
+
+
+def _require(path: Path, found: pa.Table, *names: str) -> None:
+    if absent := [name for name in names if name not in found.column_names]:
+        raise BadData(
+            f"{path}: no column {absent[0]}; found {', '.join(found.column_names)}. "
+            "Nothing was evaluated."
+        )

@@ -49,6 +49,7 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": "/srv/reclake/spark/tmp",
         "spark.scheduler.mode": "FAIR",
+        "spark.sql.artifact.isolation.enabled": "false",
         "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

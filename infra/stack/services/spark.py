@@ -60,6 +60,9 @@ def command(
         "spark.driver.host": LOOPBACK,
         "spark.local.dir": str(home / "spark" / "tmp"),
         "spark.scheduler.mode": "FAIR",
+        # Otherwise each session, so each task, generates and compiles every class anew. Sessions
+        # still have views and settings of their own; they share JARs and files, and we add none.
+        "spark.sql.artifact.isolation.enabled": "false",
         "spark.sql.codegen.cache.maxEntries": str(GENERATED_CLASSES),
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

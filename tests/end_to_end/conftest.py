@@ -60,8 +60,10 @@ class Shop:
 
     def environment(self) -> dict[str, str]:
         """Variables that make a process work on this stack as Airflow's tasks do."""
+        # the Spark session of the tests leaves variables that would speak to the new process
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("SPARK_")}
         home = {"RECLAKE_HOME": str(self.settings.home)}
-        return os.environ | ENVIRONMENT | home | self.endpoints.environment()
+        return inherited | ENVIRONMENT | home | self.endpoints.environment()
 
     @property
     def sql(self) -> LakeSql:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,7 +73,9 @@ def test_a_second_start_reuses_what_runs_and_restarts_what_died(
     before = first.pids()
     assert set(before) == {"airflow", "milvus"}
 
-    os.kill(before["milvus"], signal.SIGKILL)
+    killed = psutil.Process(before["milvus"])
+    killed.kill()
+    killed.wait(timeout=60)
     second = Teller(home, ports)
     assert second.up() == endpoints
     assert (second.told("airflow"), second.told("milvus")) == (["was running"], ["ready"])

@@ -74,35 +74,33 @@ def _read_lightgcn(path: Path) -> pa.Table:
             user, *taken = line.split()
             users += [user] * len(taken)
             items += taken
-    undated = pa.array([UNDATED], pa.timestamp("us", tz="UTC"))
-    return _table(pa.array(users), pa.array(items), _repeat(undated, len(users)), None)
+    return _table(pa.array(users, pa.string()), pa.array(items, pa.string()), None, None)
 
 
 def _read_parquet(path: Path) -> pa.Table:
     found = pq.read_table(path)
     _require(path, found, "user_id", "item_id")
-    rows = found.num_rows
-    undated = pa.array([UNDATED], pa.timestamp("us", tz="UTC"))
-    times = found["event_ts"] if "event_ts" in found.column_names else _repeat(undated, rows)
-    weights = found["weight"] if "weight" in found.column_names else None
+    times, weights = (
+        found[name] if name in found.column_names else None for name in ("event_ts", "weight")
+    )
     return _table(found["user_id"], found["item_id"], times, weights)
 
 
-def _table(users: pa.Array, items: pa.Array, times: pa.Array, weights: pa.Array | None) -> pa.Table:
-    stamps = times.cast(pa.timestamp("us", tz="UTC"))
-    ones = pa.array([1.0])
+def _table(
+    users: pa.Array, items: pa.Array, times: pa.Array | None, weights: pa.Array | None
+) -> pa.Table:
+    stamp = INTERACTIONS.field("event_ts").type
+    stamps = (
+        pa.repeat(pa.scalar(UNDATED, stamp), len(users)) if times is None else times.cast(stamp)
+    )
     columns = [
         users.cast(pa.string()),
         items.cast(pa.string()),
         stamps,
         stamps.cast(pa.date32()),
-        _repeat(ones, len(users)) if weights is None else weights.cast(pa.float64()),
+        pa.repeat(1.0, len(users)) if weights is None else weights.cast(pa.float64()),
     ]
     return pa.table(columns, schema=INTERACTIONS)
-
-
-def _repeat(one: pa.Array, times: int) -> pa.Array:
-    return one.take(pa.array([0] * times, pa.int64()))
 
 
 def _require(path: Path, found: pa.Table, *names: str) -> None:

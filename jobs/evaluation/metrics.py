@@ -78,8 +78,7 @@ class Accuracy:
 
 def accuracy(lists: Lists, test: Pairs, k: int) -> Accuracy:
     """The accuracy metrics of each user of `test`, from the first k ranks of the lists."""
-    users, row_of_pair, sizes = np.unique(test.user, return_inverse=True, return_counts=True)
-    del row_of_pair
+    users, sizes = np.unique(test.user, return_counts=True)
     width = int(max(lists.item.max(initial=-1), test.item.max(initial=-1))) + 1
     wanted = np.isin(lists.user * width + lists.item, test.user * width + test.item)
     hit = wanted & (lists.rank <= k)
@@ -117,7 +116,7 @@ def evaluate(lists: Lists, train: Pairs, test: Pairs, items: int, k: int) -> Met
         mrr=_mean(each.mrr),
         coverage=len(np.unique(item)) / items if items else 0.0,
         novelty=_mean(surprise[item]),
-        diversity=_diversity(user, item, train, items),
+        diversity=_diversity(user, item, train, taken),
         popularity_bias=_mean(taken[item]) / max(_mean(taken[test.item]), 1e-12),
     )
 
@@ -132,13 +131,15 @@ def bootstrap_interval(values: Values, seed: int = 7, draws: int = 1000) -> tupl
     return float(low), float(high)
 
 
-def _diversity(user: Codes, item: Codes, train: Pairs, items: int) -> float:
-    """1 - the mean cosine of two items of one list, averaged over lists of two or more."""
+def _diversity(user: Codes, item: Codes, train: Pairs, taken: Codes) -> float:
+    """1 - the mean cosine of two items of one list, averaged over lists of two or more.
+
+    taken: train users of each item of the catalogue.
+    """
     if not len(user):
         return 0.0
     lists, row = np.unique(user, return_inverse=True)
-    columns = int(train.user.max(initial=-1)) + 1
-    taken = np.bincount(train.item, minlength=items)
+    items, columns = len(taken), int(train.user.max(initial=-1)) + 1
     unit = 1.0 / np.sqrt(np.maximum(taken, 1))[train.item]
     vectors = csr_matrix((unit, (train.item, train.user)), shape=(items, columns))
     listed = csr_matrix((np.ones(len(item)), (row, item)), shape=(len(lists), items))

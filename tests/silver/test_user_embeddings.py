@@ -4,32 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import functions as F
-
 from jobs.lake import Lake
-from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.vectors.encoder import Encoder
+from tests.vectors.texts import publish_texts
 
 FIRST, SECOND = date(2017, 12, 28), date(2017, 12, 29)
 TABLE = "silver.user_embeddings"
-
-
-def publish_texts(lake: Lake, day: date, texts: dict[str, str]) -> None:
-    """Put the day's texts into silver.user_texts, as its own run would."""
-    table = "silver.user_texts"
-    rows = lake.spark.createDataFrame(list(texts.items()), "user_id string, text string")
-    full = rows.withColumns(
-        {
-            "ds": F.lit(day),
-            "text_hash": F.sha2("text", 256),
-            "text_source": F.lit("template"),
-            "profile_hash": F.lit("h"),
-            "prompt_version": F.lit(None).cast("string"),
-            "model": F.lit(None).cast("string"),
-        }
-    )
-    lake.tables.replace(table, full.select(lake.contracts[table].column_names), f"ds = '{day}'")
-    lake.log.record_run(RunRecord(f"{table}-{day}", table, "", day, day, PUBLISHED))
 
 
 def kept(lake: Lake) -> list[tuple]:
@@ -40,8 +20,8 @@ def kept(lake: Lake) -> list[tuple]:
 def test_a_day_adds_only_what_no_day_had(lake: Lake) -> None:
     encoder = Encoder.of(lake.settings)
     beer, bread, ale = (tuple(v) for v in encoder.encode(["beer", "bread", "ale"]).tolist())
-    publish_texts(lake, FIRST, {"x1": "beer", "x2": "beer", "x3": "bread"})
-    publish_texts(lake, SECOND, {"x1": "beer", "x2": "ale", "x4": "bread"})
+    publish_texts(lake, "silver.user_texts", FIRST, {"x1": "beer", "x2": "beer", "x3": "bread"})
+    publish_texts(lake, "silver.user_texts", SECOND, {"x1": "beer", "x2": "ale", "x4": "bread"})
 
     lake.run(TABLE, ds=FIRST)
     before = kept(lake)

@@ -10,10 +10,10 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Lake
 from jobs.lake.errors import UpstreamMissing
-from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.settings import RunParams
 from jobs.vectors.encoder import Encoder
 from jobs.vectors.index import LIVE, ItemIndex
+from tests.vectors.texts import publish_texts
 
 pytestmark = pytest.mark.server
 
@@ -24,25 +24,6 @@ D28, D29 = date(2017, 12, 28), date(2017, 12, 29)
 def shop(make_lake: Callable[..., Lake], index: ItemIndex) -> Lake:
     """A lake whose Milvus is the empty one of `index`."""
     return make_lake(milvus_uri=index.settings.milvus_uri)
-
-
-def publish_texts(lake: Lake, day: date, texts: dict[str, str]) -> None:
-    """Put the day's texts into silver.item_texts, as its own run would."""
-    table = "silver.item_texts"
-    rows = lake.spark.createDataFrame(list(texts.items()), "item_id string, text string")
-    full = rows.withColumns(
-        {
-            "ds": F.lit(day),
-            "text_hash": F.sha2("text", 256),
-            "text_source": F.lit("template"),
-            "content_hash": F.lit("c"),
-            "prompt_version": F.lit(None).cast("string"),
-            "model": F.lit(None).cast("string"),
-        }
-    )
-    columns = lake.contracts[table].column_names
-    lake.tables.replace(table, full.select(columns), f"ds = '{day}'")
-    lake.log.record_run(RunRecord(f"{table}-{day}", table, "", day, day, PUBLISHED))
 
 
 def keep_vectors(lake: Lake, texts: dict[str, str], day: date) -> None:
@@ -72,7 +53,7 @@ def searched_by(lake: Lake, target: date | str, text: str) -> list[str]:
 
 def test_a_day_answers_with_the_first_item_of_each_text(shop: Lake) -> None:
     texts = {"can": "lager beer", "bottle": "lager beer", "nappy": "baby diapers"}
-    publish_texts(shop, D28, texts)
+    publish_texts(shop, "silver.item_texts", D28, texts)
     keep_vectors(shop, texts, D28)
     assert shop.run("milvus.items", ds=D28).rows_out == 3
     assert searched_by(shop, D28, "beer") == ["bottle", "nappy"]
@@ -83,7 +64,7 @@ def test_a_day_searches_its_own_items_and_texts(shop: Lake) -> None:
     first = {"beer": "lager beer", "nappy": "baby diapers", "gone": "pale ale beer"}
     second = {"beer": "lager beer", "nappy": "beer glasses"}
     for day, texts in ((D28, first), (D29, second)):
-        publish_texts(shop, day, texts)
+        publish_texts(shop, "silver.item_texts", day, texts)
         keep_vectors(shop, texts, day)
     done = shop.run("milvus.items", ds=D29)
     assert (done.rows_in, done.rows_out) == (2, 2)
@@ -95,7 +76,7 @@ def test_a_day_searches_its_own_items_and_texts(shop: Lake) -> None:
 
 
 def test_an_item_without_a_vector_stops_the_day(shop: Lake) -> None:
-    publish_texts(shop, D28, {"beer": "lager beer", "nappy": "baby diapers"})
+    publish_texts(shop, "silver.item_texts", D28, {"beer": "lager beer", "nappy": "baby diapers"})
     keep_vectors(shop, {"beer": "lager beer", "nappy": "an older text"}, D28)
     with pytest.raises(UpstreamMissing, match="such as 'nappy'"):
         shop.run("milvus.items", ds=D28)
@@ -103,9 +84,9 @@ def test_an_item_without_a_vector_stops_the_day(shop: Lake) -> None:
 
 
 def test_a_dry_run_and_an_empty_day_leave_milvus_alone(shop: Lake) -> None:
-    publish_texts(shop, D28, {"beer": "lager beer"})
+    publish_texts(shop, "silver.item_texts", D28, {"beer": "lager beer"})
     keep_vectors(shop, {"beer": "lager beer"}, D28)
-    publish_texts(shop, D29, {})
+    publish_texts(shop, "silver.item_texts", D29, {})
     dry = shop.run("milvus.items", ds=D28, params=RunParams(dry_run=True))
     assert (dry.rows_in, dry.rows_out) == (1, 0)
     assert shop.run("milvus.items", ds=D29).rows_out == 0

@@ -8,7 +8,6 @@ query runs once.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, ClassVar
 
 from great_expectations.core.metric_domain_types import MetricDomainTypes
@@ -99,6 +98,4 @@ class ExpectNoRowToAnswer(_NoRowsExpectation):
 
 def ask(frame: DataFrame, query: str) -> DataFrame:
     """The rows that a query over `{batch}` returns, with `frame` in that place."""
-    view = f"batch_{uuid.uuid4().hex}"
-    frame.createTempView(view)
-    return frame.sparkSession.sql(query.replace("{batch}", view))
+    return frame.sparkSession.sql(query, batch=frame)

@@ -8,17 +8,18 @@ did). Order: score descending, then item_id ascending. Only sellable items come 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.recall.history import RECALL_DDL, TERM_SCALE, NeighborTable, recall_in_tasks
 from jobs.recall.popular import ALL_USERS
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import ItemHistoryChannelSettings, VectorChannelSettings
 from jobs.recall.strength import cap_user_history, pair_strengths
 
 _COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
-_SCORE_BITS = 40
 
 
 def seen_items(interactions: DataFrame, ds: date, days: int) -> DataFrame:
@@ -34,12 +35,14 @@ def recall_by_history(
     users: DataFrame,
     ds: date,
     settings: ItemHistoryChannelSettings,
+    scratch: str,
 ) -> DataFrame:
     """Channel `i2i`: score(u, j) = Σ_i strength(u, i) · score(i → j) over the recent history.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     neighbors: item_id, neighbor_item_id string, score double in 0 to 1 (gold.i2i_daily).
     items: item_id string, is_sellable boolean. users: user_id string, the active users.
+    scratch: a folder that this process and the executors share; must live until the result is read.
     because_item_id: the history item with the largest term, ties by item_id ascending.
     """
     first_day = F.date_sub(F.lit(ds), settings.history_days - 1)
@@ -53,24 +56,61 @@ def recall_by_history(
         ),
         settings.history_length,
     )
-    term = F.rint(F.col("strength") * F.col("score") * float(2**_SCORE_BITS)).cast("long")
-    terms = history.join(
-        neighbors.select("item_id", "neighbor_item_id", "score"), "item_id"
-    ).select("user_id", "neighbor_item_id", "item_id", term.alias("term"))
+    seen = seen_items(interactions, ds, settings.exclude_seen_days)
+    sellable = items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id"))
+    offered = neighbors.select("item_id", "neighbor_item_id", "score").join(
+        sellable, "neighbor_item_id", "left_semi"
+    )
+    if neighbors.count() <= settings.max_neighbor_rows:
+        return history_in_tasks(history, offered, seen, settings.items, f"{scratch}/neighbors")
+    return history_by_shuffle(history, offered, seen, settings.items)
+
+
+def history_in_tasks(
+    history: DataFrame, neighbors: DataFrame, seen: DataFrame, k: int, folder: str
+) -> DataFrame:
+    """Plan 1 of `recall_by_history`: the table of neighbors lies where every task can map it.
+
+    history: user_id, item_id string, strength double. neighbors: item_id, neighbor_item_id string,
+    score double. seen: distinct user_id, item_id string. folder: where the tasks find the table.
+    """
+    table = NeighborTable.from_rows(neighbors.toArrow())
+    table.save(Path(folder))
+    taken = history.groupBy("user_id").agg(
+        F.collect_list("item_id").alias("items"), F.collect_list("strength").alias("strengths")
+    )
+    not_again = seen.groupBy("user_id").agg(F.collect_list("item_id").alias("seen"))
+    histories = taken.join(not_again, "user_id", "left")
+    return histories.select("user_id", "items", "strengths", "seen").mapInArrow(
+        recall_in_tasks(folder, k), RECALL_DDL
+    )
+
+
+def history_by_shuffle(
+    history: DataFrame, neighbors: DataFrame, seen: DataFrame, k: int
+) -> DataFrame:
+    """Plan 2 of `recall_by_history`: a join by item, for a table beyond one machine.
+
+    The columns are those of `history_in_tasks`, and so is the result, to the last bit.
+    """
+    term = F.rint(F.col("strength") * F.col("score") * F.lit(TERM_SCALE)).cast("long")
+    terms = history.join(neighbors, "item_id").select(
+        "user_id", "neighbor_item_id", "item_id", term.alias("term")
+    )
     largest = F.min(F.struct((-F.col("term")).alias("least"), F.col("item_id")))
     scored = (
         terms.groupBy("user_id", F.col("neighbor_item_id").alias("item_id"))
         .agg(F.sum("term").alias("total"), largest.alias("largest"))
         .where("total > 0")
+        .join(seen, ["user_id", "item_id"], "left_anti")
         .select(
             "user_id",
             "item_id",
-            (F.col("total") / float(2**_SCORE_BITS)).alias("score"),
+            (F.col("total") / F.lit(TERM_SCALE)).alias("score"),
             F.col("largest.item_id").alias("because_item_id"),
         )
     )
-    seen = seen_items(interactions, ds, settings.exclude_seen_days)
-    return _best_sellable_unseen(scored, items, seen, settings.items)
+    return top_k(scored, ["user_id"], k, item="item_id").select(*_COLUMNS)
 
 
 def recall_by_vector(

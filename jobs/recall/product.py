@@ -24,6 +24,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from jobs.recall.heap import offer, put_best_first
+from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
+
 SUM_BITS = 53
 NEIGHBOR_SCHEMA = pa.schema(
     [
@@ -104,20 +107,13 @@ class SparseProduct:
 
     def save(self, folder: Path) -> None:
         """Write the arrays where the tasks can map them."""
-        folder.mkdir(parents=True)
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name))
-        table = pa.table({"item_id": self.item_ids})
-        with pa.ipc.new_file(str(folder / "item_ids.arrow"), table.schema) as writer:
-            writer.write_table(table)
+        save_arrays(folder, self.item_ids, {name: getattr(self, name) for name in _ARRAYS})
 
     @classmethod
     def load(cls, folder: Path) -> SparseProduct:
         """Map a saved product; nothing is read until a row needs it."""
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        with pa.memory_map(str(folder / "item_ids.arrow")) as source:
-            ids = pa.ipc.open_file(source).read_all()["item_id"].combine_chunks()
-        return cls(item_ids=ids, **arrays)
+        item_ids, arrays = map_arrays(folder, _ARRAYS)
+        return cls(item_ids, **arrays)
 
     def top_of_block(self, block: int, k: int, min_support: int) -> pa.RecordBatch:
         """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA.
@@ -199,63 +195,17 @@ def _top_of_rows(
             if users[column] < min_support or sums[column] <= 0 or column == row:
                 continue
             score = sums[column] * row_scale[row]
-            if size < k:
-                _sift_up(heap_scores, heap_columns, size, score, column)
-                size += 1
-            elif score > heap_scores[0] or (score == heap_scores[0] and column < heap_columns[0]):
-                _sift_down(heap_scores, heap_columns, size, score, column)
+            size = offer(heap_scores, heap_columns, size, score, column)
+        put_best_first(heap_scores, heap_columns, size)
         sizes[row - first] = size
-        for place in range(size - 1, -1, -1):  # the worst comes off first
-            column = heap_columns[0]
-            columns[row - first, place] = column
-            scores[row - first, place] = heap_scores[0]
-            counts[row - first, place] = users[column]
-            _sift_down(heap_scores, heap_columns, place, heap_scores[place], heap_columns[place])
+        columns[row - first, :size] = heap_columns[:size]
+        scores[row - first, :size] = heap_scores[:size]
+        for place in range(size):
+            counts[row - first, place] = users[heap_columns[place]]
         for place in range(n_touched):
             sums[touched[place]] = 0.0
             users[touched[place]] = 0
     return columns, scores, counts, sizes
-
-
-@njit(cache=True, nogil=True)
-def _is_worse(score: float, column: int, other_score: float, other_column: int) -> bool:
-    return score < other_score or (score == other_score and column > other_column)
-
-
-@njit(cache=True, nogil=True)
-def _sift_up(
-    scores: NDArray[np.float64], columns: NDArray[np.int32], size: int, score: float, column: int
-) -> None:
-    """Add a cell to a heap of `size` cells whose first is the worst."""
-    place = size
-    while place > 0:
-        parent = (place - 1) // 2
-        if not _is_worse(score, column, scores[parent], columns[parent]):
-            break
-        scores[place], columns[place] = scores[parent], columns[parent]
-        place = parent
-    scores[place], columns[place] = score, column
-
-
-@njit(cache=True, nogil=True)
-def _sift_down(
-    scores: NDArray[np.float64], columns: NDArray[np.int32], size: int, score: float, column: int
-) -> None:
-    """Put a cell in the place of the worst of a heap of `size` cells."""
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and _is_worse(scores[right], columns[right], scores[child], columns[child]):
-            child = right
-        if not _is_worse(scores[child], columns[child], score, column):
-            break
-        scores[place], columns[place] = scores[child], columns[child]
-        place = child
-    if size > 0:
-        scores[place], columns[place] = score, column
 
 
 def top_rows_in_tasks(
@@ -277,10 +227,8 @@ def top_rows_in_tasks(
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.StringArray]:
     """Each value's place among the distinct values in ascending order, and those values."""
-    distinct = column.unique()
-    ordered = distinct.take(pc.array_sort_indices(distinct))
-    codes = pc.index_in(column, value_set=ordered)
-    return codes.to_numpy().astype(np.int64), ordered
+    ordered = in_id_order(column)
+    return pc.index_in(column, value_set=ordered).to_numpy().astype(np.int64), ordered
 
 
 def _balanced_blocks(left: csr_matrix, right: csr_matrix, products: int) -> NDArray[np.int64]:

@@ -131,6 +131,12 @@ class ItemHistoryChannelSettings(_Model):
         description="items that the user took in this many days are left out, 0 leaves out none; "
         "a week because groceries are bought again, but rarely twice a week",
     )
+    max_neighbor_rows: int = Field(
+        20_000_000,
+        ge=0,
+        description="rows of the table of neighbors up to which it is held in memory, about 12 "
+        "bytes each; beyond it Spark joins and shuffles",
+    )
 
 
 class VectorChannelSettings(_Model):

@@ -47,8 +47,15 @@ def i2i(
     profiles: DataFrame,
 ) -> DataFrame:
     """Items like those that the user took lately."""
-    settings = run.settings.recall.item_history
-    return recall_by_history(interactions, neighbors, items, profiles, run.ds, settings)
+    return recall_by_history(
+        interactions,
+        neighbors,
+        items,
+        profiles,
+        run.ds,
+        run.settings.recall.item_history,
+        run.scratch,
+    )
 
 
 @table(

@@ -1,4 +1,4 @@
-"""The whole stack, as `make demo` starts it, with three days of a small shop run by a backfill."""
+"""The whole stack, as `make demo` starts it, with two days of a small shop run by a backfill."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="package")
 def published(running: Shop) -> Shop:
-    """The shop after a backfill over its three days."""
+    """The shop after a backfill over its two days."""
     subprocess.run(
         [str(PYTHON), "-m", "jobs.cli", "init"],
         check=True,

@@ -9,8 +9,8 @@ import pandas as pd
 
 from infra.demo.data import write_frames
 
-DAYS = (date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30))
-NEXT_DAY = date(2017, 12, 31)
+DAYS = (date(2017, 12, 28), date(2017, 12, 29))
+NEXT_DAY = date(2017, 12, 30)
 LIST_LENGTH = 10
 HOUSEHOLDS = 16
 FIRST_DAY = date(2017, 12, 1)

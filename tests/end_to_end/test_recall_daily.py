@@ -17,7 +17,7 @@ from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
 
-DAY = DAYS[1]
+DAY = DAYS[0]
 GOLD = ("gold.i2i_daily", "gold.popular_items_daily", "gold.user_recall_daily")
 RECALLED = f"SELECT * FROM gold.user_recall_daily WHERE ds = DATE '{DAY}' ORDER BY user_id, rank"
 LEDGER = "SELECT * FROM ops.llm_ledger ORDER BY ALL"

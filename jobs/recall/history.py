@@ -1,0 +1,199 @@
+"""What each user's recent history brings up in a table of neighbors, computed in Spark tasks.
+
+    score(u, j) = Σ_i strength(u, i) · score(i → j)
+
+The table lies in a folder that the tasks map into memory, users come through Spark in batches, and
+of a user only the best items ever leave the loop. Terms are whole numbers, so a sum is exact and
+in any order the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from jobs.recall.heap import offer, put_best_first
+from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
+
+TERM_SCALE = float(2**40)
+RECALL_DDL = "user_id string, rank int, item_id string, score double, because_item_id string"
+RECALL_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("rank", pa.int32()),
+        pa.field("item_id", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("because_item_id", pa.string()),
+    ]
+)
+_ARRAYS = ("indptr", "neighbors", "scores")
+_NOTHING = -1
+
+
+@dataclass(frozen=True)
+class NeighborTable:
+    """Lists of neighbors in compressed rows.
+
+    item_ids: ids in ascending order, so that index order is id order. indptr: (items + 1,) where
+    the list of each item begins. neighbors: index of each neighbor. scores: 0 to 1.
+    """
+
+    item_ids: pa.StringArray
+    indptr: NDArray[np.int64]
+    neighbors: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def from_rows(cls, rows: pa.Table) -> NeighborTable:
+        """rows: item_id, neighbor_item_id string, score double; each pair at most once."""
+        item_ids = in_id_order(rows["item_id"], rows["neighbor_item_id"])
+        item, neighbor = (
+            pc.index_in(rows[name], value_set=item_ids).to_numpy()
+            for name in ("item_id", "neighbor_item_id")
+        )
+        places = np.arange(1, rows.num_rows + 1, dtype=np.int64)
+        order = csr_matrix((places, (item, neighbor)), shape=(len(item_ids),) * 2)
+        return cls(
+            item_ids=item_ids,
+            indptr=order.indptr.astype(np.int64),
+            neighbors=order.indices.astype(np.int32),
+            scores=rows["score"].to_numpy()[order.data - 1],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays where the tasks can map them."""
+        save_arrays(folder, self.item_ids, {name: getattr(self, name) for name in _ARRAYS})
+
+    @classmethod
+    def load(cls, folder: Path) -> NeighborTable:
+        """Map a saved table."""
+        item_ids, arrays = map_arrays(folder, _ARRAYS)
+        return cls(item_ids, **arrays)
+
+    def recall(self, histories: pa.RecordBatch, k: int) -> pa.RecordBatch:
+        """The k best items of each user, in the columns of RECALL_SCHEMA.
+
+        histories: user_id string, items list<string> (distinct), strengths list<double> beside
+        them, seen list<string> or null: what must not come back. Order: user as given, then score
+        descending, then item ascending. because_item_id: the item with the largest term, ties by
+        item ascending. Items that no list names are skipped.
+        """
+        items, starts = self._coded(histories["items"])
+        seen, seen_starts = self._coded(histories["seen"])
+        columns, scores, because, sizes = _recall(
+            starts,
+            items,
+            histories["strengths"].flatten().to_numpy(zero_copy_only=False),
+            seen_starts,
+            seen,
+            self.indptr,
+            self.neighbors,
+            self.scores,
+            k,
+        )
+        within = np.arange(k) < sizes[:, None]
+        users = np.repeat(np.arange(len(sizes)), sizes)
+        ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), within.shape)[within]
+        return pa.record_batch(
+            [
+                histories["user_id"].take(pa.array(users)).cast(pa.string()),
+                pa.array(ranks),
+                self.item_ids.take(pa.array(columns[within])),
+                pa.array(scores[within]),
+                self.item_ids.take(pa.array(because[within])),
+            ],
+            schema=RECALL_SCHEMA,
+        )
+
+    def _coded(self, lists: pa.ListArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The index of each item of the lists, -1 for one unknown, and where each list begins."""
+        codes = pc.index_in(lists.flatten(), value_set=self.item_ids).fill_null(_NOTHING)
+        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return codes.to_numpy(zero_copy_only=False).astype(np.int32), starts
+
+
+def recall_in_tasks(
+    folder: str, k: int
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """For `mapInArrow` over histories, as `NeighborTable.recall` takes them.
+
+    folder: where a NeighborTable was saved, readable on every executor.
+    """
+
+    def recall(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        table = NeighborTable.load(Path(folder))
+        for batch in batches:
+            yield table.recall(batch, k)
+
+    return recall
+
+
+@njit(cache=True, nogil=True)
+def _recall(
+    starts: NDArray[np.int64],
+    items: NDArray[np.int32],
+    strengths: NDArray[np.float64],
+    seen_starts: NDArray[np.int64],
+    seen: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    neighbors: NDArray[np.int32],
+    neighbor_scores: NDArray[np.float64],
+    k: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
+    """The k best items of each user: index, score, the item that brought it; and how many."""
+    users, all_items = len(starts) - 1, len(indptr) - 1
+    columns = np.empty((users, k), np.int32)
+    scores = np.empty((users, k), np.float64)
+    because = np.empty((users, k), np.int32)
+    sizes = np.zeros(users, np.int64)
+    totals = np.zeros(all_items, np.int64)
+    largest = np.zeros(all_items, np.int64)
+    by = np.full(all_items, _NOTHING, np.int32)
+    touched = np.empty(all_items, np.int32)
+    heap_scores = np.empty(k, np.float64)
+    heap_columns = np.empty(k, np.int32)
+    for user in range(users):
+        n_touched = 0
+        for place in range(starts[user], starts[user + 1]):
+            item = items[place]
+            if item == _NOTHING:
+                continue
+            for cell in range(indptr[item], indptr[item + 1]):
+                column = neighbors[cell]
+                term = np.int64(np.rint(strengths[place] * neighbor_scores[cell] * TERM_SCALE))
+                if by[column] == _NOTHING:
+                    touched[n_touched] = column
+                    n_touched += 1
+                    totals[column], largest[column], by[column] = term, term, item
+                    continue
+                totals[column] += term
+                if term > largest[column] or (term == largest[column] and item < by[column]):
+                    largest[column], by[column] = term, item
+        for place in range(seen_starts[user], seen_starts[user + 1]):
+            if seen[place] != _NOTHING:
+                totals[seen[place]] = 0
+        size = 0
+        for place in range(n_touched):
+            column = touched[place]
+            if totals[column] > 0:
+                score = totals[column] / TERM_SCALE
+                size = offer(heap_scores, heap_columns, size, score, column)
+        put_best_first(heap_scores, heap_columns, size)
+        sizes[user] = size
+        for place in range(size):
+            column = heap_columns[place]
+            columns[user, place] = column
+            scores[user, place] = heap_scores[place]
+            because[user, place] = by[column]
+        for place in range(n_touched):
+            by[touched[place]] = _NOTHING
+    return columns, scores, because, sizes

@@ -1,0 +1,36 @@
+"""Arrays over items, in a folder that many tasks map into memory at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def save_arrays(folder: Path, item_ids: pa.StringArray, arrays: Mapping[str, NDArray]) -> None:
+    """Write ids and arrays into a folder that does not exist yet."""
+    folder.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    table = pa.table({"item_id": item_ids})
+    with pa.ipc.new_file(str(folder / "item_ids.arrow"), table.schema) as writer:
+        writer.write_table(table)
+
+
+def map_arrays(folder: Path, names: Sequence[str]) -> tuple[pa.StringArray, dict[str, NDArray]]:
+    """Ids and arrays that were saved; nothing is read until it is used."""
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+    with pa.memory_map(str(folder / "item_ids.arrow")) as source:
+        ids = pa.ipc.open_file(source).read_all()["item_id"].combine_chunks()
+    return ids, arrays
+
+
+def in_id_order(*columns: pa.ChunkedArray) -> pa.StringArray:
+    """The distinct ids of all columns, ascending."""
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    distinct = pa.chunked_array(chunks, columns[0].type).unique().cast(pa.string())
+    return distinct.take(pc.array_sort_indices(distinct))

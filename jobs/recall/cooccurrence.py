@@ -50,7 +50,7 @@ def cooccurrence_neighbors(
     # Computed once; all that follows reads it several times.
     capped_strengths(interactions, ds, settings).write.parquet(f"{scratch}/strengths")
     strengths = interactions.sparkSession.read.parquet(f"{scratch}/strengths")
-    entries = matrix_entries(strengths, items, settings)
+    entries, _ = matrix_entries(strengths, items, settings)
     if strengths.count() <= settings.max_matrix_entries:
         return neighbors_in_tasks(entries, settings, f"{scratch}/product")
     return neighbors_by_shuffle(entries, settings)
@@ -66,12 +66,12 @@ def capped_strengths(
 
 def matrix_entries(
     strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings
-) -> DataFrame:
-    """The user × item matrix as rows, each factor a whole number.
+) -> tuple[DataFrame, float]:
+    """The user × item matrix as rows, each factor a whole number; and the scale of a factor.
 
     strengths: user_id, item_id string, strength double in (0, 1); read several times.
-    Returns user_id string, item_id string, left long: A_ui · |u|^-a, right long: A_ui · |i|^-c or
-    null where the item is not sellable, row_scale double: |i|^-b over the scale of both factors.
+    Returns user_id string, item_id string, left long: A_ui · |u|^-a · scale, right long: A_ui ·
+    |i|^-c · scale or null where the item is not sellable, row_scale double: |i|^-b / scale².
     """
     user_items = strengths.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = (
@@ -85,7 +85,7 @@ def matrix_entries(
     left = F.col("strength") * F.pow("user_items", F.lit(-settings.user_exponent))
     right = F.col("strength") * F.pow("item_users", F.lit(-settings.neighbor_exponent))
     row_scale = F.pow("item_users", F.lit(-settings.item_exponent)) / F.lit(scale * scale)
-    return (
+    entries = (
         strengths.join(item_users, "item_id")
         .join(user_items, "user_id")
         .join(sellable, "item_id", "left")
@@ -97,6 +97,7 @@ def matrix_entries(
             row_scale.alias("row_scale"),
         )
     )
+    return entries, scale
 
 
 def fixed_point_bits(most_users: int) -> int:

@@ -88,7 +88,7 @@ class NeighborTable:
         """
         items, starts = self._coded(histories["items"])
         seen, seen_starts = self._coded(histories["seen"])
-        columns, scores, because, sizes = _recall(
+        columns, scores, because, sizes = best_of_histories(
             starts,
             items,
             histories["strengths"].flatten().to_numpy(zero_copy_only=False),
@@ -97,6 +97,7 @@ class NeighborTable:
             self.indptr,
             self.neighbors,
             self.scores,
+            len(self.item_ids),
             k,
         )
         within = np.arange(k) < sizes[:, None]
@@ -138,46 +139,52 @@ def recall_in_tasks(
 
 
 @njit(cache=True, nogil=True)
-def _recall(
+def best_of_histories(
     starts: NDArray[np.int64],
-    items: NDArray[np.int32],
+    sources: NDArray[np.int32],
     strengths: NDArray[np.float64],
     seen_starts: NDArray[np.int64],
     seen: NDArray[np.int32],
     indptr: NDArray[np.int64],
     neighbors: NDArray[np.int32],
     neighbor_scores: NDArray[np.float64],
+    items: int,
     k: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
-    """The k best items of each user: index, score, the item that brought it; and how many."""
-    users, all_items = len(starts) - 1, len(indptr) - 1
+    """The k best items of each user: index, score, the source that brought it; and how many.
+
+    starts, sources, strengths: each user's history, -1 for a source without a list. seen_starts,
+    seen: what must not come back, -1 for an unknown item. indptr, neighbors, neighbor_scores: the
+    list of each source, over items 0 to items - 1.
+    """
+    users = len(starts) - 1
     columns = np.empty((users, k), np.int32)
     scores = np.empty((users, k), np.float64)
     because = np.empty((users, k), np.int32)
     sizes = np.zeros(users, np.int64)
-    totals = np.zeros(all_items, np.int64)
-    largest = np.zeros(all_items, np.int64)
-    by = np.full(all_items, _NOTHING, np.int32)
-    touched = np.empty(all_items, np.int32)
+    totals = np.zeros(items, np.int64)
+    largest = np.zeros(items, np.int64)
+    by = np.full(items, _NOTHING, np.int32)
+    touched = np.empty(items, np.int32)
     heap_scores = np.empty(k, np.float64)
     heap_columns = np.empty(k, np.int32)
     for user in range(users):
         n_touched = 0
         for place in range(starts[user], starts[user + 1]):
-            item = items[place]
-            if item == _NOTHING:
+            source = sources[place]
+            if source == _NOTHING:
                 continue
-            for cell in range(indptr[item], indptr[item + 1]):
+            for cell in range(indptr[source], indptr[source + 1]):
                 column = neighbors[cell]
                 term = np.int64(np.rint(strengths[place] * neighbor_scores[cell] * TERM_SCALE))
                 if by[column] == _NOTHING:
                     touched[n_touched] = column
                     n_touched += 1
-                    totals[column], largest[column], by[column] = term, term, item
+                    totals[column], largest[column], by[column] = term, term, source
                     continue
                 totals[column] += term
-                if term > largest[column] or (term == largest[column] and item < by[column]):
-                    largest[column], by[column] = term, item
+                if term > largest[column] or (term == largest[column] and source < by[column]):
+                    largest[column], by[column] = term, source
         for place in range(seen_starts[user], seen_starts[user + 1]):
             if seen[place] != _NOTHING:
                 totals[seen[place]] = 0

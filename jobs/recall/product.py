@@ -52,6 +52,21 @@ _ROW_COST = 1_000
 
 
 @dataclass(frozen=True)
+class BestCells:
+    """The best cells of some rows of a product, best first.
+
+    rows: (rows,) which rows. columns, scores, counts: (rows, k) column, score and users of each
+    cell. sizes: (rows,) how many cells of each row are filled; what lies beyond means nothing.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class SparseProduct:
     """The factors of an item × item product, in compressed rows, and how its rows are dealt out.
 
@@ -105,6 +120,10 @@ class SparseProduct:
     def block_count(self) -> int:
         return len(self.blocks) - 1
 
+    @property
+    def user_count(self) -> int:
+        return len(self.right_indptr) - 1
+
     def save(self, folder: Path) -> None:
         """Write the arrays where the tasks can map them."""
         save_arrays(folder, self.item_ids, {name: getattr(self, name) for name in _ARRAYS})
@@ -115,14 +134,10 @@ class SparseProduct:
         item_ids, arrays = map_arrays(folder, _ARRAYS)
         return cls(item_ids, **arrays)
 
-    def top_of_block(self, block: int, k: int, min_support: int) -> pa.RecordBatch:
-        """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA.
-
-        Of each item the k best others that at least `min_support` users took as well. Order: item
-        ascending, then score descending, then neighbor ascending.
-        """
+    def best_cells(self, block: int, k: int, min_support: int) -> BestCells:
+        """Of each item of one block, the k best others that `min_support` users took as well."""
         first, end = int(self.blocks[block]), int(self.blocks[block + 1])
-        columns, scores, counts, sizes = _top_of_rows(
+        found = _top_of_rows(
             first,
             end,
             self.left_indptr,
@@ -135,16 +150,23 @@ class SparseProduct:
             k,
             min_support,
         )
-        within = np.arange(k) < sizes[:, None]
-        sources = np.repeat(np.arange(first, end), sizes)
+        return BestCells(np.arange(first, end), *found)
+
+    def top_of_block(self, block: int, k: int, min_support: int) -> pa.RecordBatch:
+        """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA.
+
+        Order: item ascending, then score descending, then neighbor ascending.
+        """
+        best = self.best_cells(block, k, min_support)
+        within = np.arange(k) < best.sizes[:, None]
         ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), within.shape)[within]
         return pa.record_batch(
             [
-                self.item_ids.take(pa.array(sources)),
+                self.item_ids.take(pa.array(np.repeat(best.rows, best.sizes))),
                 pa.array(ranks),
-                self.item_ids.take(pa.array(columns[within])),
-                pa.array(scores[within]),
-                pa.array(counts[within]),
+                self.item_ids.take(pa.array(best.columns[within])),
+                pa.array(best.scores[within]),
+                pa.array(best.counts[within]),
             ],
             schema=NEIGHBOR_SCHEMA,
         )

@@ -28,12 +28,8 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CooccurrenceSettings(_Model):
-    """Item similarity from what the same users take (`jobs.recall.cooccurrence`).
-
-    The exponents start at the middle of what theory names: 0.5 and 0.5 for the two items is the
-    cosine and the symmetric graph filter; for the user, 0 is the cosine and 1 the random walk.
-    """
+class BehaviorSettings(_Model):
+    """How strongly users took to items, and how the matrix of both is computed."""
 
     half_life_days: float = Field(
         90.0, gt=0, description="days after which an interaction counts half"
@@ -47,6 +43,29 @@ class CooccurrenceSettings(_Model):
         description="decayed weight of a (user, item) pair at which its strength is one half; "
         "repeats beyond it add less and less",
     )
+    min_support: int = Field(
+        2, ge=1, description="distinct users that must stand behind a pair, in users"
+    )
+    max_matrix_entries: int = Field(
+        20_000_000,
+        ge=0,
+        description="(user, item) pairs up to which the matrix is held in memory, about 40 bytes "
+        "each; beyond it the pairs are joined and shuffled by Spark",
+    )
+    block_products: int = Field(
+        20_000_000,
+        ge=1,
+        description="multiplications in one Spark task of the matrix product",
+    )
+
+
+class CooccurrenceSettings(BehaviorSettings):
+    """Item similarity from what the same users take (`jobs.recall.cooccurrence`).
+
+    The exponents start at the middle of what theory names: 0.5 and 0.5 for the two items is the
+    cosine and the symmetric graph filter; for the user, 0 is the cosine and 1 the random walk.
+    """
+
     user_exponent: float = Field(
         0.5, ge=0, le=2, description="how much a long history loses weight, degree^-x"
     )
@@ -62,21 +81,25 @@ class CooccurrenceSettings(_Model):
         le=2,
         description="how much a popular neighbor loses weight, degree^-x",
     )
-    min_support: int = Field(
-        2, ge=1, description="distinct users that must stand behind a pair, in users"
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+
+
+class SlimSettings(BehaviorSettings):
+    """Item similarity that explains away (`jobs.recall.slim`)."""
+
+    candidates: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="items nearest to an item by cosine, of which its weights are learned",
+    )
+    penalty: float = Field(
+        10.0,
+        gt=0,
+        description="ridge penalty on the weights, in units of a squared strength; more of it "
+        "spreads a weight over more items",
     )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
-    max_matrix_entries: int = Field(
-        20_000_000,
-        ge=0,
-        description="(user, item) pairs up to which the matrix is held in memory, about 40 bytes "
-        "each; beyond it the pairs are joined and shuffled by Spark",
-    )
-    block_products: int = Field(
-        20_000_000,
-        ge=1,
-        description="multiplications in one Spark task of the matrix product",
-    )
 
 
 class ContentSettings(_Model):
@@ -136,6 +159,30 @@ class ItemHistoryChannelSettings(_Model):
         ge=0,
         description="rows of the table of neighbors up to which it is held in memory, about 12 "
         "bytes each; beyond it Spark joins and shuffles",
+    )
+
+
+class SimilarUsersChannelSettings(BehaviorSettings):
+    """Channel `similar_users`: what the users most like a user took (`jobs.recall.similar_users`).
+
+    `min_support` counts the items that two users have in common.
+    """
+
+    users: int = Field(500, ge=1, le=10_000, description="similar users that a user listens to")
+    item_exponent: float = Field(
+        0.5, ge=0, le=2, description="how little a popular item says about likeness, degree^-x"
+    )
+    user_exponent: float = Field(
+        0.7, ge=0, le=2, description="how much a user with a long history loses weight, degree^-x"
+    )
+    popularity_exponent: float = Field(
+        0.2, ge=0, le=2, description="how much a popular item loses weight as a find, degree^-x"
+    )
+    items: int = Field(100, ge=1, description="candidates kept of a user")
+    exclude_seen_days: int = Field(
+        7,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none",
     )
 
 

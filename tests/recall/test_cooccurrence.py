@@ -104,7 +104,7 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
         half_life_days=30, item_exponent=0.7, neighbor_exponent=0.3, block_products=6_000
     )
     strengths = capped_strengths(interactions(spark, rows), DS, settings)
-    entries = matrix_entries(strengths, catalogue, settings)
+    entries, _ = matrix_entries(strengths, catalogue, settings)
     in_tasks = rows_of(neighbors_in_tasks(entries, settings, f"{tmp_path}/p"), *COLUMNS)
     assert in_tasks == rows_of(neighbors_by_shuffle(entries, settings), *COLUMNS)
 
@@ -125,7 +125,7 @@ def test_both_plans_cut_a_tie_at_the_smaller_id(spark: SparkSession, tmp_path: P
     rows = [(user, item, 0) for user in "uv" for item in "abcde"]
     settings = CooccurrenceSettings(neighbors=2)
     strengths = capped_strengths(interactions(spark, rows), DS, settings)
-    entries = matrix_entries(strengths, items(spark, "abcde"), settings)
+    entries, _ = matrix_entries(strengths, items(spark, "abcde"), settings)
     wanted = ["b", "c", "a", "c", "a", "b", "a", "b", "a", "b"]
     for plan in (
         neighbors_in_tasks(entries, settings, f"{tmp_path}/p"),

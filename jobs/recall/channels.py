@@ -17,7 +17,7 @@ from jobs.recall.history import RECALL_DDL, TERM_SCALE, NeighborTable, recall_in
 from jobs.recall.popular import ALL_USERS
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import ItemHistoryChannelSettings, VectorChannelSettings
-from jobs.recall.strength import cap_user_history, pair_strengths
+from jobs.recall.strength import cap_user_history, decay_by_position, pair_strengths
 
 _COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
 
@@ -37,24 +37,25 @@ def recall_by_history(
     settings: ItemHistoryChannelSettings,
     scratch: str,
 ) -> DataFrame:
-    """Channel `i2i`: score(u, j) = Σ_i strength(u, i) · score(i → j) over the recent history.
+    """Channel `i2i`: score(u, j) = Σ_i strength(u, i) · d^p(u, i) · score(i → j) over the history.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
-    neighbors: item_id, neighbor_item_id string, score double in 0 to 1 (gold.i2i_daily).
+    neighbors: item_id, neighbor_item_id string, score double (gold.i2i_daily). d is the position
+    decay, p the position: 0 for what the user took last, 1 for the time before.
     items: item_id string, is_sellable boolean. users: user_id string, the active users.
     scratch: a folder that this process and the executors share; must live until the result is read.
     because_item_id: the history item with the largest term, ties by item_id ascending.
     """
     first_day = F.date_sub(F.lit(ds), settings.history_days - 1)
     recent = interactions.where(F.col("event_date") >= first_day)
+    strengths = pair_strengths(
+        recent.join(users.select("user_id"), "user_id", "left_semi"),
+        ds,
+        settings.half_life_days,
+        saturation=1.0,
+    )
     history = cap_user_history(
-        pair_strengths(
-            recent.join(users.select("user_id"), "user_id", "left_semi"),
-            ds,
-            settings.half_life_days,
-            saturation=1.0,
-        ),
-        settings.history_length,
+        decay_by_position(strengths, settings.position_decay), settings.history_length
     )
     seen = seen_items(interactions, ds, settings.exclude_seen_days)
     sellable = items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id"))

@@ -1,10 +1,12 @@
 """Several ranked lists into one, with a reason for every row.
 
-Methods score on scales of their own, so each is first divided by its best score within the list
-(of one item, or of one user): the best candidate of every method gets 1 and the distances below
-it stay as they were. Reciprocal ranks would be the other choice; they forget those distances, and
-Bruch, Gai and Ingber (TOIS 2023) find the weighted sum of scaled scores ahead of them. The fused
-score is the weighted mean over all methods, a silent one counting 0: agreement is worth more.
+Methods score on scales of their own. A user's list only has an order, so each channel is divided
+by its best score of the user. The scores of an item's neighbors are added up over a history, so a
+near neighbor of one item has to stay above a far neighbor of another: each method is divided by one
+number a day, the mean of its best scores. Reciprocal ranks would be the other choice; they forget
+distances, and Bruch, Gai and Ingber (TOIS 2023) find the weighted sum of scaled scores ahead of
+them. The fused score is the weighted mean over all methods, a silent one counting 0: agreement is
+worth more.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from operator import add
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.recall.ranking import top_k
+from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 
 FILL_METHOD = "popular"
+_SUM_BITS = 32
 # A list without any neighbor is filled with scores below this, one with neighbors below its last.
 _FILL_CEILING = 0.1
 
@@ -30,26 +33,26 @@ def weighted_scores(
     item: str,
     source: str,
     weights: Mapping[str, float],
+    unit: Column,
     carry: str,
 ) -> DataFrame:
     """One row for each (group, item): its scaled scores, and their weighted mean.
 
     candidates: `group`, `item`, `source` string, score double > 0, at most one row for each of
     the three. weights: of every source, 0 switches it off; the mean is over the sum of all.
-    carry: one more column, of which the largest value comes along.
-    Returns `group`, `item` string, scores map<string,double> (by source, each in 0 to 1),
-    strongest string (the source with the largest weighted part, ties in name order), score double
-    in 0 to 1, and `carry`.
+    unit: what a score is divided by, an expression or a window within `group`. carry: one more
+    column, of which the largest value comes along.
+    Returns `group`, `item` string, scores map<string,double> (scaled, by source), strongest string
+    (the source with the largest weighted part, ties in name order), score double, and `carry`.
     """
     total_weight = float(sum(weights.values()))
     shares = {name: weight / total_weight for name, weight in sorted(weights.items()) if weight}
-    best = F.max("score").over(Window.partitionBy(group, source))
-    # One shuffle, by group, serves the window, the grouping and the ranking that follows.
+    # One shuffle, by group, serves a window, the grouping and the ranking that follows.
     scaled = (
         candidates.where(F.col(source).isin(list(shares)))
         .select(group, item, source, "score", carry)
         .repartition(group)
-        .withColumn("scaled", F.least(F.col("score") / best, F.lit(1.0)))
+        .withColumn("scaled", F.col("score") / unit)
     )
     by_source = [
         F.max(F.when(F.col(source) == name, F.col("scaled"))).alias(f"by_{name}") for name in shares
@@ -74,7 +77,7 @@ def weighted_scores(
             item,
             F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull())).alias("scores"),
             F.array_min(by_part)["name"].alias("strongest"),
-            F.least(reduce(add, parts.values()), F.lit(1.0)).alias("score"),
+            reduce(add, parts.values()).alias("score"),
             carry,
         )
     )
@@ -89,11 +92,12 @@ def fuse_neighbors(
 ) -> DataFrame:
     """One list of neighbors for each item, full for every sellable item that has text.
 
-    candidates: method, item_id, neighbor_item_id string, score double > 0, support long or null.
-    items: item_id, title, category string, is_sellable boolean. texts: item_id string.
+    candidates: method, item_id, neighbor_item_id string, rank int, score double > 0, support long
+    or null. items: item_id, title, category string, is_sellable boolean. texts: item_id string.
     popularity: item_id string, score double (users of the item lately).
-    Returns item_id string, rank int, neighbor_item_id string, score double in 0 to 1, methods
-    array<string> in name order, method_scores map<string,double>, reason string.
+    Returns item_id string, rank int, neighbor_item_id string, score double ≥ 0, methods
+    array<string> in name order, method_scores map<string,double>, reason string. A score of 1 is
+    the mean best score: of a method in method_scores, of all methods agreeing in score.
     Order: score descending, neighbor_item_id ascending.
 
     Items that are not sellable keep the neighbors that behaviour gives them, but nothing fills
@@ -103,7 +107,8 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    fused = _best_neighbors(allowed, settings)
+    units = _mean_best_scores(candidates)
+    fused = _best_neighbors(allowed, units, settings)
     # A list that one method fills alone is full; only the others are fused twice, to be filled.
     full = (
         allowed.where(_lookup(settings.weights, F.col("method")) > 0)
@@ -114,7 +119,7 @@ def fuse_neighbors(
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
     lacking = wanting.join(full, "item_id", "left_anti")
     fills = fill_neighbors(
-        _best_neighbors(allowed.join(lacking, "item_id", "left_semi"), settings),
+        _best_neighbors(allowed.join(lacking, "item_id", "left_semi"), units, settings),
         lacking,
         sellable,
         popularity,
@@ -134,9 +139,24 @@ def fuse_neighbors(
     )
 
 
-def _best_neighbors(candidates: DataFrame, settings: I2ISettings) -> DataFrame:
+def _mean_best_scores(candidates: DataFrame) -> dict[str, float]:
+    """The mean score of the first ranks of each method."""
+    best = candidates.where(F.col("rank") == 1).groupBy("method")
+    mean = exact_sum(F.col("score"), _SUM_BITS) / F.count("*")
+    return {row["method"]: row["mean"] for row in best.agg(mean.alias("mean")).collect()}
+
+
+def _best_neighbors(
+    candidates: DataFrame, units: Mapping[str, float], settings: I2ISettings
+) -> DataFrame:
     scored = weighted_scores(
-        candidates, "item_id", "neighbor_item_id", "method", settings.weights, carry="support"
+        candidates,
+        "item_id",
+        "neighbor_item_id",
+        "method",
+        settings.weights,
+        unit=_lookup(units, F.col("method"), default=1.0),
+        carry="support",
     )
     return top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
 
@@ -199,8 +219,9 @@ def fill_neighbors(
 
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
     """Why a neighbor is listed, in words: who chose both, what it is like, or how it fills."""
+    by_users = F.map_contains_key(scores, "cooccurrence") | F.map_contains_key(scores, "slim")
     together = F.when(
-        F.map_contains_key(scores, "cooccurrence"),
+        by_users,
         F.concat(F.lit("chosen together by "), support.cast("string"), F.lit(" users")),
     )
     alike = F.when(
@@ -237,8 +258,14 @@ def fuse_channels(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
     )
     scored = weighted_scores(
-        allowed, "user_id", "item_id", "channel", settings.weights, carry="because_item_id"
-    )
+        allowed,
+        "user_id",
+        "item_id",
+        "channel",
+        settings.weights,
+        unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
+        carry="because_item_id",
+    ).withColumn("score", F.least("score", F.lit(1.0)))
     best = top_k(take_within_quotas(scored, settings), ["user_id"], settings.items, item="item_id")
     titles = items.select(
         F.col("item_id").alias("because_item_id"), F.col("title").alias("because_title")
@@ -288,6 +315,9 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
         F.map_contains_key(scores, "i2i"),
         F.concat(F.lit("goes with your "), F.coalesce(because_title, F.lit("recent items"))),
     )
+    similar = F.when(
+        F.map_contains_key(scores, "similar_users"), F.lit("users with a taste like yours took it")
+    )
     vector = F.when(F.map_contains_key(scores, "vector"), F.lit("fits your interests"))
     popular = F.when(
         F.map_contains_key(scores, "popular"),
@@ -296,7 +326,7 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
             F.concat(F.lit("popular with "), users_count.cast("string"), F.lit(" users lately")),
         ).otherwise(F.lit("popular")),
     )
-    return F.concat_ws("; ", history, vector, popular)
+    return F.concat_ws("; ", history, similar, vector, popular)
 
 
 def _most_popular(ranked: DataFrame, group: str, k: int) -> DataFrame:

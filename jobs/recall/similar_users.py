@@ -28,7 +28,11 @@ from jobs.recall.cooccurrence import capped_strengths, matrix_entries, neighbors
 from jobs.recall.history import RECALL_DDL, RECALL_SCHEMA, best_of_histories
 from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
 from jobs.recall.product import SparseProduct
-from jobs.recall.settings import CooccurrenceSettings, SimilarUsersChannelSettings
+from jobs.recall.settings import (
+    BehaviorSettings,
+    CooccurrenceSettings,
+    SimilarUsersChannelSettings,
+)
 
 _TAKEN_ARRAYS = ("indptr", "items", "scores", "seen_indptr", "seen_items", "is_wanted")
 
@@ -56,7 +60,11 @@ def recall_by_similar_users(
     )
     everyone = exchanged.select("item_id", F.lit(True).alias("is_sellable")).distinct()
     entries, _ = matrix_entries(exchanged, everyone, likeness)
-    item_users = strengths.groupBy("item_id").agg(F.count("*").alias("item_users"))
+    item_users = (
+        strengths.groupBy("item_id")
+        .agg(F.count("*").alias("item_users"))
+        .where(F.col("item_users") >= settings.min_item_users)
+    )
     taken = (
         strengths.join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
         .join(item_users, "item_id")
@@ -136,8 +144,7 @@ def similar_users_by_shuffle(
 
 def _likeness(settings: SimilarUsersChannelSettings) -> CooccurrenceSettings:
     """The likeness of users as that of items: each word of it means the other of the two."""
-    own = {"users", "item_exponent", "user_exponent", "popularity_exponent"}
-    shared = settings.model_dump(exclude={*own, "items", "exclude_seen_days"})
+    shared = {name: getattr(settings, name) for name in BehaviorSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
         user_exponent=settings.item_exponent,

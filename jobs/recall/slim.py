@@ -35,7 +35,7 @@ from jobs.recall.cooccurrence import (
 from jobs.recall.mapped import in_id_order
 from jobs.recall.product import SparseProduct
 from jobs.recall.ranking import top_k
-from jobs.recall.settings import CooccurrenceSettings, SlimSettings
+from jobs.recall.settings import BehaviorSettings, CooccurrenceSettings, SlimSettings
 
 _WEIGHTS_DDL = "item_id string, neighbor_item_id string, score double, support bigint"
 _WEIGHTS_SCHEMA = pa.schema(
@@ -119,7 +119,7 @@ def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSetting
 
 def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
     """The similarity that chooses the candidates: with these factors, the plain cosine."""
-    shared = settings.model_dump(exclude={"candidates", "penalty", "neighbors"})
+    shared = {name: getattr(settings, name) for name in BehaviorSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
         user_exponent=0,

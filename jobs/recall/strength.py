@@ -59,3 +59,14 @@ def cap_user_history(strengths: DataFrame, length: int) -> DataFrame:
         .where(F.col("age_rank") <= length)
         .drop("age_rank")
     )
+
+
+def decay_by_position(strengths: DataFrame, factor: float) -> DataFrame:
+    """Each strength times factor^p, p the number of later times at which its user took anything.
+
+    strengths: as `pair_strengths` returns them; the same columns come back. Pairs with one last_ts
+    (a basket, or data without times) stand at one position.
+    """
+    newest = Window.partitionBy("user_id").orderBy(F.desc("last_ts"))
+    position = F.dense_rank().over(newest) - 1
+    return strengths.withColumn("strength", F.col("strength") * F.pow(F.lit(factor), position))

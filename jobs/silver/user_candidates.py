@@ -2,6 +2,7 @@
 (ds, channel, user, item).
 
 i2i: neighbors of what the user took lately, from gold.i2i_daily.
+similar_users: what the users most like a user took.
 vector: items whose text is near to the user's text, asked of the day's Milvus collection.
 popular: what many users take lately; it alone has a full list for everyone.
 Scores compare within one channel; gold.user_recall_daily fuses them.
@@ -25,6 +26,7 @@ from jobs.recall.content import (
     user_vectors,
 )
 from jobs.recall.popular import segments_listed
+from jobs.recall.similar_users import recall_by_similar_users
 
 TABLE = "silver.user_candidates"
 
@@ -56,6 +58,23 @@ def i2i(
         run.settings.recall.item_history,
         run.scratch,
     )
+
+
+@table(
+    TABLE,
+    slice={"channel": "similar_users"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "items": Read("silver.items"),
+        "profiles": Read("silver.user_profiles"),
+    },
+)
+def similar_users(
+    run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
+) -> DataFrame:
+    """Items that users with the same taste took."""
+    settings = run.settings.recall.similar_users
+    return recall_by_similar_users(interactions, items, profiles, run.ds, settings, run.scratch)
 
 
 @table(

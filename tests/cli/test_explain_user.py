@@ -140,12 +140,12 @@ def test_an_active_user_without_a_list_is_called_a_fault(explain: Any, own_lake:
         ),
         ("ann", "soap", None, "Not in the list: no such item as of this day."),
         (
-            # bread was bought 2 days before: within both channels' windows of 7 and 90 days
+            # bread was bought 2 days before: within the windows of 7 and 90 days
             "ann",
             "bread",
             None,
             "Not in the list: no channel brought it. The user last took it on 2017-12-28; left "
-            "out after a purchase: i2i 7 days, vector 90 days.",
+            "out after a purchase: i2i 7 days, similar_users 7 days, vector 90 days.",
         ),
         ("bob", "jam", None, "Not in the list: no channel brought it."),
     ],

@@ -82,7 +82,12 @@ def test_a_run_without_a_method_and_a_channel_fills_its_lists_with_the_others(
     published.airflow.trigger(NEXT_DAY, chosen)
     states = published.airflow.states(NEXT_DAY)
     skipped = {task for task, state in states.items() if state == "skipped"}
-    assert skipped == {"silver.i2i_candidates.content", "silver.user_candidates.vector"}
+    assert skipped == {
+        "silver.i2i_candidates.content",
+        "silver.i2i_candidates.slim",
+        "silver.user_candidates.similar_users",
+        "silver.user_candidates.vector",
+    }
     assert set(states.values()) == {"success", "skipped"}
     where = f"WHERE ds = DATE '{NEXT_DAY}'"
     channels = published.rows(f"SELECT DISTINCT channel FROM gold.user_recall_daily {where}")

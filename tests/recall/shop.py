@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.lake import Run
@@ -79,6 +80,14 @@ def items(
     rows = [(i, f"Product {i}", categories.get(i), True) for i in sellable]
     rows += [(i, f"Product {i}", categories.get(i), False) for i in unsellable]
     return frame(spark, rows, _ITEMS)
+
+
+def i2i_candidates(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:
+    """silver.i2i_candidates from (method, item_id, neighbor_item_id, score, support)."""
+    columns = "method string, item_id string, neighbor_item_id string, score double, support bigint"
+    candidates = spark.createDataFrame(list(rows), columns)
+    order = Window.partitionBy("method", "item_id").orderBy(F.desc("score"), "neighbor_item_id")
+    return candidates.withColumn("rank", F.row_number().over(order))
 
 
 def item_vectors(spark: SparkSession, rows: Mapping[str, tuple[str, Iterable[float]]]) -> DataFrame:

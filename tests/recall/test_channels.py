@@ -21,6 +21,7 @@ from jobs.recall.settings import ItemHistoryChannelSettings, VectorChannelSettin
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
+PLAIN = {"half_life_days": 10, "position_decay": 1, "exclude_seen_days": 0}
 ByHistory = Callable[..., list[tuple]]
 # Rows of the table of neighbors up to which it is held in memory: by tasks, by a shuffle.
 PLANS = [pytest.param(10**6, id="in tasks"), pytest.param(0, id="by a shuffle")]
@@ -68,10 +69,21 @@ def test_history_scores_add_up_and_name_the_item_with_the_largest_term(
     similar = [("a", "x", 0.4), ("b", "x", 0.9), ("a", "y", 0.2), ("b", "z", 0.3)]
     similar += [("a", "gone", 1.0)]
     rows = [("u", "a", 0), ("u", "b", 10), ("inactive", "a", 0)]
-    assert by_history(rows, similar, half_life_days=10, exclude_seen_days=0) == [
+    assert by_history(rows, similar, **PLAIN) == [
         ("u", 1, "x", pytest.approx(0.5), "b"),
         ("u", 2, "y", pytest.approx(0.1), "a"),
         ("u", 3, "z", pytest.approx(0.1), "b"),
+    ]
+
+
+def test_what_was_taken_at_the_last_time_counts_most(by_history: ByHistory) -> None:
+    # b and x were one basket, one time before a: all strengths are 1/2, b and x count half of it.
+    rows = [("u", "a", 0), ("u", "b", 1), ("u", "x", 1)]
+    similar = [("a", "y", 0.4), ("b", "z", 0.4), ("x", "z", 0.3)]
+    found = by_history(rows, similar, half_life_days=1e9, position_decay=0.5, exclude_seen_days=0)
+    assert found == [
+        ("u", 1, "y", pytest.approx(0.2), "a"),
+        ("u", 2, "z", pytest.approx(0.5 * 0.5 * 0.7), "b"),
     ]
 
 
@@ -111,7 +123,7 @@ def test_history_scores_equal_plain_loops(by_history: ByHistory) -> None:
         for source, neighbor, score in similar:
             if source == item:
                 expected[user, neighbor] += decayed / (decayed + 1) * score
-    found = by_history(rows, similar, half_life_days=10, exclude_seen_days=0)
+    found = by_history(rows, similar, **PLAIN)
     assert {(row[0], row[2]): row[3] for row in found} == pytest.approx(expected)
 
 

@@ -175,7 +175,9 @@ def test_symmetric_exponents_without_decay_are_the_cosine(
     # With strengths all 1/2, four times the score is the cosine of the user sets:
     # |a ∩ b| / sqrt(|a|·|b|) = 2 / sqrt(2·3).
     rows = [("u", "a", 0), ("v", "a", 9), ("u", "b", 0), ("v", "b", 30), ("w", "b", 0)]
-    settings = CooccurrenceSettings(half_life_days=NO_DECAY, user_exponent=0)
+    settings = CooccurrenceSettings(
+        half_life_days=NO_DECAY, user_exponent=0, item_exponent=0.5, neighbor_exponent=0.5
+    )
     found = neighbors(spark, rows, items(spark, "ab"), settings, tmp_path)
     assert [4 * score for _, _, _, score, _ in found] == pytest.approx([2 / 6**0.5] * 2, rel=1e-6)
 

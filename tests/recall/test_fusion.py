@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.recall.fusion import fuse_channels, fuse_neighbors, weighted_scores
 from jobs.recall.settings import I2ISettings, UserRecallSettings
-from tests.recall.shop import items, rows_of
+from tests.recall.shop import i2i_candidates, items, rows_of
 
 I2I = ("item_id", "rank", "neighbor_item_id", "score", "methods", "method_scores", "reason")
 USER = (
@@ -35,43 +35,45 @@ def fuse_i2i(
     texts: str = "",
 ) -> list[dict]:
     found = fuse_neighbors(
-        spark.createDataFrame(
-            candidates or [("content", "-", "-", 1.0, None)],
-            "method string, item_id string, neighbor_item_id string, score double, support bigint",
-        ),
+        i2i_candidates(spark, candidates or [("content", "-", "-", 1.0, None)]),
         items(spark, sellable, unsellable, CATEGORIES),
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
-        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "content": 0.25}),
+        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "slim": 0, "content": 0.25}),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
 
 
-def test_scores_are_scaled_to_the_best_of_each_method_and_agreement_adds_up(
+def test_scores_are_scaled_to_the_mean_best_of_each_method_and_agreement_adds_up(
     spark: SparkSession,
 ) -> None:
-    # b is best of behaviour and second of content: 3/4 · 1 + 1/4 · 0.6/0.8; c is alone.
+    # The best of behaviour are 0.02 and 0.04, 0.03 in the mean, of content 0.8. For a, b is found
+    # by both: 3/4 · 0.02/0.03 + 1/4 · 0.6/0.8; m and c by one: 3/4 · 0.008/0.03, 1/4 · 0.8/0.8.
     rows = fuse_i2i(
         spark,
         [
             ("cooccurrence", "a", "b", 0.02, 14),
-            ("cooccurrence", "a", "m", 0.01, 3),
+            ("cooccurrence", "a", "m", 0.008, 3),
+            ("cooccurrence", "n", "m", 0.04, 2),
             ("content", "a", "b", 0.6, None),
             ("content", "a", "c", 0.8, None),
         ],
         k=3,
     )
+    *rows, near = rows
     assert [(r["rank"], r["neighbor_item_id"], r["score"]) for r in rows] == [
-        (1, "b", pytest.approx(0.9375)),
-        (2, "m", pytest.approx(0.375)),
-        (3, "c", pytest.approx(0.25)),
+        (1, "b", pytest.approx(0.6875)),
+        (2, "c", pytest.approx(0.25)),
+        (3, "m", pytest.approx(0.2)),
     ]
+    # A near neighbor of n stays above the best of a.
+    assert (near["item_id"], near["score"]) == ("n", pytest.approx(1.0))
     assert rows[0]["methods"] == ["content", "cooccurrence"]
-    assert dict(rows[0]["method_scores"]) == pytest.approx({"content": 0.75, "cooccurrence": 1.0})
+    assert dict(rows[0]["method_scores"]) == pytest.approx({"content": 0.75, "cooccurrence": 2 / 3})
     assert [row["reason"] for row in rows] == [
         "chosen together by 14 users; similar product: Product b",
-        "chosen together by 3 users",
         "similar product: Product c",
+        "chosen together by 3 users",
     ]
 
 
@@ -118,7 +120,7 @@ def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
 
 
 CHANNELS = "channel string, user_id string, item_id string, score double, because_item_id string"
-WEIGHTS = {"i2i": 0.5, "vector": 0.25, "popular": 0.25}
+WEIGHTS = {"i2i": 0.5, "similar_users": 0, "vector": 0.25, "popular": 0.25}
 
 
 def fuse_users(
@@ -182,13 +184,19 @@ def test_a_quota_holds_a_channel_back_only_while_others_can_fill(spark: SparkSes
     assert [row["item_id"] for row in fuse_users(spark, candidates, two)] == ["a", "d"]
 
 
+def fused(candidates: DataFrame, weights: dict[str, float]) -> DataFrame:
+    """Scaled to the best of each source."""
+    best = F.max("score").over(Window.partitionBy("group", "source"))
+    return weighted_scores(candidates, "group", "item", "source", weights, best, carry="note")
+
+
 def test_a_method_of_weight_0_is_switched_off(spark: SparkSession) -> None:
     candidates = spark.createDataFrame(
         [("g", "a", "on", 1.0, 1), ("g", "b", "off", 9.0, 1)],
         "group string, item string, source string, score double, note int",
     )
     weights = {"on": 0.5, "off": 0.0}
-    found = weighted_scores(candidates, "group", "item", "source", weights, carry="note")
+    found = fused(candidates, weights)
     assert rows_of(found, "item", "strongest", "score") == [("a", "on", 1.0)]
 
 
@@ -220,7 +228,6 @@ def test_fused_scores_are_the_weighted_mean_of_scaled_scores(
         [(item, source, score) for (item, source), score in cells.items()],
         "item string, source string, score double",
     ).withColumns({"group": F.lit("g"), "note": F.lit(1)})
-    found = weighted_scores(frame, "group", "item", "source", weights, carry="note")
+    found = fused(frame, weights)
     scores = dict(rows_of(found, "item", "score"))
     assert scores == pytest.approx(weighted_by_hand(cells, weights), abs=1e-9)
-    assert all(0 <= score <= 1 for score in scores.values())

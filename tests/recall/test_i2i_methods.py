@@ -23,7 +23,9 @@ from jobs.recall.settings import (
     CooccurrenceSettings,
     I2ISettings,
     PopularChannelSettings,
+    SlimSettings,
 )
+from jobs.recall.slim import slim_neighbors
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 K = 3
@@ -62,6 +64,16 @@ def by_shuffle(shop: Shop) -> DataFrame:
     return cooccurrence_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
 
 
+def slim_in_tasks(shop: Shop) -> DataFrame:
+    settings = SlimSettings(neighbors=K)
+    return slim_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+
+
+def slim_by_shuffle(shop: Shop) -> DataFrame:
+    settings = SlimSettings(neighbors=K, max_matrix_entries=0)
+    return slim_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+
+
 def content(shop: Shop) -> DataFrame:
     return content_neighbors(shop.texts, shop.search, ContentSettings(neighbors=K), shop.scratch)
 
@@ -70,6 +82,7 @@ def fused(shop: Shop) -> DataFrame:
     candidates = (
         in_tasks(shop)
         .withColumn("method", F.lit("cooccurrence"))
+        .unionByName(slim_in_tasks(shop).withColumn("method", F.lit("slim")))
         .unionByName(content(shop).withColumn("method", F.lit("content")))
     )
     popularity = count_uses(recent_uses(shop.interactions, DS, PopularChannelSettings()))
@@ -77,7 +90,7 @@ def fused(shop: Shop) -> DataFrame:
 
 
 Method = Callable[[Shop], DataFrame]
-METHODS: list[Method] = [in_tasks, by_shuffle, content, fused]
+METHODS: list[Method] = [in_tasks, by_shuffle, slim_in_tasks, slim_by_shuffle, content, fused]
 
 
 @pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.__name__)

@@ -18,9 +18,9 @@ def test_the_defaults_are_valid() -> None:
     ("weights", "message"),
     [
         ({"content": 1.0}, "expected one for each"),
-        ({"content": 1.0, "cooccurrence": 0.5, "swing": 0.5}, "expected one for each"),
-        ({"content": 1.5, "cooccurrence": 0.5}, "expected 0 to 1"),
-        ({"content": 0.0, "cooccurrence": 0.0}, "nothing could be ranked"),
+        ({"content": 1, "cooccurrence": 0.5, "slim": 0.5, "swing": 0.5}, "expected one for each"),
+        ({"content": 1.5, "cooccurrence": 0.5, "slim": 0.5}, "expected 0 to 1"),
+        ({"content": 0.0, "cooccurrence": 0.0, "slim": 0.0}, "nothing could be ranked"),
     ],
 )
 def test_weights_name_each_method_once_and_leave_something_to_rank_by(

@@ -38,21 +38,12 @@ def recall(
 
 @pytest.mark.parametrize("limit", PLANS.values(), ids=PLANS)
 def test_a_score_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int) -> None:
-    # Every strength is 1/2. u and v share a and b, each with 2 users; v has 3 items; c has 1 user.
-    # sim(u, v) = 2 · (1/4 · 2^-½) · 3^-0.7, score(u, c) = sim · 1/2 · 1^-0.2. v learns nothing new,
-    # w has nobody, and x, who is like u, is not active.
-    rows = [
-        ("u", "a", 0),
-        ("u", "b", 0),
-        ("v", "a", 0),
-        ("v", "b", 0),
-        ("v", "c", 0),
-        ("w", "z", 0),
-    ]
-    found = recall(
-        spark, rows, ["a", "b", "c", "z"], ["u", "v", "w"], tmp_path, max_matrix_entries=limit
-    )
-    score = 2 * 0.25 * 2**-0.5 * 3**-0.7 / 2
+    # Every strength is 1/2. u and v share a and b, each with 2 users; v has 4 items.
+    # sim(u, v) = 2 · (1/4 · 2^-½) · 4^-0.7, and of c, with 2 users, score = sim · 1/2 · 2^-0.2.
+    # d has one user only. v learns nothing new, w is like nobody.
+    rows = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abcd"), ("w", "c", 0)]
+    found = recall(spark, rows, list("abcd"), ["u", "v", "w"], tmp_path, max_matrix_entries=limit)
+    score = 2 * 0.25 * 2**-0.5 * 4**-0.7 * 0.5 * 2**-0.2
     assert found == [("u", 1, "c", pytest.approx(score, rel=1e-5), None)]
 
 
@@ -92,7 +83,7 @@ def brute_force(
                 * len(items_of[other]) ** -settings.user_exponent
             )
             for item in items_of[other] & set(sellable):
-                if (user, item) not in seen:
+                if (user, item) not in seen and len(users_of[item]) >= settings.min_item_users:
                     found[user, item] += (
                         likeness
                         * strength[other, item]
@@ -124,8 +115,9 @@ def test_only_active_users_get_lists_and_only_the_nearest_are_heard(
     # v has a and b in common with u, w three items: of one similar user, u hears w alone.
     rows = [("u", i, 0) for i in "abc"] + [("v", i, 0) for i in "abx"]
     rows += [("w", i, 0) for i in "abcy"]
+    only = {"users": 1, "min_item_users": 1}
     for name, limit in PLANS.items():
         found = recall(
-            spark, rows, list("abcxy"), ["u"], tmp_path / name, users=1, max_matrix_entries=limit
+            spark, rows, list("abcxy"), ["u"], tmp_path / name, max_matrix_entries=limit, **only
         )
         assert [row[:3] for row in found] == [("u", 1, "y")]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import psutil
 from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
@@ -22,6 +24,10 @@ def submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
+# With one of these set, PySpark looks for a Connect server whatever the builder says.
+_OF_CLIENTS = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
+
+
 def connect(settings: Settings) -> SparkSession:
     """The session that `settings.spark_url` points to.
 
@@ -37,4 +43,34 @@ def connect(settings: Settings) -> SparkSession:
         builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
     for key, value in DELTA_CONF.items():
         builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def local(folder: Path) -> SparkSession:
+    """A session of this process alone, for work outside the lake: all cores, half of the memory.
+
+    folder: where Spark keeps what does not fit in memory. Below `spark-submit` the submitted
+    application's own session is used.
+    """
+    builder = SparkSession.builder.appName("reclake")
+    if not submitted():
+        half = psutil.virtual_memory().total // 2**21
+        cores = os.cpu_count() or 1
+        options: dict[str, bool | float | int | str | None] = {
+            "spark.driver.memory": f"{half}m",
+            "spark.sql.warehouse.dir": str(folder / "warehouse"),
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.shuffle.partitions": str(4 * cores),
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.log.level": "ERROR",
+        }
+        builder = builder.master(f"local[{cores}]").config(map=options)
+        os.environ.update(
+            PYSPARK_PYTHON=sys.executable,
+            SPARK_LOCAL_IP="127.0.0.1",
+            SPARK_LOCAL_DIRS=str(folder / "spark"),
+        )
+        for name in _OF_CLIENTS:
+            os.environ.pop(name, None)
     return builder.getOrCreate()

@@ -33,10 +33,15 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def as_json(value: Any, *, one_line: bool = False) -> str:
+    """JSON, of any value that `plain` knows."""
+    indent = None if one_line else 2
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
 def print_json(value: Any, *, one_line: bool = False) -> None:
     """JSON to standard output."""
-    indent = None if one_line else 2
-    say(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
+    say(as_json(value, one_line=one_line))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

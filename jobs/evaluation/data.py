@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.evaluation.format import Format
 from jobs.lake.errors import Terminal
 
-FORMATS = ("lightgcn", "parquet")
 # The day of interactions that have no time: all are equally old, so nothing decays.
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 INTERACTIONS = pa.schema(
@@ -36,17 +36,22 @@ class BadData(Terminal):
     """A file to evaluate on cannot be read."""
 
 
-def read_interactions(path: Path, format: str) -> pa.Table:
+def read_interactions(path: Path, format: Format) -> pa.Table:
     """The interactions of one file, in the columns of INTERACTIONS. Raises BadData.
 
     Without times all happened on one day; without weights each weighs 1.
     """
+    read = _read_lightgcn if format is Format.lightgcn else _read_parquet
     try:
-        if format == "lightgcn":
-            return _read_lightgcn(path)
-        return _read_parquet(path)
+        found = read(path)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise BadData(f"{path}: expected {format}: {error}. Nothing was evaluated.") from error
+    if not found.num_rows:
+        raise BadData(f"{path}: no interaction in it. Nothing was evaluated.")
+    for name in found.column_names:
+        if empty := found[name].null_count:
+            raise BadData(f"{path}: {name} is null in {empty} rows. Nothing was evaluated.")
+    return found
 
 
 def read_items(path: Path) -> pa.Table:
@@ -71,7 +76,7 @@ def _read_lightgcn(path: Path) -> pa.Table:
     items: list[str] = []
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
         for line in lines:
-            user, *taken = line.split()
+            user, *taken = line.split() or [""]
             users += [user] * len(taken)
             items += taken
     return _table(pa.array(users, pa.string()), pa.array(items, pa.string()), None, None)

@@ -86,3 +86,21 @@ def test_an_interval_holds_the_mean_and_comes_out_the_same_again() -> None:
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert bootstrap_interval(values) == (low, high)
+
+
+def test_accuracy_equals_ranx() -> None:
+    import ranx  # takes seconds to import
+
+    draw = np.random.default_rng(3)
+    found = {user: draw.permutation(40)[: draw.integers(1, 15)].tolist() for user in range(60)}
+    wanted = {user: draw.permutation(40)[: draw.integers(1, 9)].tolist() for user in range(60)}
+    each = accuracy(lists_of(found), pairs_of(wanted), 10)
+    truth = ranx.Qrels({str(u): {str(i): 1 for i in items} for u, items in wanted.items()})
+    scored = {
+        str(u): {str(i): 1.0 / rank for rank, i in enumerate(items, 1)}
+        for u, items in found.items()
+    }
+    names = {"recall": "recall@10", "ndcg": "ndcg@10", "hit_rate": "hit_rate@10", "mrr": "mrr@10"}
+    theirs = ranx.evaluate(truth, ranx.Run(scored), list(names.values()))
+    for ours, name in names.items():
+        assert getattr(each, ours).mean() == pytest.approx(theirs[name]), name

@@ -1,0 +1,260 @@
+"""The methods that can be held against a test set: the table functions of the daily run.
+
+Each step runs once, on what the steps before it wrote, as in the daily run. What that run asks of
+Milvus, the texts near a text, is found here by comparing with all; texts of users are in no data to
+evaluate on, so the channel `vector` is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.evaluation.memory import PeakMemory
+from jobs.gold.i2i_daily import i2i_daily
+from jobs.gold.popular_items_daily import popular_items_daily
+from jobs.gold.user_recall_daily import user_recall_daily
+from jobs.lake import Run
+from jobs.lake.errors import Terminal
+from jobs.recall.content import Hits, content_neighbors
+from jobs.settings import RunParams, Settings
+from jobs.silver import i2i_candidates, user_candidates
+
+_QUERIES_AT_ONCE = 1_000
+
+
+class UnknownMethod(Terminal):
+    """A method that does not exist, or that needs texts where none are given."""
+
+
+def check_methods(methods: Sequence[str], with_texts: bool) -> None:
+    """Raises UnknownMethod for a method that cannot be evaluated."""
+    for method in methods:
+        if method not in METHODS:
+            raise UnknownMethod(f"{method}: no such method; one of {', '.join(METHODS)}")
+        if method == "content" and not with_texts:
+            raise UnknownMethod("content: needs the texts of the items; name them with --items")
+
+
+@dataclass(frozen=True)
+class Train:
+    """The train part, as the tables that the daily run reads.
+
+    events: silver.interactions. items: silver.items. users: user_id, attributes: who gets a list.
+    texts: item_id, text_hash string, embedding array<float>, or None where no texts are known.
+    nearest: the search over `texts`.
+    """
+
+    run: Run
+    events: DataFrame
+    items: DataFrame
+    users: DataFrame
+    texts: DataFrame | None = None
+    nearest: Callable[[NDArray[np.float32], int], Hits] | None = None
+
+
+Frames = Mapping[str, DataFrame]
+
+
+@dataclass(frozen=True)
+class _Step:
+    needs: tuple[str, ...]
+    make: Callable[[Train, Frames], DataFrame]
+
+
+def _by_history(table: str) -> _Step:
+    """The lists that the history of each user brings up in a table of neighbors."""
+    return _Step(
+        (table,),
+        lambda t, made: user_candidates.i2i(t.run, t.events, made[table], t.items, t.users),
+    )
+
+
+def _content(train: Train, _: Frames) -> DataFrame:
+    assert train.texts is not None
+    assert train.nearest is not None
+    settings = train.run.settings.recall.content
+    return content_neighbors(train.texts, train.nearest, settings, train.run.scratch)
+
+
+def _i2i_daily(train: Train, made: Frames) -> DataFrame:
+    with_text = train.items.where("title IS NOT NULL")
+    return i2i_daily(train.run, _together(made, "method"), train.items, with_text, train.events)
+
+
+def _user_recall(train: Train, made: Frames) -> DataFrame:
+    channels = {name: made[step] for name, step in _CHANNELS.items()}
+    return user_recall_daily(
+        train.run, _together(channels, "channel"), train.items, train.users, made["popular_items"]
+    )
+
+
+_CHANNELS = {"i2i": "by_i2i", "similar_users": "by_similar_users", "popular": "by_popularity"}
+_STEPS = {
+    "cooccurrence": _Step((), lambda t, _: i2i_candidates.cooccurrence(t.run, t.events, t.items)),
+    "slim": _Step((), lambda t, _: i2i_candidates.slim(t.run, t.events, t.items)),
+    "content": _Step((), _content),
+    "i2i_daily": _Step(("cooccurrence", "slim", "content"), _i2i_daily),
+    "popular_items": _Step((), lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users)),
+    "by_i2i": _by_history("i2i_daily"),
+    "by_cooccurrence": _by_history("cooccurrence"),
+    "by_slim": _by_history("slim"),
+    "by_content": _by_history("content"),
+    "by_similar_users": _Step(
+        (), lambda t, _: user_candidates.similar_users(t.run, t.events, t.items, t.users)
+    ),
+    "by_popularity": _Step(
+        ("popular_items",),
+        lambda t, made: user_candidates.popular(
+            t.run, t.events, made["popular_items"], t.users, t.users
+        ),
+    ),
+    "user_recall": _Step((*_CHANNELS.values(), "popular_items"), _user_recall),
+}
+METHODS = {
+    "default": "user_recall",
+    "i2i": "by_i2i",
+    "cooccurrence": "by_cooccurrence",
+    "slim": "by_slim",
+    "content": "by_content",
+    "similar_users": "by_similar_users",
+    "popular": "by_popularity",
+}
+
+
+@dataclass
+class Bench:
+    """Runs steps on one train part, each once; `folder` is shared with the executors."""
+
+    train: Train
+    folder: Path
+    started: Callable[[str], None] = lambda step: None
+    _seconds: dict[str, float] = field(default_factory=dict)
+    _gigabytes: dict[str, float] = field(default_factory=dict)
+
+    def lists(self, method: str) -> DataFrame:
+        """user_id, rank, item_id: every user's list by one method."""
+        return self._made(METHODS[method]).select("user_id", "rank", "item_id")
+
+    def cost(self, method: str) -> tuple[float, float]:
+        """Seconds of all steps that a method needed, and the peak memory of the largest, in GiB."""
+        steps = self._with_needs(METHODS[method])
+        return sum(self._seconds[s] for s in steps), max(self._gigabytes[s] for s in steps)
+
+    def _made(self, name: str) -> DataFrame:
+        path = str(self.folder / name)
+        spark = self.train.events.sparkSession
+        if name not in self._seconds:
+            made = {need: self._made(need) for need in self._needs(name)}
+            self.started(name)
+            start = time.perf_counter()
+            run = replace(self.train.run, scratch=str(self.folder / "scratch" / name))
+            with PeakMemory() as memory:
+                _STEPS[name].make(replace(self.train, run=run), made).write.parquet(path)
+            self._seconds[name] = time.perf_counter() - start
+            self._gigabytes[name] = memory.gigabytes
+        return spark.read.parquet(path)
+
+    def _needs(self, name: str) -> list[str]:
+        without = {"content"} if self.train.texts is None else set()
+        return [need for need in _STEPS[name].needs if need not in without]
+
+    def _with_needs(self, name: str) -> set[str]:
+        return {name}.union(*(self._with_needs(need) for need in self._needs(name)))
+
+
+def prepare(
+    spark: SparkSession,
+    interactions: pa.Table,
+    texts: pa.Table | None,
+    users: pa.Array,
+    ds: date,
+    settings: Settings,
+    folder: Path,
+) -> Train:
+    """Write the tables that the methods read, and encode the texts.
+
+    interactions: as `jobs.evaluation.data` reads them. texts: item_id, text string. users: ids of
+    those who get a list. ds: the last day of train. folder: shared with the executors.
+    """
+    run = Run(
+        ds=ds,
+        known_on=ds,
+        watermark=None,
+        params=RunParams(),
+        settings=settings,
+        run_id="evaluate",
+        scratch=str(folder),
+    )
+
+    def stored(name: str, table: pa.Table) -> DataFrame:
+        path = folder / f"{name}.parquet"
+        pq.write_table(table, path)
+        return spark.read.parquet(str(path))
+
+    titles = {} if texts is None else dict(zip(*texts.to_pydict().values(), strict=True))
+    ids = sorted({*interactions["item_id"].unique().to_pylist(), *titles})
+    items = {
+        "item_id": pa.array(ids, pa.string()),
+        "title": pa.array([titles.get(item) for item in ids], pa.string()),
+        "category": pa.nulls(len(ids), pa.string()),
+        "is_sellable": pa.repeat(pa.scalar(True), len(ids)),
+    }
+    attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))
+    vectors, nearest = (None, None) if texts is None else _encode(texts, settings)
+    return Train(
+        run=run,
+        events=stored("events", interactions),
+        items=stored("items", pa.table(items)),
+        users=stored("users", pa.table({"user_id": users, "attributes": attributes})),
+        texts=None if vectors is None else stored("texts", vectors),
+        nearest=nearest,
+    )
+
+
+def _encode(
+    texts: pa.Table, settings: Settings
+) -> tuple[pa.Table, Callable[[NDArray[np.float32], int], Hits]]:
+    """The vector of each item's text, and a search that answers one item a text."""
+    from jobs.vectors.encoder import Encoder
+
+    rows = texts.sort_by("item_id")
+    item_ids, of_items = rows["item_id"].to_pylist(), rows["text"].to_pylist()
+    distinct = sorted(set(of_items))
+    matrix = Encoder.of(settings).encode(distinct)
+    place = {text: number for number, text in enumerate(distinct)}
+    first = {text: item for item, text in reversed(list(zip(item_ids, of_items, strict=True)))}
+
+    def nearest(queries: NDArray[np.float32], depth: int) -> Hits:
+        ids: list[list[str]] = []
+        scores: list[list[float]] = []
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            cosines = queries[start : start + _QUERIES_AT_ONCE] @ matrix.T
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
+            ids += [[first[distinct[text]] for text in row] for row in best]
+            scores += np.take_along_axis(cosines, best, axis=1).tolist()
+        return ids, scores
+
+    vectors = {
+        "item_id": pa.array(item_ids, pa.string()),
+        "text_hash": pa.array([f"{place[text]:012d}" for text in of_items], pa.string()),
+        "embedding": pa.array([matrix[place[text]] for text in of_items], pa.list_(pa.float32())),
+    }
+    return pa.table(vectors), nearest
+
+
+def _together(frames: Frames, column: str) -> DataFrame:
+    """All rows of all frames, each with the name of its frame in `column`."""
+    named = [frame.withColumn(column, F.lit(name)) for name, frame in frames.items()]
+    return reduce(lambda rows, more: rows.unionByName(more), named)

@@ -1,0 +1,90 @@
+"""Reading what to evaluate on: both formats, and files that are not what they say."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.evaluation.data import (
+    INTERACTIONS,
+    UNDATED,
+    BadData,
+    last_day,
+    read_interactions,
+    read_items,
+)
+from jobs.evaluation.format import Format
+
+
+def written(path: Path, **columns: list) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train.txt.gz"])
+def test_a_line_is_a_user_and_what_they_took(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with gzip.open(path, "wt") if name.endswith("gz") else path.open("w") as file:
+        file.write("7 1 2\n8\n9 3 \n")
+    found = read_interactions(path, Format.lightgcn)
+    assert found.schema.equals(INTERACTIONS)
+    assert found["user_id"].to_pylist() == ["7", "7", "9"]
+    assert found["item_id"].to_pylist() == ["1", "2", "3"]
+    assert set(found["event_ts"].to_pylist()) == {UNDATED}
+    assert set(found["weight"].to_pylist()) == {1.0}
+
+
+def test_parquet_brings_times_and_weights_where_it_has_them(tmp_path: Path) -> None:
+    times = [datetime(2011, 3, 4, 23, 30, tzinfo=UTC), datetime(2011, 3, 5, tzinfo=UTC)]
+    path = written(
+        tmp_path / "a", user_id=[1, 2], item_id=["x", "y"], event_ts=times, weight=[2, 3]
+    )
+    found = read_interactions(path, Format.parquet)
+    assert found.schema.equals(INTERACTIONS)
+    assert found["user_id"].to_pylist() == ["1", "2"]
+    assert found["event_date"].to_pylist() == [date(2011, 3, 4), date(2011, 3, 5)]
+    assert found["weight"].to_pylist() == [2.0, 3.0]
+    assert last_day(found) == date(2011, 3, 5)
+    bare = read_interactions(written(tmp_path / "b", user_id=["u"], item_id=["x"]), Format.parquet)
+    assert (bare["event_ts"].to_pylist(), bare["weight"].to_pylist()) == ([UNDATED], [1.0])
+
+
+def test_items_without_a_text_are_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path / "items", item_id=[1, 2, 3], text=["a mug", "", None])
+    assert read_items(path).to_pylist() == [{"item_id": "1", "text": "a mug"}]
+
+
+def test_a_file_that_is_not_what_it_says_is_named(tmp_path: Path) -> None:
+    text = tmp_path / "train.txt"
+    text.write_text("1 2 3\n")
+    with pytest.raises(BadData, match=r"train\.txt: expected parquet.*Nothing was evaluated"):
+        read_interactions(text, Format.parquet)
+    not_zipped = tmp_path / "train.txt.gz"
+    not_zipped.write_text("1 2 3\n")
+    with pytest.raises(BadData, match=r"train\.txt\.gz: expected lightgcn"):
+        read_interactions(not_zipped, Format.lightgcn)
+    with pytest.raises(BadData, match="no column item_id; found user_id, thing"):
+        read_interactions(written(tmp_path / "c", user_id=[1], thing=[2]), Format.parquet)
+    with pytest.raises(BadData, match="no column text; found item_id"):
+        read_items(written(tmp_path / "d", item_id=[1]))
+    with pytest.raises(BadData, match="expected parquet"):
+        read_interactions(
+            written(tmp_path / "e", user_id=[1], item_id=[2], event_ts=["noon"]), Format.parquet
+        )
+
+
+def test_a_file_without_interactions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("1\n\n")
+    with pytest.raises(BadData, match="no interaction"):
+        read_interactions(tmp_path / "train.txt", Format.lightgcn)
+
+
+def test_an_interaction_without_a_user_or_an_item_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "f", user_id=["u", None], item_id=["x", "y"])
+    with pytest.raises(BadData, match="user_id is null in 1 rows"):
+        read_interactions(path, Format.parquet)

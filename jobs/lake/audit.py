@@ -52,7 +52,8 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
     gx_context = gx.get_context(mode="ephemeral")
     gx_context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
-        gx_context.data_sources.add_spark("staged")
+        # Staged files are read again faster than Spark's cache of them is filled.
+        gx_context.data_sources.add_spark("staged", persist=False)
         .add_dataframe_asset(contract.table)
         .add_batch_definition_whole_dataframe("day")
         .get_batch(batch_parameters={"dataframe": frame})

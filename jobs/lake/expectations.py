@@ -88,22 +88,22 @@ def _unique(a: dict[str, Any]) -> str:
 def _ranked(a: dict[str, Any]) -> str:
     group, score, item = ", ".join(a["group"]), a["score"], a["item"]
     return (
-        f"SELECT {group}, rank, {item}, {score} FROM (SELECT {group}, rank, {item}, {score}, "
-        "row_number() OVER list AS place, "
-        f"lag({score}) OVER list AS score_above, lag({item}) OVER list AS item_above "
+        f"SELECT {group}, count(*) AS rows, count(*) - size(collect_set({item})) AS repeated, "
+        "count_if(misplaced) AS misplaced "
+        f"FROM (SELECT {group}, {item}, rank <> row_number() OVER list "
+        f"OR {score} > lag({score}) OVER list "
+        f"OR ({score} = lag({score}) OVER list AND {item} <= lag({item}) OVER list) AS misplaced "
         f"FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
-        f"WHERE rank <> place OR {score} > score_above "
-        f"OR ({score} = score_above AND {item} <= item_above)"
+        f"GROUP BY {group} HAVING repeated > 0 OR misplaced > 0"
     )
 
 
-def _group_size(a: dict[str, Any]) -> str:
+def _equally_long(a: dict[str, Any]) -> str:
     group = ", ".join(a["group"])
-    low, high = a.get("min_value", 0), a.get("max_value")
-    too_many = f" OR count(*) > {int(high)}" if high is not None else ""
+    sizes = f"SELECT count(*) AS size FROM {{batch}} GROUP BY {group}"
     return (
         f"SELECT {group}, count(*) AS rows FROM {{batch}} GROUP BY {group} "
-        f"HAVING count(*) < {int(low)}{too_many}"
+        f"HAVING count(*) < (SELECT max(size) FROM ({sizes}))"
     )
 
 
@@ -113,14 +113,15 @@ def _unit_vectors(a: dict[str, Any]) -> str:
     return f"size({column}) = {int(a['dimension'])} AND abs({norm} - 1) <= {tolerance}"
 
 
+RANKED = "expect_lists_to_be_ranked"
 OURS: dict[str, Rows] = {
     # Great Expectations' own counts by a window over all columns, several times.
     "expect_compound_columns_to_be_unique": Rows(("column_list",), query=_unique),
-    # Ranks of a group are 1, 2, 3, …; a better one has a higher score, or the first item of equals.
-    "expect_lists_to_be_ranked": Rows(("group", "score", "item"), query=_ranked),
-    "expect_group_row_count_to_be_between": Rows(
-        ("group",), ("min_value", "max_value"), query=_group_size
-    ),
+    # An item stands once in a group. Ranks are 1, 2, 3, …; a better one has a higher score, or the
+    # first item of equals.
+    RANKED: Rows(("group", "score", "item"), query=_ranked),
+    # Lists that have to be full: none is shorter than the longest.
+    "expect_lists_to_be_equally_long": Rows(("group",), query=_equally_long),
     "expect_column_pair_values_to_differ": Rows(
         ("column_A", "column_B"), condition=lambda a: f"{a['column_A']} <> {a['column_B']}"
     ),
@@ -173,13 +174,25 @@ def implied_checks(contract: Contract) -> list[dict[str, Any]]:
         for column in contract.columns
         if not column.nullable
     ]
-    if len(contract.key) > 1:
+    if len(contract.key) > 1 and not _lists_say(contract):
         unique = {
             "expect": "expect_compound_columns_to_be_unique",
             "column_list": list(contract.key),
         }
         checks.append(unique)
     return checks
+
+
+def _lists_say(contract: Contract) -> bool:
+    """Whether a check of ranked lists holds the key too: no item and no rank twice in a group."""
+    shared = set(contract.partition) if contract.layout == "daily" else set()
+    unique = [
+        {*check.arguments["group"], column} - shared
+        for check in contract.checks
+        if check.expect == RANKED and check.severity == "error"
+        for column in (check.arguments["item"], "rank")
+    ]
+    return set(contract.key) - shared in unique
 
 
 def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expectation | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -62,9 +62,15 @@ class RunRecord:
         return f"{name} ds={self.ds}: {self.status}{rows}{rejected}{extra}, {self.seconds:.1f} s"
 
 
-def stamp(rows: DataFrame) -> DataFrame:
+def write_time() -> datetime:
+    """The moment of a write to a log: the one clock in `jobs/`."""
+    return datetime.now(UTC)
+
+
+def stamped(rows: pa.Table) -> pa.Table:
     """Rows of a log with `recorded_at`, the moment of the write."""
-    return rows.withColumn("recorded_at", F.current_timestamp())
+    moment = pa.scalar(write_time(), pa.timestamp("us", tz="UTC"))
+    return rows.append_column("recorded_at", pa.repeat(moment, rows.num_rows))
 
 
 class OpLog:
@@ -73,17 +79,13 @@ class OpLog:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
 
-    def append(self, table: str, rows: DataFrame) -> None:
-        """Append rows to a log table, stamped with the time of the write."""
-        names = self.tables.contracts[table].column_names
-        self.tables.append(table, stamp(rows).select(*names))
-
     def append_dicts(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows given as dictionaries; columns that are left out are null."""
+        """Append rows given as dictionaries, stamped; columns that are left out are null."""
         if rows:
-            schema = arrow_schema(self.tables.contracts[table], without=["recorded_at"])
-            arrow = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-            self.append(table, self.tables.spark.createDataFrame(arrow))
+            contract = self.tables.contracts[table]
+            schema = arrow_schema(contract, without=["recorded_at"])
+            arrow = stamped(pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
+            self.tables.append_arrow(table, arrow.select(contract.column_names))
 
     def record_run(self, record: RunRecord) -> None:
         self.append_dicts("ops.runs", [asdict(record)])
@@ -107,24 +109,28 @@ class OpLog:
             rejected = rejected.withColumn("rows", F.lit(1).cast("long"))
         rows = int(rejected.agg(F.sum("rows")).collect()[0][0] or 0)
         if rows:
-            stamped = (
+            kept = (
                 rejected.withColumn("table", F.lit(record.table))
                 .withColumn("ds", F.lit(record.ds))
                 .withColumn("run_id", F.lit(record.run_id))
+                .withColumn("recorded_at", F.lit(write_time()))
             )
-            self.append("ops.quarantine", stamped)
+            names = self.tables.contracts["ops.quarantine"].column_names
+            self.tables.append("ops.quarantine", kept.select(*names))
         return rows
 
     def past(self, tables: Sequence[str]) -> PastRuns:
         """What is known of finished runs of these tables, in one read."""
-        runs = (
-            self.tables.read("ops.runs")
-            .where(F.col("table").isin(*tables))
-            .where(F.col("status").isin(PUBLISHED, UNCHANGED))
-            .groupBy("table", "slice", "ds", "status")
-            .agg(F.max_by("rows_out", "recorded_at").alias("rows_out"))
+        found = self.tables.rows(
+            "ops.runs",
+            ["table", "slice", "ds", "status", "rows_out", "recorded_at"],
+            [("table", "in", list(tables)), ("status", "in", [PUBLISHED, UNCHANGED])],
         )
-        return PastRuns([tuple(row) for row in runs.collect()])
+        newest = {
+            (run["table"], run["slice"], run["ds"], run["status"]): run["rows_out"]
+            for run in found.sort_by("recorded_at").to_pylist()
+        }
+        return PastRuns([(*key, rows) for key, rows in newest.items()])
 
 
 class PastRuns:

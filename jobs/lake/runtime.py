@@ -39,7 +39,7 @@ from jobs.lake.oplog import (
 )
 from jobs.lake.sink import Sink
 from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, Step, find_step
-from jobs.lake.tables import Tables
+from jobs.lake.tables import Staged, Tables
 from jobs.settings import RunParams, Settings
 
 if TYPE_CHECKING:
@@ -226,16 +226,19 @@ class Lake:
         outcome = made if isinstance(made, Outcome) else Outcome(made)
         rows = _stamped(outcome.rows, step, contract, run)
         rows = self.tables.conform(contract.table, rows, str(run.ds))
-        with self._staged(contract.table, rows, run) as staged:
-            record = replace(record, rows_out=staged.count())
+        staged = self.tables.stage(contract.table, rows, _partition(step, contract, run))
+        try:
+            record = replace(record, rows_out=staged.rows)
             record = self._account(step, record, inputs, outcome)
             counts = past.row_counts(step.name, step.slice, run.ds)
-            results = audit(staged, contract, AuditContext(counts))
+            results = audit(staged.frame, contract, AuditContext(counts))
             self.log.record_audit(record, results)
             self._require_passed(step, run, results)
             if run.params.dry_run:
                 return replace(record, status=DRY_RUN)
-            self._publish(step, contract, run, staged)
+            self._publish(contract, run, staged)
+        finally:
+            self.tables.discard(staged)
         if inputs.taken is not None:
             self.log.append_dicts("ops.landing_files", inputs.taken.file_rows(run.run_id))
         version = self.tables.version(contract.table)
@@ -286,30 +289,17 @@ class Lake:
                 "See docs/runbooks/contract-failed.md."
             )
 
-    def _publish(self, step: Step, contract: Contract, run: Run, staged: DataFrame) -> None:
-        if contract.layout is Layout.cache:
-            self.tables.insert_new(contract.table, staged)
-            return
+    def _publish(self, contract: Contract, run: Run, staged: Staged) -> None:
         if contract.layout is Layout.daily:
-            predicate = f"ds = '{run.ds}'"
-            if step.slice:
-                predicate += f" AND {step.slice_column} = '{step.slice}'"
+            self.tables.publish(staged)
+        elif contract.layout is Layout.cache:
+            self.tables.insert_new(contract.table, staged.frame)
         else:
             column = "valid_from" if contract.layout is Layout.history else "ingest_ds"
             predicate = f"{column} <= '{run.ds}'"
             if run.watermark is not None:
                 predicate += f" AND {column} > '{run.watermark}'"
-        self.tables.replace(contract.table, staged, predicate)
-
-    @contextmanager
-    def _staged(self, table: str, rows: DataFrame, run: Run) -> Iterator[DataFrame]:
-        """The rows written beside the lake's tables, so that audit and publish read one result."""
-        path = f"{self.tables.lake}/_staging/{table}-{run.run_id}"
-        rows.write.mode("overwrite").parquet(path)
-        try:
-            yield self.spark.read.schema(self.tables.schema(table)).parquet(path)
-        finally:
-            self.tables.remove(path)
+            self.tables.replace(contract.table, staged.frame, predicate)
 
     @contextmanager
     def _scratch(self, run_id: str) -> Iterator[str]:
@@ -334,6 +324,13 @@ def _only_selected(frame: DataFrame, contract: Contract, params: RunParams) -> D
         return frame
     chosen = getattr(params, _SELECTED_BY[contract.slice])
     return frame.where(F.col(contract.slice).isin(*chosen)) if chosen else frame
+
+
+def _partition(step: Step, contract: Contract, run: Run) -> dict[str, str]:
+    """The partition that a run of a daily table makes; other layouts spread over several."""
+    if contract.layout is not Layout.daily:
+        return {}
+    return {"ds": str(run.ds)} | ({step.slice_column: step.slice} if step.slice else {})
 
 
 def _stamped(rows: DataFrame, step: Step, contract: Contract, run: Run) -> DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from jobs.lake.oplog import stamp
+from jobs.lake.oplog import stamped
 from jobs.lake.tables import Tables
 
 
@@ -22,8 +22,7 @@ class Sink:
 
         Raises PublishConflict when other writers won five times in a row.
         """
-        frame = self._tables.spark.createDataFrame(rows)
         names = self._tables.contracts[table].column_names
         if "recorded_at" in names and "recorded_at" not in rows.column_names:
-            frame = stamp(frame)
-        self._tables.append_once(table, frame.select(*names), f"{table}:{chunk_id}")
+            rows = stamped(rows)
+        self._tables.append_arrow(table, rows.select(names), f"{table}:{chunk_id}")

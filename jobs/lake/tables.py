@@ -1,21 +1,32 @@
-"""Delta tables by name: where they are, how they are created, appended to and replaced."""
+"""Delta tables by name: where they are, how they are created, appended to and replaced.
+
+Rows that Spark computes are written by Spark. What needs no Spark does without: rows that this
+process holds are appended, and staged files are published, by delta-rs, which takes milliseconds
+where a commit through Spark takes a job to replay the log and others around the write.
+"""
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-from deltalake import DeltaTable
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.errors import PublishConflict, SchemaMismatch
-from jobs.lake.schema import struct_type
+from jobs.lake.schema import arrow_schema, struct_type
 from jobs.lake.storage import locate
 
 # Raised by Delta when two writers meet; the words stand in every such error's class.
@@ -29,6 +40,35 @@ _retry_on_conflict = retry(
     wait=wait_random_exponential(multiplier=0.5, max=10),
     reraise=True,
 )
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file of staged rows. path: within the table's folder. rows, bytes: its size."""
+
+    path: str
+    rows: int
+    bytes: int
+    modified_ms: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows written as files inside a table's folder, where no reader of the table sees them.
+
+    frame: the rows as they lie there, in all columns of the contract. partition: the value of each
+    partition column where all rows share it, or nothing.
+    """
+
+    table: str
+    folder: str
+    partition: Mapping[str, str]
+    files: tuple[StagedFile, ...]
+    frame: DataFrame
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
 
 
 class Tables:
@@ -97,17 +137,104 @@ class Tables:
         self._compact_now_and_then(table)
 
     def append(self, table: str, rows: DataFrame) -> None:
-        """Append rows, whatever the table has."""
+        """Append rows that Spark has, whatever the table has."""
         rows.write.format("delta").mode("append").save(self.path(table))
         self._compact_now_and_then(table)
 
     @_retry_on_conflict
-    def append_once(self, table: str, rows: DataFrame, transaction: str) -> None:
-        """Append rows under a transaction id; the same id again adds nothing."""
-        writer = rows.write.format("delta").mode("append")
+    def append_arrow(self, table: str, rows: pa.Table, transaction: str = "") -> None:
+        """Append rows that this process has, in the contract's columns and without Spark.
+
+        transaction: an id; the same id again adds nothing. Raises PublishConflict.
+        """
+        delta = DeltaTable(self.path(table))
+        properties = None
+        if transaction:
+            if delta.transaction_version(transaction) is not None:
+                return
+            properties = CommitProperties(app_transactions=[Transaction(transaction, 1)])
         with _named_conflicts(table):
-            writer.option("txnAppId", transaction).option("txnVersion", "1").save(self.path(table))
+            write_deltalake(
+                delta,
+                rows.cast(arrow_schema(self.contracts[table])),
+                mode="append",
+                commit_properties=properties,
+            )
         self._compact_now_and_then(table)
+
+    def rows(
+        self, table: str, columns: Sequence[str], filters: Sequence[tuple[str, str, object]]
+    ) -> pa.Table:
+        """Rows of a small table in this process. filters: as `DeltaTable.to_pyarrow_table`'s."""
+        delta = DeltaTable(self.path(table))
+        return delta.to_pyarrow_table(columns=list(columns), filters=list(filters) or None)
+
+    def stage(self, table: str, rows: DataFrame, partition: Mapping[str, str]) -> Staged:
+        """Write rows once, so that what is audited is what is published.
+
+        rows: all columns of the contract. partition: the value of each partition column where all
+        rows share it; these columns are then not written.
+        """
+        contract = self.contracts[table]
+        folder = f"staged-{uuid.uuid4().hex}"
+        path = f"{self.path(table)}/{folder}"
+        schema = self.schema(table, without=tuple(partition))
+        try:
+            rows.select(*schema.names).write.parquet(path)
+            files = tuple(self._files(path, folder))
+        except BaseException:
+            self.remove(path)
+            raise
+        types = {field.name: field.dataType for field in self.schema(table)}
+        shared = {name: F.lit(value).cast(types[name]) for name, value in partition.items()}
+        frame = self.spark.read.schema(schema).parquet(path)
+        frame = frame.withColumns(shared).select(*contract.column_names) if shared else frame
+        return Staged(table, folder, dict(partition), files, frame)
+
+    def _files(self, path: str, folder: str) -> Iterator[StagedFile]:
+        system, inner = locate(path)
+        for found in system.get_file_info(pafs.FileSelector(inner)):
+            if not found.base_name.endswith(".parquet"):
+                continue
+            with system.open_input_file(found.path) as file:
+                rows = pq.read_metadata(file).num_rows
+            if rows:
+                modified_ms = (found.mtime_ns or 0) // 1_000_000
+                yield StagedFile(f"{folder}/{found.base_name}", rows, found.size, modified_ms)
+
+    @_retry_on_conflict
+    def publish(self, staged: Staged) -> None:
+        """Atomically make staged files the whole of their partition; nothing is written again.
+
+        Raises PublishConflict when another writer changed the partition meanwhile.
+        """
+        values = dict(staged.partition)
+        adds = [
+            AddAction(
+                path=file.path,
+                size=file.bytes,
+                partition_values=values,
+                modification_time=file.modified_ms,
+                data_change=True,
+                stats=json.dumps({"numRecords": file.rows}),
+            )
+            for file in staged.files
+        ]
+        delta = DeltaTable(self.path(staged.table))
+        with _named_conflicts(staged.table):
+            delta.create_write_transaction(
+                adds,
+                mode="overwrite",
+                schema=delta.schema(),
+                partition_by=list(self.contracts[staged.table].partition),
+                partition_filters=[(name, "=", value) for name, value in values.items()],
+            )
+
+    def discard(self, staged: Staged) -> None:
+        """Delete staged files, unless a commit took them into the table."""
+        path = self.path(staged.table)
+        if not any(f"/{staged.folder}/" in uri for uri in DeltaTable(path).file_uris()):
+            self.remove(f"{path}/{staged.folder}")
 
     def _compact_now_and_then(self, table: str) -> None:
         """Merge the small files that many appends leave.
@@ -116,7 +243,7 @@ class Tables:
         append itself.
         """
         if self.version(table) % APPENDS_BETWEEN_COMPACTIONS == 0:
-            self.spark.sql(f"OPTIMIZE delta.`{self.path(table)}`").collect()
+            DeltaTable(self.path(table)).optimize.compact()
 
     def from_arrow(self, table: str, rows: pa.Table) -> DataFrame:
         """Rows made in this process as a frame with the contract's columns and types."""
@@ -152,7 +279,8 @@ def _named_conflicts(table: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if any(word in str(error) for word in _CONFLICTS):
+        refused = isinstance(error, CommitFailedError)
+        if refused or any(word in str(error) for word in _CONFLICTS):
             raise PublishConflict(
                 f"{table}: another run wrote the same files at the same time. Nothing of this run "
                 "was published; it is tried again. See docs/runbooks/publish-conflict.md."

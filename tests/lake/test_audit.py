@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.audit import audit
 from jobs.lake.contract import Contract
-from jobs.lake.expectations import OURS, TRAILING_MEAN, AuditContext
+from jobs.lake.expectations import OURS, TRAILING_MEAN, AuditContext, implied_checks
 from tests.lake.toy import HEAD, column
 
 GOOD = [
@@ -27,8 +27,8 @@ CASES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
         {"group": ["user"], "score": "score", "item": "item"},
         ("u2", 3, "b", "a", 0.4, [0.0, 1.0], ["x"], None),
     ),
-    "expect_group_row_count_to_be_between": (
-        {"group": ["user"], "min_value": 1, "max_value": 2},
+    "expect_lists_to_be_equally_long": (
+        {"group": ["other"]},
         ("u1", 3, "c", "a", 0.4, [0.0, 1.0], ["x"], None),
     ),
     "expect_column_pair_values_to_differ": (
@@ -103,8 +103,15 @@ def test_a_row_that_breaks_the_check_is_found(spark: SparkSession, name: str) ->
 
 @pytest.mark.parametrize(
     ("rank", "item", "score"),
-    [(3, "b", 0.4), (1, "b", 0.4), (0, "b", 0.9), (2, "b", 0.6), (2, "A", 0.5)],
-    ids=["a gap", "a rank twice", "no first", "a better score below", "equals out of order"],
+    [(3, "b", 0.4), (1, "b", 0.4), (0, "b", 0.9), (2, "b", 0.6), (2, "A", 0.5), (2, "a", 0.4)],
+    ids=[
+        "a gap",
+        "a rank twice",
+        "no first",
+        "a better score below",
+        "equals out of order",
+        "an item twice",
+    ],
 )
 def test_a_list_out_of_order_is_found_and_shown(
     spark: SparkSession, rank: int, item: str, score: float
@@ -136,6 +143,28 @@ def test_a_null_in_a_required_column_is_found_without_a_stated_check(spark: Spar
     assert results(spark, GOOD, promised) == {name: True}
     broken = ("u3", 1, None, "b", 0.4, [0.0, 1.0], ["x"], None)
     assert results(spark, [*GOOD, broken], promised) == {name: False}
+
+
+@pytest.mark.parametrize(
+    ("key", "severity", "asked"),
+    [
+        (("user", "item"), "error", False),
+        (("user", "rank"), "error", False),
+        (("user", "item"), "warn", True),
+        (("user", "other"), "error", True),
+    ],
+)
+def test_a_list_check_stands_in_for_the_key_that_it_holds(
+    key: tuple[str, ...], severity: str, asked: bool
+) -> None:
+    check = {"expect": "expect_lists_to_be_ranked", "severity": severity}
+    promised = contract([check | CASES["expect_lists_to_be_ranked"][0]])
+    implied = implied_checks(promised.model_copy(update={"key": key}))
+    assert (unique_key(*key) in implied) is asked
+
+
+def unique_key(*columns: str) -> dict[str, Any]:
+    return {"expect": "expect_compound_columns_to_be_unique", "column_list": list(columns)}
 
 
 def test_the_row_count_is_compared_with_the_days_before(spark: SparkSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +12,19 @@ import pytest
 from jobs.lake import Lake, Sink
 from jobs.lake.errors import PublishConflict
 from jobs.lake.schema import arrow_schema
-from jobs.lake.tables import _named_conflicts
+from jobs.lake.tables import Staged, _named_conflicts
 from tests.lake.toy import HEAD, column, write_contracts
 
+DAY = "2026-01-01"
+DAILY = HEAD | {
+    "table": "gold.daily",
+    "layout": "daily",
+    "partition": ["ds", "slice"],
+    "slice": "slice",
+    "key": ["ds", "slice", "name"],
+    "columns": [column("ds", "date"), column("slice", "string"), column("name", "string")],
+    "checks": [],
+}
 CACHE = HEAD | {
     "table": "silver.cache",
     "layout": "cache",
@@ -26,7 +37,8 @@ CACHE = HEAD | {
 
 @pytest.fixture
 def cache_lake(make_lake, tmp_path: Path) -> Lake:
-    write_contracts(tmp_path / "expectations", {"silver.cache": CACHE})
+    contracts = {"silver.cache": CACHE, "gold.daily": DAILY}
+    write_contracts(tmp_path / "expectations", contracts)
     lake = make_lake(contracts=tmp_path / "expectations")
     lake.create_all()
     return lake
@@ -81,6 +93,75 @@ def test_replacing_rows_leaves_the_others(cache_lake: Lake) -> None:
     rows = cache_lake.tables.from_arrow("silver.cache", chunk(cache_lake, ("b", 3)))
     cache_lake.tables.replace("silver.cache", rows, "name = 'b'")
     assert held(cache_lake) == [("a", 1), ("b", 3)]
+
+
+def stage(lake: Lake, slice: str, *names: str) -> Staged:
+    rows = [(date.fromisoformat(DAY), slice, name) for name in names]
+    frame = lake.spark.createDataFrame(rows, schema=lake.tables.schema("gold.daily"))
+    return lake.tables.stage("gold.daily", frame, {"ds": DAY, "slice": slice})
+
+
+def published(lake: Lake) -> list[tuple[str, str]]:
+    """(slice, name) of each row, as Spark and delta-rs both see them."""
+    by_spark = lake.tables.read("gold.daily").select("slice", "name").collect()
+    by_arrow = lake.tables.rows("gold.daily", ["slice", "name"], []).to_pylist()
+    assert sorted(map(tuple, by_spark)) == sorted(tuple(row.values()) for row in by_arrow)
+    return sorted(tuple(row) for row in by_spark)
+
+
+def files_of(lake: Lake) -> set[str]:
+    return {path.parent.name for path in Path(lake.tables.path("gold.daily")).rglob("*.parquet")}
+
+
+def test_staged_rows_are_seen_only_when_they_are_published(cache_lake: Lake) -> None:
+    staged = stage(cache_lake, "x", "a", "b")
+    assert (staged.rows, published(cache_lake)) == (2, [])
+    assert sorted(row.name for row in staged.frame.collect()) == ["a", "b"]
+    assert {(str(row.ds), row.slice) for row in staged.frame.collect()} == {(DAY, "x")}
+    cache_lake.tables.publish(staged)
+    assert published(cache_lake) == [("x", "a"), ("x", "b")]
+
+
+def test_what_is_published_replaces_its_partition_alone(cache_lake: Lake) -> None:
+    for slice, name in (("x", "a"), ("y", "a"), ("x", "b")):
+        cache_lake.tables.publish(stage(cache_lake, slice, name))
+    assert published(cache_lake) == [("x", "b"), ("y", "a")]
+    cache_lake.tables.publish(stage(cache_lake, "y"))
+    assert published(cache_lake) == [("x", "b")]
+
+
+def test_only_files_that_no_commit_took_are_discarded(cache_lake: Lake) -> None:
+    taken, left = stage(cache_lake, "x", "a"), stage(cache_lake, "x", "b")
+    cache_lake.tables.publish(taken)
+    assert files_of(cache_lake) == {taken.folder, left.folder}
+    for staged in (taken, left):
+        cache_lake.tables.discard(staged)
+    assert files_of(cache_lake) == {taken.folder}
+    assert published(cache_lake) == [("x", "a")]
+
+
+def test_slices_are_published_side_by_side(cache_lake: Lake) -> None:
+    slices = [stage(cache_lake, f"s{number}", "a") for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cache_lake.tables.publish, slices))
+    assert [slice for slice, _ in published(cache_lake)] == [f"s{number}" for number in range(8)]
+
+
+def test_two_runs_of_one_slice_leave_one_of_them(cache_lake: Lake) -> None:
+    rivals = [stage(cache_lake, "x", f"n{number}") for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(cache_lake.tables.publish, rivals))
+    assert len(published(cache_lake)) == 1
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(cache_lake: Lake) -> None:
+    rows = cache_lake.spark.sql(
+        f"SELECT DATE '{DAY}' AS ds, 'x' AS slice, raise_error('disk full') AS name"
+    )
+    with pytest.raises(Exception, match="disk full"):
+        cache_lake.tables.stage("gold.daily", rows, {"ds": DAY, "slice": "x"})
+    folders = {path.name for path in Path(cache_lake.tables.path("gold.daily")).iterdir()}
+    assert folders == {"_delta_log"}
 
 
 def test_delta_conflicts_are_transient_and_say_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def lacks(home: Path, *, starts: Collection[str], ports: Mapping[str, int]) -> I
         yield (
             "vLLM is not installed: run `make install`, "
             "or set RECLAKE_LLM_URL to an OpenAI-compatible server of yours"
+        )
+
+
+def spark_url_lacks(url: str) -> Iterator[str]:
+    if not re.fullmatch(r"sc://[^:/]+:\d+", url):
+        yield (
+            f"RECLAKE_SPARK_URL is {url}, and this Airflow reaches Spark by sc://host:port alone: "
+            "give the address of a Spark Connect server, or unset it to have one started"
         )
 
 

@@ -23,7 +23,7 @@ from infra.machine import (
 from infra.stack import preflight
 from infra.stack.paths import ROOT
 from infra.stack.ports import free_port, is_free
-from infra.stack.preflight import memory_lacks, port_lacks
+from infra.stack.preflight import memory_lacks, port_lacks, spark_url_lacks
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,15 @@ def test_a_port_that_was_asked_for_and_is_taken_names_its_variable() -> None:
         assert free_port(port) != port
     assert free_port(port) == port
     assert list(port_lacks({"RECLAKE_AIRFLOW_PORT": port})) == []
+
+
+def test_a_spark_that_airflows_connection_cannot_name_is_refused() -> None:
+    assert list(spark_url_lacks("sc://spark.example.org:15002")) == []
+    for url in ("local[2]", "spark://host:7077", "sc://host", "sc://host:15002/;token=t"):
+        assert list(spark_url_lacks(url)) == [
+            f"RECLAKE_SPARK_URL is {url}, and this Airflow reaches Spark by sc://host:port alone: "
+            "give the address of a Spark Connect server, or unset it to have one started"
+        ]
 
 
 def test_a_running_service_asks_for_nothing_more(

@@ -215,29 +215,26 @@ def _parts(scores: dict[str, float], weights: dict[str, float]) -> dict[str, flo
 
 
 def _i2i_candidates() -> Iterable[Row]:
+    found = [
+        (score, method, item_id, neighbor, support)
+        for (item_id, neighbor), (scores, support) in _PAIRS.items()
+        for method, score in scores.items()
+    ]
+    # behind the two that a list of this lake holds
+    found.append((0.7, "content", "milk", "jam", None))
     for ds in (D29, D30):
         ranks: dict[tuple[str, str], int] = {}
-        for (item_id, neighbor), (scores, support) in _PAIRS.items():
-            for method, score in scores.items():
-                rank = ranks[item_id, method] = ranks.get((item_id, method), 0) + 1
-                yield {
-                    "ds": ds,
-                    "method": method,
-                    "item_id": item_id,
-                    "rank": rank,
-                    "neighbor_item_id": neighbor,
-                    "score": score * _UNITS[method],
-                    "support": None if method == "content" else support,
-                }
-        # found, but behind the two that a list of this lake holds
-        yield {
-            "ds": ds,
-            "method": "content",
-            "item_id": "milk",
-            "rank": 3,
-            "neighbor_item_id": "jam",
-            "score": 0.35,
-        }
+        for score, method, item_id, neighbor, support in sorted(found, reverse=True):
+            rank = ranks[item_id, method] = ranks.get((item_id, method), 0) + 1
+            yield {
+                "ds": ds,
+                "method": method,
+                "item_id": item_id,
+                "rank": rank,
+                "neighbor_item_id": neighbor,
+                "score": score * _UNITS[method],
+                "support": None if method == "content" else support,
+            }
 
 
 def _i2i_daily() -> Iterable[Row]:

@@ -170,7 +170,7 @@ def test_a_pair_is_accounted_for(
 
 def test_the_pair_shows_every_method_that_found_it(explain: Any) -> None:
     assert explain("milk", "--neighbor", "bread")["pair"]["candidates"] == [
-        {"method": "content", "rank": 1, "score": 0.4, "support": None},
+        {"method": "content", "rank": 2, "score": 0.4, "support": None},
         {"method": "cooccurrence", "rank": 1, "score": 0.3, "support": 41},
         {"method": "slim", "rank": 1, "score": 0.1875, "support": 41},
     ]

@@ -26,8 +26,12 @@ ifeq ($(RECLAKE_LLM_URL),)
 	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --frozen --only-group serve
 endif
 
+.PHONY: machine
+machine:
+	@$(BASE_PYTHON) -m infra.machine
+
 .PHONY: demo
-demo: install ## Start the embedded stack and publish three days (resumes when run again)
+demo: machine install ## Start the embedded stack and publish three days (resumes when run again)
 	@$(PYTHON) -m infra.demo up
 
 .PHONY: down

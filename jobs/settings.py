@@ -1,7 +1,7 @@
 """Everything that differs between a laptop and production, read once from the environment.
 
 Each field is an environment variable `RECLAKE_<FIELD>`; fields of a nested model take a double
-underscore (`RECLAKE_RECALL__LIST_SIZE`). A default stands here and nowhere else. Secrets are
+underscore (`RECLAKE_RECALL__USER__ITEMS`). A default stands here and nowhere else. Secrets are
 `SecretStr`, which prints as asterisks.
 """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,9 +15,10 @@ from rich.console import Console
 from infra.demo.run import DemoFailed, demo
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Stack
-from infra.stack.state import StackBusy
+from infra.stack.state import StackBusy, StateUnreadable
 from jobs.settings import get_settings
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 MADE_HERE = (
     "airflow",
     "bench",
@@ -51,8 +54,19 @@ def main() -> int:
             name = "__".join(str(part) for part in item["loc"]).upper()
             console.print(f"RECLAKE_{name}: {item['msg']}", style="red", markup=False)
         return 2
-    except (DemoFailed, StackBusy) as error:
+    except (DemoFailed, StackBusy, StateUnreadable) as error:
         console.print(f"\n{error}", style="red", markup=False, highlight=False)
+        return 1
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        file = f" ({error.filename})" if error.filename else ""
+        target = "demo" if command == "up" else command
+        said = (
+            f"{os.strerror(error.errno)}{file}: free some disk, RECLAKE_HOME is "
+            f"{get_settings().home}, then run `make {target}` again; it goes on from here."
+        )
+        console.print(f"\n{said}", style="red", markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
         console.print("\nInterrupted. `make demo` goes on from here, `make down` ends all servers.")

@@ -15,6 +15,8 @@ from infra.demo.airflow_api import AirflowApi
 DAG_ID = "recall_daily"
 MAX_ACTIVE_RUNS = 2
 PARSE_SECONDS = 180
+# one that is about to end does so within seconds; a paused one never does
+BACKFILL_SECONDS = 900
 POLL_SECONDS = 2.0
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 LOG_LINES = 12
@@ -22,6 +24,10 @@ LOG_LINES = 12
 
 class NoDag(Exception):
     """Airflow has not taken in the DAG."""
+
+
+class BackfillBusy(Exception):
+    """Airflow runs one backfill of a DAG at a time, and another one does not end."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +74,34 @@ def request_days(
     api: AirflowApi,
     days: Collection[date],
     published: Collection[date],
+    say: Callable[[str], None] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[date]:
     """Has Airflow run what is not done yet; gives the days that need waiting for.
+
+    say: called with one line when another backfill has to end first. Raises BackfillBusy when it
+    does not.
 
     A day with no run gets one by a backfill. Of a failed run, the failed tasks run again. A run
     that Airflow calls a success, but whose day is not in the lake (it was deleted), runs again as
     a whole. A run under way is left alone.
     """
+    waited = 0.0
     while True:
         runs = api.runs(days)
         missing = [day for day in sorted(days) if day not in runs]
         if not missing or api.backfill(missing[0], missing[-1], MAX_ACTIVE_RUNS):
             break
-        pause(POLL_SECONDS)  # an earlier backfill is about to create or to finish its runs
+        if waited == 0:
+            say(f"waiting for another backfill of {DAG_ID} to end: {api.url}")
+        if waited >= BACKFILL_SECONDS:
+            raise BackfillBusy(
+                f"Another backfill of {DAG_ID} did not end within {BACKFILL_SECONDS // 60} min, "
+                f"and Airflow runs one at a time. Look at it in {api.url}: wait for it, unpause it "
+                "or cancel it, then run `make demo` again."
+            )
+        pause(POLL_SECONDS)
+        waited += POLL_SECONDS
     for day, run in runs.items():
         if run["state"] == "failed":
             api.clear(run["dag_run_id"], only_failed=True)

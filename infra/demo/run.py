@@ -105,7 +105,7 @@ def run_days(api: AirflowApi, settings: Settings, progress: Progress) -> None:
     """Has Airflow run the days that are not published, and waits. Raises DemoFailed."""
     progress.heading(f"Days {DAYS[0]} to {DAYS[-1]}")
     backfill.prepare(api, ROOT / "dags" / "pools.json")
-    days = backfill.request_days(api, DAYS, _published(settings))
+    days = backfill.request_days(api, DAYS, _published(settings), progress.line)
     if not days:
         progress.line("all published already")
         return
@@ -160,6 +160,7 @@ def failing_clearly() -> Iterator[None]:
         NotReady,
         ServiceFailed,
         StackBusy,
+        backfill.BackfillBusy,
         backfill.NoDag,
     ) as error:
         raise DemoFailed(str(error)) from error

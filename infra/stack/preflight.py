@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+from infra.machine import GIB, disk_lacks, free_disk, java_lacks, java_version
 from infra.stack.paths import SERVE_PYTHON
 from infra.stack.ports import becomes_free
 
-GIB = 1024**3
-DISK_BYTES = 5 * GIB
 # what each service was seen to use in the demo, its workers included
 RAM_BYTES = {"airflow": 2 * GIB, "spark": 2 * GIB, "vllm": 3 * GIB, "milvus": GIB // 2}
-JAVA_LEAST = 17
 
 
 def lacks(home: Path, *, starts: Collection[str], ports: Mapping[str, int]) -> Iterator[str]:
@@ -40,21 +35,11 @@ def lacks(home: Path, *, starts: Collection[str], ports: Mapping[str, int]) -> I
         )
 
 
-def java_lacks(version: int | None) -> Iterator[str]:
-    if version is None:
+def spark_url_lacks(url: str) -> Iterator[str]:
+    if not re.fullmatch(r"sc://[^:/]+:\d+", url):
         yield (
-            f"Java {JAVA_LEAST} is missing: install it (Debian and Ubuntu: "
-            f"`apt-get install openjdk-{JAVA_LEAST}-jre-headless`) or set JAVA_HOME"
-        )
-    elif version < JAVA_LEAST:
-        yield f"Java is version {version}, Spark needs {JAVA_LEAST}: set JAVA_HOME to a newer one"
-
-
-def disk_lacks(home: Path, free_bytes: int) -> Iterator[str]:
-    if free_bytes < DISK_BYTES:
-        yield (
-            f"{home} has {free_bytes / GIB:.1f} GiB of free disk, the demo needs "
-            f"{DISK_BYTES / GIB:.0f}: free some, or set RECLAKE_HOME to a folder on a larger disk"
+            f"RECLAKE_SPARK_URL is {url}, and this Airflow reaches Spark by sc://host:port alone: "
+            "give the address of a Spark Connect server, or unset it to have one started"
         )
 
 
@@ -74,38 +59,3 @@ def port_lacks(ports: Mapping[str, int]) -> Iterator[str]:
                 f"port {port} ({variable}) is taken by another program: end that, choose another "
                 f"port, or unset {variable} to have a free one found"
             )
-
-
-def java_version() -> int | None:
-    """The major version of the Java that Spark will use, None when there is none."""
-    java_home = os.environ.get("JAVA_HOME")
-    java = Path(java_home) / "bin" / "java" if java_home else shutil.which("java")
-    if java is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [str(java), "-version"], check=True, capture_output=True, text=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return parse_java_version(answer.stderr + answer.stdout)
-
-
-def parse_java_version(answer: str) -> int | None:
-    """The major version in what `java -version` says.
-
-    >>> parse_java_version('openjdk version "17.0.15" 2025-04-15')
-    17
-    >>> parse_java_version('java version "1.8.0_392"')
-    8
-    """
-    match = re.search(r'version "(?:1\.)?(\d+)', answer)
-    return int(match[1]) if match else None
-
-
-def free_disk(home: Path) -> int:
-    """Free bytes on the disk that `home` is, or will be, on."""
-    folder = home
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

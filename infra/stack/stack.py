@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from infra.stack.jars import delta_jars
 from infra.stack.model import ensure_model
 from infra.stack.ports import becomes_free, free_port
-from infra.stack.preflight import lacks
+from infra.stack.preflight import lacks, spark_url_lacks
 from infra.stack.process import ProcessId, end, new_token
 from infra.stack.service import Service, start, wait
 from infra.stack.services import airflow, milvus, postgres, spark, vllm
@@ -176,7 +176,10 @@ class Stack:
             for name in idle
             if getattr(self.choices, f"{name}_port") is not None
         }
-        found = list(lacks(self.home, starts=idle, ports=asked))
+        found = [
+            *spark_url_lacks(self.settings.spark_url),
+            *lacks(self.home, starts=idle, ports=asked),
+        ]
         if found:
             raise NotReady("\n".join(found))
 

@@ -14,11 +14,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.stack.process import ProcessId
+from infra.stack.process import MARK_VARIABLE, ProcessId
 
 
 class StackBusy(Exception):
     """Another command is starting or ending this stack."""
+
+
+class StateUnreadable(Exception):
+    """The file of the records holds something else."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,21 @@ class State:
         self._mutex = threading.Lock()
 
     def records(self) -> dict[str, Record]:
-        """What is remembered; nothing when there is no file yet."""
+        """What is remembered; nothing when there is no file yet. Raises StateUnreadable."""
         if not self.file.is_file():
             return {}
-        stored = json.loads(self.file.read_text())["services"]
-        return {
-            name: Record(ProcessId(**record["process"]), record["port"], record["fingerprint"])
-            for name, record in stored.items()
-        }
+        try:
+            stored = json.loads(self.file.read_text())["services"]
+            return {
+                name: Record(ProcessId(**record["process"]), record["port"], record["fingerprint"])
+                for name, record in stored.items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StateUnreadable(
+                f"{self.file} is damaged, so what runs is not known. End the processes that "
+                f"`grep -ls {MARK_VARIABLE} /proc/[0-9]*/environ` names, delete the file, and run "
+                "`make demo` again."
+            ) from error
 
     def put(self, name: str, record: Record) -> None:
         with self._mutex:

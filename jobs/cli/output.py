@@ -62,8 +62,8 @@ def _csv_cell(value: Any) -> Any:
 def text(value: Any) -> str:
     """`value` as a person reads it: on one line, without control characters.
 
-    >>> text({"swing": 0.5, "content": 1.0}), text(["a", "b"]), text(1204), text(None)
-    ('content 1, swing 0.5', 'a, b', '1,204', '')
+    >>> text({"slim": 0.5, "content": 1.0}), text(["a", "b"]), text(1204), text(None)
+    ('content 1, slim 0.5', 'a, b', '1,204', '')
     """
     if value is None:
         return ""

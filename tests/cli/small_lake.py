@@ -29,6 +29,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.schema import arrow_schema
+from jobs.recall.settings import RecallSettings
 from jobs.settings import Settings
 
 D28, D29, D30 = date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30)
@@ -194,58 +195,65 @@ def _user_enrichments() -> Iterable[Row]:
     } | PROMPT
 
 
-# item, neighbor: score of each method, users behind the pair
+# item, neighbor: score of each method as the fusion scales it, users behind the pair
 _PAIRS = {
-    ("milk", "bread"): ({"cooccurrence": 0.9, "content": 0.42}, 41),
-    ("milk", "butter"): ({"content": 0.66}, None),
-    ("bread", "milk"): ({"cooccurrence": 0.8, "content": 0.42}, 41),
-    ("bread", "jam"): ({"cooccurrence": 0.5}, 12),
-    ("butter", "milk"): ({"content": 0.66}, None),
-    ("jam", "bread"): ({"cooccurrence": 0.5}, 12),
+    ("milk", "bread"): ({"content": 0.8, "cooccurrence": 1.2, "slim": 1.5}, 41),
+    ("milk", "butter"): ({"content": 1.1}, None),
+    ("bread", "milk"): ({"content": 0.8, "cooccurrence": 1.2, "slim": 1.0}, 41),
+    ("bread", "jam"): ({"cooccurrence": 0.4}, 12),
+    ("butter", "milk"): ({"content": 1.1}, None),
+    ("jam", "bread"): ({"cooccurrence": 0.6, "slim": 0.5}, 12),
 }
-_WEIGHTS = {"cooccurrence": 0.7, "content": 0.3}
+# what the fusion divides by: the mean of each method's best scores
+_UNITS = {"content": 0.5, "cooccurrence": 0.25, "slim": 0.125}
+_POPULAR = {"milk": (1.0, 3), "bread": (0.5, 1)}  # decayed and distinct users
+
+
+def _parts(scores: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
+    """What each method or channel adds to the fused score; the default weights add up to 1."""
+    return {name: weights[name] * score for name, score in scores.items()}
 
 
 def _i2i_candidates() -> Iterable[Row]:
+    found = [
+        (score, method, item_id, neighbor, support)
+        for (item_id, neighbor), (scores, support) in _PAIRS.items()
+        for method, score in scores.items()
+    ]
+    # behind the two that a list of this lake holds
+    found.append((0.7, "content", "milk", "jam", None))
     for ds in (D29, D30):
         ranks: dict[tuple[str, str], int] = {}
-        for (item_id, neighbor), (scores, support) in _PAIRS.items():
-            for method, score in scores.items():
-                rank = ranks[item_id, method] = ranks.get((item_id, method), 0) + 1
-                yield {
-                    "ds": ds,
-                    "method": method,
-                    "item_id": item_id,
-                    "rank": rank,
-                    "neighbor_item_id": neighbor,
-                    "score": score,
-                    "support": support if method == "cooccurrence" else None,
-                }
-        # found, but behind the two that a list of this lake holds
-        yield {
-            "ds": ds,
-            "method": "content",
-            "item_id": "milk",
-            "rank": 3,
-            "neighbor_item_id": "jam",
-            "score": 0.35,
-        }
+        for score, method, item_id, neighbor, support in sorted(found, reverse=True):
+            rank = ranks[item_id, method] = ranks.get((item_id, method), 0) + 1
+            yield {
+                "ds": ds,
+                "method": method,
+                "item_id": item_id,
+                "rank": rank,
+                "neighbor_item_id": neighbor,
+                "score": score * _UNITS[method],
+                "support": None if method == "content" else support,
+            }
 
 
 def _i2i_daily() -> Iterable[Row]:
+    weights, titles = RecallSettings().i2i.weights, _titles()
     for ds in (D29, D30):
         ranks: dict[str, int] = {}
         for (item_id, neighbor), (scores, support) in _PAIRS.items():
             ranks[item_id] = ranks.get(item_id, 0) + 1
+            together = [f"chosen together by {support} users"] if support else []
+            alike = [f"similar product: {titles[neighbor]}"] if "content" in scores else []
             yield {
                 "ds": ds,
                 "item_id": item_id,
                 "rank": ranks[item_id],
                 "neighbor_item_id": neighbor,
-                "score": sum(_WEIGHTS[method] * score for method, score in scores.items()),
+                "score": sum(_parts(scores, weights).values()),
                 "methods": sorted(scores),
                 "method_scores": sorted(scores.items()),
-                "reason": f"bought together by {support} users" if support else "similar text",
+                "reason": "; ".join(together + alike),
             }
 
 
@@ -253,6 +261,7 @@ def _user_candidates() -> Iterable[Row]:
     for channel, user_id, rank, item_id, score, because in (
         ("i2i", "ann", 1, "butter", 0.8, "milk"),
         ("i2i", "ann", 2, "tea", 0.1, "milk"),
+        ("similar_users", "ann", 1, "milk", 0.05, None),
         ("popular", "ann", 1, "milk", 1.0, None),
         ("popular", "bob", 1, "milk", 1.0, None),
         ("popular", "eve", 1, "bread", 1.0, None),
@@ -269,30 +278,44 @@ def _user_candidates() -> Iterable[Row]:
 
 
 def _user_recall_daily() -> Iterable[Row]:
-    for ds, user_id, rank, item_id, channel, score, because in (
-        (D29, "ann", 1, "milk", "popular", 0.15, None),
-        (D29, "bob", 1, "milk", "popular", 0.15, None),
-        (D30, "ann", 1, "butter", "i2i", 0.48, "milk"),
-        (D30, "ann", 2, "milk", "popular", 0.15, None),
-        (D30, "bob", 1, "milk", "popular", 0.15, None),
-        (D30, "eve", 1, "bread", "popular", 0.15, None),
+    weights = RecallSettings().user.weights
+    for ds, user_id, rank, item_id, channels, because in (
+        (D29, "ann", 1, "milk", ("popular",), None),
+        (D29, "bob", 1, "milk", ("popular",), None),
+        (D30, "ann", 1, "butter", ("i2i",), "milk"),
+        (D30, "ann", 2, "milk", ("popular", "similar_users"), None),
+        (D30, "bob", 1, "milk", ("popular",), None),
+        (D30, "eve", 1, "bread", ("popular",), None),
     ):
+        scores = dict.fromkeys(channels, 1.0)  # each is the best of its channel's list
+        parts = _parts(scores, weights)
+        reasons = []
+        if "i2i" in channels:
+            reasons.append(f"goes with your {_titles()[because]}")
+        if "similar_users" in channels:
+            reasons.append("users with a taste like yours took it")
+        if "popular" in channels:
+            reasons.append(f"popular with {_POPULAR[item_id][1]} users lately")
         yield {
             "ds": ds,
             "user_id": user_id,
             "rank": rank,
             "item_id": item_id,
-            "score": score,
-            "channel": channel,
-            "channel_scores": [(channel, score)],
+            "score": sum(parts.values()),
+            "channel": max(parts, key=parts.__getitem__),
+            "channel_scores": sorted(scores.items()),
             "because_item_id": because,
-            "reason": f"goes with {because}, which you bought" if because else "popular this month",
+            "reason": "; ".join(reasons),
         }
+
+
+def _titles() -> dict[str, str]:
+    return {row["item_id"]: row["title"] for row in _items()}
 
 
 def _popular_items_daily() -> Iterable[Row]:
     for ds in (D29, D30):
-        for rank, (item_id, score, users) in enumerate((("milk", 1.0, 3), ("bread", 0.5, 1)), 1):
+        for rank, (item_id, (score, users)) in enumerate(_POPULAR.items(), 1):
             yield {
                 "ds": ds,
                 "segment": "all",
@@ -341,7 +364,7 @@ def _runs() -> Iterable[Row]:
 
 def _audits() -> Iterable[Row]:
     for ds, minute, success, observed in (
-        (D29, 6, False, "score 1.3"),  # mended by the next run of the day
+        (D29, 6, False, "9 rows, trailing mean 6"),  # mended by the next run of the day
         (D29, 7, True, ""),
         (D30, 36, False, "6 rows, trailing mean 9"),
     ):

@@ -28,15 +28,19 @@ def explain(reclake: Reclake) -> Any:
 
 def test_each_neighbor_names_its_methods_and_support(explain: Any) -> None:
     neighbors = explain("milk")["neighbors"]
-    # 0.7 x 0.9 + 0.3 x 0.42 = 0.756; support is of the behaviour pair, content has none
+    # 0.3 x 1.2 + 0.6 x 1.5 + 0.1 x 0.8 = 1.34; support is of the behaviour pair, content has none
     assert [
         (n["rank"], n["neighbor_item_id"], n["title"], round(n["score"], 3), n["support"])
         for n in neighbors
     ] == [
-        (1, "bread", "WHITE BREAD", 0.756, 41),
-        (2, "butter", "BUTTER STICKS", 0.198, None),
+        (1, "bread", "WHITE BREAD", 1.34, 41),
+        (2, "butter", "BUTTER STICKS", 0.11, None),
     ]
-    assert neighbors[0]["method_scores"] == {"content": 0.42, "cooccurrence": 0.9}
+    assert neighbors[0]["method_scores"] == {
+        "content": 0.8,
+        "cooccurrence": 1.2,
+        "slim": 1.5,
+    }
 
 
 def test_the_record_is_as_of_the_day(explain: Any) -> None:
@@ -138,13 +142,18 @@ def test_a_day_on_which_the_llm_step_did_not_run() -> None:
 @pytest.mark.parametrize(
     ("item", "neighbor", "rank", "sentence"),
     [
-        ("milk", "bread", 1, "A neighbor at rank 1: bought together by 41 users"),
+        (
+            "milk",
+            "bread",
+            1,
+            "A neighbor at rank 1: chosen together by 41 users; similar product: WHITE BREAD",
+        ),
         (
             "milk",
             "jam",
             None,
             "Not a neighbor: found by content (rank 3), but after fusion 2 others came before it; "
-            "the last of them has score 0.1980.",
+            "the last of them has score 0.1100.",
         ),
         ("milk", "candle", None, "Not a neighbor: not sellable; its record of 2017-12-29 says so."),
         ("milk", "soap", None, "Not a neighbor: no such item as of this day."),
@@ -161,8 +170,9 @@ def test_a_pair_is_accounted_for(
 
 def test_the_pair_shows_every_method_that_found_it(explain: Any) -> None:
     assert explain("milk", "--neighbor", "bread")["pair"]["candidates"] == [
-        {"method": "content", "rank": 1, "score": 0.42, "support": None},
-        {"method": "cooccurrence", "rank": 1, "score": 0.9, "support": 41},
+        {"method": "content", "rank": 2, "score": 0.4, "support": None},
+        {"method": "cooccurrence", "rank": 1, "score": 0.3, "support": 41},
+        {"method": "slim", "rank": 1, "score": 0.1875, "support": 41},
     ]
 
 
@@ -176,4 +186,4 @@ def test_the_page_for_a_person_has_text_neighbors_and_reasons(reclake: Reclake) 
     assert page.startswith("item milk, ds=2017-12-30, the newest published day\n")
     assert "(enriched) milk 2% gallon, fluid milk." in page
     assert "standard_name: reduced fat milk" in page
-    assert "bought together by 41 users" in page
+    assert "chosen together by 41 users" in page

@@ -34,22 +34,22 @@ def test_each_recommendation_names_its_channels_and_the_purchase_behind_it(expla
         {
             "rank": 1,
             "item_id": "butter",
-            "score": 0.48,
+            "score": 0.55,
             "channel": "i2i",
-            "channel_scores": {"i2i": 0.48},
+            "channel_scores": {"i2i": 1.0},
             "because_item_id": "milk",
-            "reason": "goes with milk, which you bought",
+            "reason": "goes with your MILK 2% GALLON",
             "title": "BUTTER STICKS",
             "because_title": "MILK 2% GALLON",
         },
         {
             "rank": 2,
             "item_id": "milk",
-            "score": 0.15,
-            "channel": "popular",
-            "channel_scores": {"popular": 0.15},
+            "score": 0.37,
+            "channel": "similar_users",
+            "channel_scores": {"popular": 1.0, "similar_users": 1.0},
             "because_item_id": None,
-            "reason": "popular this month",
+            "reason": "users with a taste like yours took it; popular with 3 users lately",
             "title": "MILK 2% GALLON",
             "because_title": None,
         },
@@ -124,13 +124,13 @@ def test_an_active_user_without_a_list_is_called_a_fault(explain: Any, own_lake:
 @pytest.mark.parametrize(
     ("user", "item", "rank", "why"),
     [
-        ("ann", "butter", 1, "In the list at rank 1: goes with milk, which you bought"),
+        ("ann", "butter", 1, "In the list at rank 1: goes with your MILK 2% GALLON"),
         (
             "ann",
             "tea",
             None,
             "Not in the list: brought by i2i (rank 2), but after fusion 2 others came before it; "
-            "the last of them has score 0.1500.",
+            "the last of them has score 0.3700.",
         ),
         (
             "ann",
@@ -180,7 +180,7 @@ def test_the_page_for_a_person_has_the_day_the_list_and_the_reasons(reclake: Rec
     assert page.startswith("user ann, ds=2017-12-30, the newest published day\n")
     assert "History, newest first (1 of 3)" in page
     assert "Recommendations (1 of 2)" in page
-    assert "milk MILK 2% GALLON   goes with milk, which you bought" in page
+    assert "milk MILK 2% GALLON   goes with your MILK 2% GALLON" in page
 
 
 def test_an_id_is_data_and_not_sql(explain: Any) -> None:

@@ -17,9 +17,9 @@ NEIGHBORS = (
 def test_a_table_for_people(reclake: Reclake) -> None:
     ended = reclake("sql", NEIGHBORS)
     assert ended.code == 0
-    assert [line.split() for line in ended.out.splitlines()[2:]] == [
-        ["milk", "bread", "0.7560", "content", "0.42,", "cooccurrence", "0.9"],
-        ["milk", "butter", "0.1980", "content", "0.66"],
+    assert [" ".join(line.split()) for line in ended.out.splitlines()[2:]] == [
+        "milk bread 1.3400 content 0.8, cooccurrence 1.2, slim 1.5",
+        "milk butter 0.1100 content 1.1",
     ]
 
 
@@ -29,8 +29,8 @@ def test_json_for_programs_keeps_types(reclake: Reclake) -> None:
         assert rows[0] == {
             "item_id": "milk",
             "neighbor_item_id": "bread",
-            "score": 0.756,
-            "method_scores": {"content": 0.42, "cooccurrence": 0.9},
+            "score": 1.34,
+            "method_scores": {"content": 0.8, "cooccurrence": 1.2, "slim": 1.5},
         }
 
 
@@ -38,8 +38,13 @@ def test_csv_for_spreadsheets(reclake: Reclake) -> None:
     ended = reclake("sql", NEIGHBORS, "--format", "csv")
     header, first, second = csv.reader(io.StringIO(ended.out))
     assert header == ["item_id", "neighbor_item_id", "score", "method_scores"]
-    assert first == ["milk", "bread", "0.756", '{"content": 0.42, "cooccurrence": 0.9}']
-    assert second[:3] == ["milk", "butter", "0.198"]
+    assert first == [
+        "milk",
+        "bread",
+        "1.34",
+        '{"content": 0.8, "cooccurrence": 1.2, "slim": 1.5}',
+    ]
+    assert second[:3] == ["milk", "butter", "0.11"]
 
 
 def test_which_day_is_the_newest_is_said_beside_the_answer(reclake: Reclake) -> None:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from infra.stack.jars import delta_jars, spark_submit
 from infra.stack.paths import PYTHON, ROOT
 from jobs.lake.contract import Contracts, Layout
+from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
 from tests.end_to_end.conftest import Shop
 from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
 
@@ -59,6 +60,15 @@ def test_every_sellable_item_has_neighbors_that_say_why(published: Shop) -> None
     reasons = published.rows(f"SELECT DISTINCT reason FROM gold.i2i_daily WHERE ds = DATE '{DAY}'")
     assert any(reason.startswith("chosen together by") for (reason,) in reasons)
     assert any("similar product: " in reason for (reason,) in reasons)
+
+
+def test_every_method_and_every_channel_has_rows(published: Shop) -> None:
+    for table, column, names in (
+        ("silver.i2i_candidates", "method", I2I_METHODS),
+        ("silver.user_candidates", "channel", USER_CHANNELS),
+    ):
+        found = published.rows(f"SELECT DISTINCT {column} FROM {table} WHERE ds = DATE '{DAY}'")
+        assert {name for (name,) in found} == set(names), table
 
 
 def test_a_cleared_day_comes_out_the_same_and_pays_nothing(published: Shop) -> None:

@@ -11,7 +11,14 @@ import pytest
 
 from infra.demo import backfill
 from infra.demo.airflow_api import AirflowApi, AirflowRefused
-from infra.demo.backfill import NoDag, TaskEnd, follow, prepare, request_days
+from infra.demo.backfill import (
+    BackfillBusy,
+    NoDag,
+    TaskEnd,
+    follow,
+    prepare,
+    request_days,
+)
 from infra.stack import Login
 from tests.infra.airflow_double import AirflowDouble, task
 
@@ -90,9 +97,28 @@ def test_a_backfill_under_way_is_waited_for_and_not_doubled(
     def runs_appear() -> None:
         double.states = dict.fromkeys(map(str, DAYS), "queued")
 
-    double.ticks = [lambda: None, runs_appear]
-    assert request_days(api, DAYS, published=set(), pause=no_pause) == [D28, D29, D30]
+    double.ticks = [lambda: None, lambda: None, runs_appear]
+    said: list[str] = []
+    assert request_days(api, DAYS, set(), said.append, no_pause) == [D28, D29, D30]
     assert double.backfills == []
+    assert said == [
+        "waiting for another backfill of recall_daily to end: http://airflow/dags/recall_daily"
+    ]
+
+
+def test_a_backfill_that_does_not_end_is_not_waited_for_for_ever(
+    double: AirflowDouble, api: AirflowApi
+) -> None:
+    double.backfill_runs = True
+    pauses: list[float] = []
+    with pytest.raises(BackfillBusy) as raised:
+        request_days(api, DAYS, published=set(), pause=pauses.append)
+    assert sum(pauses) == backfill.BACKFILL_SECONDS
+    assert str(raised.value) == (
+        "Another backfill of recall_daily did not end within 15 min, and Airflow runs one at a "
+        "time. Look at it in http://airflow/dags/recall_daily: wait for it, unpause it or cancel "
+        "it, then run `make demo` again."
+    )
 
 
 def test_following_tells_each_end_once_and_returns_when_all_runs_ended(

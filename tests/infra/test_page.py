@@ -55,10 +55,12 @@ def test_the_page_is_about_the_last_day_and_names_items(lake: LakeSql) -> None:
         ("WHITE BREAD", 1, "MILK 2% GALLON"),
         ("WHITE BREAD", 2, "STRAWBERRY JAM"),
     ]
-    assert found[1].rows[0]["reason"] == "bought together by 41 users"
-    assert found[1].rows[0]["methods"] == "content, cooccurrence"
+    assert found[1].rows[0]["reason"] == (
+        "chosen together by 41 users; similar product: WHITE BREAD"
+    )
+    assert found[1].rows[0]["methods"] == "content, cooccurrence, slim"
     recalled = [(row["rank"], row["item"], row["channel"]) for row in found[2].rows]
-    assert recalled == [(1, "BUTTER STICKS", "i2i"), (2, "MILK 2% GALLON", "popular")]
+    assert recalled == [(1, "BUTTER STICKS", "i2i"), (2, "MILK 2% GALLON", "similar_users")]
 
 
 def test_the_ledger_is_added_up_by_prompt(lake: LakeSql) -> None:

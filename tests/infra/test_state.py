@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack.process import ProcessId
-from infra.stack.state import Record, StackBusy, State, exclusive
+from infra.stack.state import Record, StackBusy, State, StateUnreadable, exclusive
 
 SPARK = Record(ProcessId(71, 900, "boot", "token"), 15002, "abc")
 MILVUS = Record(ProcessId(72, 901, "boot", "other"), None, "def")
@@ -40,3 +40,17 @@ def test_a_second_command_on_the_same_home_is_told_to_wait(tmp_path: Path) -> No
             pass
     with exclusive(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"services": {"spark": {"port": 1}}}'])
+def test_a_damaged_file_says_how_to_go_on_without_it(tmp_path: Path, content: str) -> None:
+    state = State(tmp_path)
+    state.file.parent.mkdir()
+    state.file.write_text(content)
+    with pytest.raises(StateUnreadable) as raised:
+        state.records()
+    assert str(raised.value) == (
+        f"{state.file} is damaged, so what runs is not known. End the processes that "
+        "`grep -ls RECLAKE_STACK_MARK /proc/[0-9]*/environ` names, delete the file, and run "
+        "`make demo` again."
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.settings import CooccurrenceSettings, RecallSettings
-from jobs.silver.i2i_candidates import cooccurrence
+from jobs.recall.settings import CooccurrenceSettings, RecallSettings, SlimSettings
+from jobs.silver.i2i_candidates import cooccurrence, slim
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -32,4 +33,20 @@ def test_cooccurrence_follows_its_contract_and_its_settings(
         ("a", 1, "b", 2),
         ("b", 1, "a", 2),
         ("c", 1, "a", 2),
+    ]
+
+
+def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_path: Path) -> None:
+    # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of
+    # 1/4, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
+    rows = [(user, item, 0) for user in "uv" for item in "ab"]
+    recall = RecallSettings(slim=SlimSettings(penalty=0.25))
+    found = slim(
+        make_run(tmp_path, recall),
+        interactions(spark, [*rows, ("w", "a", 0)]),
+        items(spark, "a", unsellable="b"),
+    )
+    assert column_types(found) == contract_types("silver.i2i_candidates")
+    assert rows_of(found, "item_id", "rank", "neighbor_item_id", "score", "support") == [
+        ("b", 1, "a", pytest.approx(2 / 3), 2),
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.settings import RecallSettings
-from jobs.silver.user_candidates import i2i, popular
+from jobs.recall.settings import RecallSettings, SimilarUsersChannelSettings
+from jobs.silver.user_candidates import i2i, popular, similar_users
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -38,6 +39,25 @@ def test_i2i_recalls_the_neighbors_of_what_active_users_took(
     assert rows_of(found, "user_id", "rank", "item_id", "because_item_id") == [
         ("u", 1, "c", "a"),
         ("v", 1, "c", "b"),
+    ]
+
+
+def test_similar_users_recalls_what_a_user_like_this_one_took(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    # Every strength is 1/2. u and v share a and b: 2 · 1/2 · 1/2 = 1/2 without the exponents, and
+    # v's c is worth half of it, 1/4. v is inactive: listened to, but without a list.
+    channel = SimilarUsersChannelSettings(item_exponent=0, user_exponent=0, popularity_exponent=0)
+    taken = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abc"), ("w", "c", 0)]
+    found = similar_users(
+        make_run(tmp_path, RecallSettings(similar_users=channel)),
+        interactions(spark, taken),
+        items(spark, "abc"),
+        spark.createDataFrame([("u",)], "user_id string"),
+    )
+    assert column_types(found) == contract_types("silver.user_candidates")
+    assert rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id") == [
+        ("u", 1, "c", pytest.approx(1 / 4, rel=1e-5), None),
     ]
 
 

@@ -35,6 +35,9 @@ def test_a_good_contract_loads(tmp_path: Path) -> None:
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:
     assert "key colour: " in refused(tmp_path, colour="red")
+    columns = copy.deepcopy(toy.CONTRACTS["gold.toy_daily"]["columns"])
+    columns[1]["colour"] = "red"
+    assert "key columns.1.colour (column item_id)" in refused(tmp_path / "2", columns=columns)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
@@ -48,9 +51,11 @@ def test_an_unknown_type_names_the_column(tmp_path: Path) -> None:
     assert "unknown type 'decimal'" in message
 
 
-def test_a_column_without_a_description_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [{}, {"description": ""}, {"description": "price"}])
+def test_a_column_without_a_description_is_refused(tmp_path: Path, said: dict[str, str]) -> None:
     columns = copy.deepcopy(toy.CONTRACTS["gold.toy_daily"]["columns"])
-    columns[1]["description"] = ""
+    del columns[1]["description"]
+    columns[1] |= said
     assert "key columns.1.description (column item_id)" in refused(tmp_path, columns=columns)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.lake import Lake, Sink
-from jobs.lake.errors import PublishConflict
+from jobs.lake.errors import NoTable, PublishConflict
 from jobs.lake.schema import arrow_schema
 from jobs.lake.tables import Staged, _named_conflicts
 from tests.lake.toy import HEAD, column, write_contracts
@@ -201,3 +201,15 @@ def test_a_days_old_version_can_be_read_again(cache_lake: Lake) -> None:
     sink.append("silver.cache", chunk(cache_lake, ("b", 2)), "chunk-2")
     pinned = cache_lake.tables.read("silver.cache", version).collect()
     assert [tuple(row) for row in pinned] == [("a", 1)]
+
+
+def test_a_table_without_a_contract_is_neither_read_nor_given_rows(cache_lake: Lake) -> None:
+    tables, rows = cache_lake.tables, chunk(cache_lake, ("a", 1))
+    stray = cache_lake.spark.createDataFrame(rows)
+    stray.write.format("delta").save(f"{tables.lake}/silver/stray")
+    with pytest.raises(NoTable, match=r"silver\.stray: no contract"):
+        tables.read("silver.stray")
+    with pytest.raises(NoTable, match=r"silver\.stray: no contract"):
+        Sink(tables).append("silver.stray", rows, "chunk-1")
+    with pytest.raises(NoTable, match=r"silver\.stray: no contract"):
+        tables.insert_new("silver.stray", stray)

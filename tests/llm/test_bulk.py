@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, estimate, plan
+from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, estimate, message_hash, plan
 from jobs.llm.client import LLMClient
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import Gate
@@ -80,6 +81,9 @@ def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
     assert json.loads(first["raw_text"])["standard_name"] == "teaaa"
     ledger = sink.rows(LEDGER)
     assert {row["subject"] for row in ledger} == {f"c{n}" for n in range(20)}
+    assert {(row["prompt_version"], row["model"]) for row in ledger} == {
+        (prompt.prompt_version, MODEL)
+    }
     assert len({row["call_id"] for row in ledger}) == 20
     assert {row["status"] for row in ledger} == {"accepted"}
     assert sum(row["cached_tokens"] for row in ledger) == 20 * 90 == tally.cached_tokens
@@ -127,6 +131,7 @@ def test_another_prompt_version_pays_again(prompt: Prompt, sink: MemorySink) -> 
         known = [row for row in sink.rows(TABLE) if row["prompt_version"] == longer.prompt_version]
         planned = plan(asks(5), longer, known)
     assert len(planned.calls) == 5
+    assert message_hash(prompt, "tea") != message_hash(longer, "tea")
 
 
 def test_asks_with_one_question_share_one_call(prompt: Prompt, sink: MemorySink) -> None:
@@ -153,16 +158,20 @@ def test_a_question_answered_for_another_key_is_copied_not_asked(
     assert (tally.calls, tally.rows) == (0, Counter(accepted=1))
 
 
-def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:
+@pytest.mark.parametrize("commit_seconds", [0, 0.2])
+def test_no_more_than_a_chunk_is_sent_and_not_committed(
+    prompt: Prompt, commit_seconds: float
+) -> None:
     uncommitted: list[int] = []
 
     class Watching(MemorySink):
         def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            time.sleep(commit_seconds)  # calls go on meanwhile
             uncommitted.append(len(server.requests) - len(self.rows(TABLE)))
             super().append(table, rows, chunk_id)
 
     with serve(echo) as server:
-        run(asks(100), prompt, server, Watching(), limits(concurrency=16, chunk_size=10))
+        run(asks(50), prompt, server, Watching(), limits(concurrency=16, chunk_size=10))
     assert max(uncommitted) <= 10
 
 

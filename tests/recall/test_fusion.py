@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.recall.fusion import fuse_channels, fuse_neighbors, weighted_scores
+from jobs.recall.fusion import (
+    FILL_METHOD,
+    fuse_channels,
+    fuse_neighbors,
+    neighbor_reason,
+    user_reason,
+    weighted_scores,
+)
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 from tests.recall.shop import i2i_candidates, items, rows_of
 
@@ -99,6 +106,28 @@ def test_a_list_is_as_long_as_other_sellable_items_allow(
         item: set("abcdmn") - {item} for item in "abcdmn"
     }
     assert all(len(found) == 5 for found in listed.values())
+
+
+def test_what_cannot_be_listed_makes_no_list_full(spark: SparkSession) -> None:
+    # The two neighbors of a are by a method that is switched off, those of b cannot be sold.
+    rows = fuse_i2i(
+        spark,
+        [
+            ("slim", "a", "m", 0.9, 2),
+            ("slim", "a", "n", 0.8, 2),
+            ("cooccurrence", "b", "x", 0.9, 2),
+            ("cooccurrence", "b", "y", 0.8, 2),
+        ],
+        k=2,
+        unsellable="xy",
+        texts="ab",
+    )
+    assert [(row["item_id"], row["neighbor_item_id"], row["methods"]) for row in rows] == [
+        ("a", "b", ["popular"]),
+        ("a", "c", ["popular"]),
+        ("b", "a", ["popular"]),
+        ("b", "c", ["popular"]),
+    ]
 
 
 def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
@@ -231,3 +260,34 @@ def test_fused_scores_are_the_weighted_mean_of_scaled_scores(
     found = fused(frame, weights)
     scores = dict(rows_of(found, "item", "score"))
     assert scores == pytest.approx(weighted_by_hand(cells, weights), abs=1e-9)
+
+
+def reasons(spark: SparkSession, sources: dict[str, str], reason: Column) -> dict[str, str]:
+    """Of each source the reason of a row that it alone found."""
+    rows = [({source: 1.0},) for source in sources]
+    found = spark.createDataFrame(rows, "scores map<string,double>").select("scores", reason)
+    return {next(iter(dict(scores))): why for scores, why in found.collect()}
+
+
+def test_every_method_says_why_it_lists_a_neighbor(spark: SparkSession) -> None:
+    expected = {
+        "cooccurrence": "chosen together by 3 users",
+        "slim": "chosen together by 3 users",
+        "content": "similar product: Tea",
+        "popular": "popular in DRINKS",
+    }
+    assert set(expected) == {*I2ISettings().weights, FILL_METHOD}
+    words = (F.lit(3), F.lit("Tea"), F.lit("DRINKS"))
+    assert reasons(spark, expected, neighbor_reason(F.col("scores"), *words)) == expected
+
+
+def test_every_channel_says_why_it_recalls_an_item(spark: SparkSession) -> None:
+    expected = {
+        "i2i": "goes with your Tea",
+        "similar_users": "users with a taste like yours took it",
+        "vector": "fits your interests",
+        "popular": "popular with 3 users lately",
+    }
+    assert set(expected) == set(UserRecallSettings().weights)
+    words = (F.lit("Tea"), F.lit(3))
+    assert reasons(spark, expected, user_reason(F.col("scores"), *words)) == expected

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
 from jobs.llm.errors import ServerRefuses
+from jobs.llm.prompt import Prompt, load_prompt
 from jobs.settings import RunParams
 from jobs.silver.item_enrichments import enrich_items
 from tests.llm.faulty_server import Response, says, serve
@@ -129,3 +130,41 @@ def test_another_model_pays_again(make_lake, items: DataFrame, interactions: Dat
         result = enrich(large, items, interactions, item_budget=1)
     assert result.counts["sent"] == 1
     assert small.tables.read("silver.item_enrichments").count() == 2
+
+
+def test_an_edited_prompt_pays_again_beside_the_old_answers(
+    make_lake, items: DataFrame, interactions: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = load_prompt("item")
+    edited = Prompt.model_validate(prompt.model_dump() | {"max_tokens": prompt.max_tokens + 1})
+    with serve(answer) as server:
+        lake = make_lake(llm_url=server.url)
+        enrich(lake, items, interactions, item_budget=1)
+        monkeypatch.setattr("jobs.silver.item_enrichments.load_prompt", lambda name: edited)
+        result = enrich(lake, items, interactions, item_budget=1)
+    assert result.counts["sent"] == 1
+    rows = lake.tables.read("silver.item_enrichments").collect()
+    assert sorted(row["prompt_version"] for row in rows) == sorted(
+        [prompt.prompt_version, edited.prompt_version]
+    )
+
+
+def test_a_rejected_answer_is_not_asked_again(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    def crab(question: str, number: int) -> Response:
+        said = {
+            "standard_name": "crab",
+            "summary": "Crab from the sea.",
+            "keywords": ["crab", "crab legs"],
+            "attributes": {"type": "crab"},
+            "occasions": ["dinner"],
+        }
+        return says(json.dumps(said))
+
+    with serve(crab) as server:
+        lake = make_lake(llm_url=server.url)
+        first = enrich(lake, items, interactions, item_budget=1)
+        again = enrich(lake, items, interactions, item_budget=1)
+    assert (first.counts["sent"], first.counts["rejected"]) == (1, 1)
+    assert (again.counts["sent"], again.counts["cached"]) == (0, 1)

@@ -44,7 +44,10 @@ def texts(run: Run, items: DataFrame, answers: list[tuple], sold: list[str]) -> 
         interactions=spark.createDataFrame(moments, INTERACTIONS),
         enrichments=spark.createDataFrame(answers, ANSWERS),
     )
-    return {row.item_id: (row.text, row.text_source, row.model) for row in made.collect()}
+    return {
+        row.item_id: (row.text, row.text_source, row.prompt_version, row.model)
+        for row in made.collect()
+    }
 
 
 def answer(run: Run, content: str, status: str = "accepted", version: str = "") -> tuple:
@@ -55,9 +58,9 @@ def answer(run: Run, content: str, status: str = "accepted", version: str = "") 
 def test_own_words_alone_are_a_template_text(make_run, items: DataFrame) -> None:
     bread = "bread italian french. bread. pastry. private brand."
     assert texts(make_run(DS), items, [], ["i1"]) == {
-        "i1": (f"{bread} 12 oz.", "template", None),
-        "i2": (f"{bread} 24 oz.", "template", None),
-        "i3": ("brie. Soft cheese from  France.", "template", None),
+        "i1": (f"{bread} 12 oz.", "template", None, None),
+        "i2": (f"{bread} 24 oz.", "template", None, None),
+        "i3": ("brie. Soft cheese from  France.", "template", None, None),
     }
 
 
@@ -66,8 +69,9 @@ def test_an_accepted_answer_joins_every_item_of_the_content(make_run, items: Dat
     made = texts(run, items, [answer(run, "c1")], ["i1"])
     said = "Crusty loaf. baguette, loaf"
     bread = "bread italian french. bread. pastry. private brand."
-    assert made["i1"] == (f"{bread} 12 oz. {said}", "enriched", run.settings.llm_model)
-    assert made["i2"] == (f"{bread} 24 oz. {said}", "enriched", run.settings.llm_model)
+    by = (load_prompt("item").prompt_version, run.settings.llm_model)
+    assert made["i1"] == (f"{bread} 12 oz. {said}", "enriched", *by)
+    assert made["i2"] == (f"{bread} 24 oz. {said}", "enriched", *by)
     assert made["i3"][1] == "template"
 
 

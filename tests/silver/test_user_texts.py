@@ -41,10 +41,13 @@ def test_only_selected_users_with_an_accepted_answer_get_more_than_their_profile
         user_profiles=spark.createDataFrame(profiles, PROFILES),
         enrichments=spark.createDataFrame(answers, ANSWERS),
     )
-    found = {row.user_id: (row.text, row.text_source, row.model) for row in made.collect()}
+    found = {
+        row.user_id: (row.text, row.text_source, row.prompt_version, row.model)
+        for row in made.collect()
+    }
     assert found == {
-        "u1": ("Buys bread. baking, rye bread, butter", "enriched", model),
-        "u2": ("Buys cheese.", "template", None),
+        "u1": ("Buys bread. baking, rye bread, butter", "enriched", version, model),
+        "u2": ("Buys cheese.", "template", None, None),
         # two are selected, and u3 is the third
-        "u3": ("Buys beer.", "template", None),
+        "u3": ("Buys beer.", "template", None, None),
     }

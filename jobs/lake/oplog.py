@@ -115,6 +115,15 @@ class OpLog:
             self.append("ops.quarantine", stamped)
         return rows
 
+    def of_published(self, table: str) -> DataFrame:
+        """The rows of a log table that published runs wrote.
+
+        A run's record is its last write. A run that has none was killed or is under way, and the
+        day is built from the start again, so nothing that such a run wrote counts.
+        """
+        published = self.tables.read("ops.runs").where(F.col("status") == PUBLISHED)
+        return self.tables.read(table).join(published, "run_id", "left_semi")
+
     def past(self, tables: Sequence[str]) -> PastRuns:
         """What is known of finished runs of these tables, in one read."""
         runs = (

@@ -186,7 +186,7 @@ class Lake:
         inputs = Inputs()
         for argument, read in step.reads.items():
             if isinstance(read, Drops):
-                recorded = self.tables.read("ops.landing_files")
+                recorded = self.log.of_published("ops.landing_files")
                 from jobs.lake import landing
 
                 inputs.taken = landing.take_in(

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Lake, Outcome, Read, table
 from jobs.lake import step as registry
-from jobs.lake.errors import AuditFailed, RowsVanished, SchemaMismatch, UpstreamMissing
+from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, UNCHANGED
 from jobs.settings import ROOT, RunParams
 from tests.lake import toy
@@ -158,6 +158,23 @@ def test_invariant_5_a_row_that_vanishes_stops_the_day(toy_lake: Lake) -> None:
     with pytest.raises(RowsVanished, match=r"2 rows in, but 1 out \+ 0 quarantined \+ 0 folded"):
         toy_lake.run("silver.toy", ds=D1)
     assert rows(toy_lake, "silver.toy", "item_id") == []
+
+
+def test_invariant_10_a_table_without_a_contract_cannot_be_written(toy_lake: Lake) -> None:
+    name = "gold.nobody_daily"
+    table(name, reads={"items": Read("silver.toy")})(lambda run, items: items)
+    tables = toy_lake.tables
+    frame = tables.read("silver.toy")
+    for write in (
+        lambda: tables.append(name, frame),
+        lambda: tables.append_once(name, frame, "chunk-1"),
+        lambda: tables.replace(name, frame, "item_id = 'a'"),
+        lambda: tables.insert_new(name, frame),
+        lambda: toy_lake.run(name, ds=D1),
+    ):
+        with pytest.raises(NoTable, match=r"gold\.nobody_daily: no contract"):
+            write()
+    assert not Path(tables.lake, "gold", "nobody_daily").exists()
 
 
 def test_a_wrong_type_names_the_column(toy_lake: Lake) -> None:

@@ -146,9 +146,9 @@ class PastRuns:
         """The newest day that an incremental table has taken in, or None."""
         return max((r[2] for r in self.rows if r[0] == table and r[3] == PUBLISHED), default=None)
 
-    def days(self, table: str) -> set[date]:
-        """The days of which a run of the table (or of one of its slices) ended well."""
-        return {r[2] for r in self.rows if r[0] == table}
+    def days(self, table: str, slice: str = "") -> set[date]:
+        """The days of which a run of the table, or of one of its slices, ended well."""
+        return {r[2] for r in self.rows if r[0] == table and r[1] == slice}
 
     def row_counts(self, table: str, slice: str, before: date) -> tuple[int, ...]:
         """Rows that each earlier day published, newest day first."""

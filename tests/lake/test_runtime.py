@@ -199,6 +199,65 @@ def test_a_missing_upstream_day_names_the_next_command(toy_lake: Lake) -> None:
         toy_lake.run("gold.toy_daily", ds=D1)
 
 
+SLICED = {
+    "silver.toy_candidates": toy.HEAD
+    | {
+        "table": "silver.toy_candidates",
+        "layout": "daily",
+        "partition": ["ds", "method"],
+        "slice": "method",
+        "key": ["ds", "method", "item_id"],
+        "columns": [
+            toy.column("ds", "date"),
+            toy.column("method", "string"),
+            toy.column("item_id", "string"),
+        ],
+        "checks": [],
+    },
+    "gold.toy_lists_daily": toy.HEAD
+    | {
+        "table": "gold.toy_lists_daily",
+        "layout": "daily",
+        "partition": ["ds"],
+        "key": ["ds", "item_id", "method"],
+        "columns": [
+            toy.column("ds", "date"),
+            toy.column("item_id", "string"),
+            toy.column("method", "string"),
+        ],
+        "checks": [],
+    },
+}
+
+
+def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
+    toy.write_contracts(toy_lake.settings.contracts, SLICED)
+    lake = Lake(toy_lake.spark, toy_lake.settings)
+    lake.create_all()
+    items = {"items": Read("silver.toy")}
+    for method in ("content", "slim"):
+        table("silver.toy_candidates", reads=items, slice={"method": method})(
+            lambda run, items: items.select("item_id")
+        )
+    table("gold.toy_lists_daily", reads={"candidates": Read("silver.toy_candidates")})(
+        lambda run, candidates: candidates.select("item_id", "method")
+    )
+    toy.receive(lake, D1, {"a": 1.0})
+    lake.run("silver.toy", ds=D1)
+    only_content = RunParams(methods=("content",))
+    for method in ("content", "slim"):
+        lake.run("silver.toy_candidates", slice=method, ds=D1, params=only_content)
+    with pytest.raises(
+        UpstreamMissing,
+        match=r"silver\.toy_candidates\.slim, .* "
+        r"`reclake run silver\.toy_candidates --slice slim --ds 2026-01-01`",
+    ):
+        lake.run("gold.toy_lists_daily", ds=D1)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == []
+    lake.run("gold.toy_lists_daily", ds=D1, params=only_content)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == [("a", "content")]
+
+
 def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:
     toy.receive(toy_lake, D1, {"a": 1.0})
     toy_lake.run("silver.toy", ds=D1)

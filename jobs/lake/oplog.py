@@ -97,8 +97,8 @@ class OpLog:
         }
         self.append_dicts("ops.audits", [head | asdict(result) for result in results])
 
-    def record_quarantine(self, record: RunRecord, rejected: DataFrame) -> int:
-        """Keep rejected rows; how many rows they stand for.
+    def record_quarantine(self, record: RunRecord, rejected: DataFrame, dry_run: bool) -> int:
+        """Keep rejected rows, a dry run's excepted; how many rows they stand for.
 
         rejected: columns source_file, row_id, column, reason, payload, and `rows` where one row
         stands for a whole file.
@@ -106,7 +106,7 @@ class OpLog:
         if "rows" not in rejected.columns:
             rejected = rejected.withColumn("rows", F.lit(1).cast("long"))
         rows = int(rejected.agg(F.sum("rows")).collect()[0][0] or 0)
-        if rows:
+        if rows and not dry_run:
             stamped = (
                 rejected.withColumn("table", F.lit(record.table))
                 .withColumn("ds", F.lit(record.ds))

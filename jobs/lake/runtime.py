@@ -234,7 +234,7 @@ class Lake:
         rows = self.tables.conform(contract.table, rows, str(run.ds))
         with self._staged(contract.table, rows, run) as staged:
             record = replace(record, rows_out=staged.count())
-            record = self._account(step, record, inputs, outcome)
+            record = self._account(step, run, record, inputs, outcome)
             counts = past.row_counts(step.name, step.slice, run.ds)
             results = audit(staged, contract, AuditContext(counts))
             self.log.record_audit(record, results)
@@ -248,7 +248,7 @@ class Lake:
         return replace(record, status=PUBLISHED, delta_version=version)
 
     def _account(
-        self, step: Step, record: RunRecord, inputs: Inputs, outcome: Outcome
+        self, step: Step, run: Run, record: RunRecord, inputs: Inputs, outcome: Outcome
     ) -> RunRecord:
         """Count and keep what the function dropped; every row has to be somewhere."""
         dropped = [frame for frame in (outcome.quarantined,) if frame is not None]
@@ -256,7 +256,7 @@ class Lake:
             dropped.append(inputs.taken.rejected)
         quarantined = 0
         for frame in dropped:
-            quarantined += self.log.record_quarantine(record, frame)
+            quarantined += self.log.record_quarantine(record, frame, run.params.dry_run)
         folded = outcome.folded.count() if outcome.folded is not None else 0
         record = replace(record, rows_quarantined=quarantined, rows_folded=folded)
         if not step.accounts_for:

@@ -269,6 +269,18 @@ def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:
     assert "reclake run silver.toy --ds 2026-01-02" in later.error
 
 
+def test_a_dry_run_writes_its_record_and_its_checks_alone(toy_lake: Lake) -> None:
+    def versions() -> dict[str, int]:
+        return {c.table: toy_lake.tables.version(c.table) for c in toy_lake.contracts}
+
+    toy.receive(toy_lake, D1, {"a": 1.0, "b": None})
+    before = versions()
+    record = toy_lake.run("silver.toy", ds=D1, params=RunParams(dry_run=True))
+    assert (record.status, record.rows_out, record.rows_quarantined) == (DRY_RUN, 1, 1)
+    written = {name for name, version in versions().items() if version != before[name]}
+    assert written == {"ops.runs", "ops.audits"}
+
+
 def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:
     toy.receive(toy_lake, D1, {"a": -1.0})
     toy_lake.run("silver.toy", ds=D1)

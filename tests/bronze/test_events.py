@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_a_drop_is_published_with_its_bad_row_in_quarantine(shop: Lake) -> None:
         "rows": 1,
         "run_id": record.run_id,
     }
+
+
+def test_a_line_that_is_not_utf_8_is_in_quarantine_with_its_place_and_reason(shop: Lake) -> None:
+    path = drop(shop, D1, "x.csv", *(f"u{n},i,{D1} 09:00,1" for n in range(3)))
+    path.write_bytes(path.read_bytes() + f"café,i,{D1} 09:00,1\n".encode("latin-1"))
+    record = shop.run("bronze.events", ds=D1)
+    assert (record.rows_in, record.rows_out, record.rows_quarantined) == (4, 3, 1)
+    assert users(shop) == [("u0", D1), ("u1", D1), ("u2", D1)]
+    (bad,) = shop.tables.read("ops.quarantine").collect()
+    assert (bad["source_file"], bad["row_id"], bad["column"], bad["reason"]) == (
+        *(f"events/ds={D1}/x.csv", "5", "user", "user is not UTF-8"),
+    )
+    assert json.loads(bad["payload"])["user"] == "caf\\xe9"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def replay(
     from jobs.lake.replay import replay as write_drop
 
     lake = runtime()
-    quarantine = lake.tables.read("ops.quarantine")
+    quarantine = lake.log.of_published("ops.quarantine")
     done = write_drop(lake.settings, quarantine, table, ds, into, reason)
     if as_json:
         print_json(asdict(done))

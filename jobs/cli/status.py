@@ -35,9 +35,12 @@ _FAILED_CHECKS = """
     WHERE NOT a.success
     ORDER BY a.ds DESC, a."table", a.slice, a."check"
 """
+# Rows of a run that published nothing are kept to look at; the day's next run rejects them again.
 _QUARANTINE = """
     SELECT "table", reason, sum(rows)::BIGINT AS rows, min(ds) AS first_ds, max(ds) AS last_ds
-    FROM ops.quarantine GROUP BY ALL ORDER BY rows DESC, "table", reason
+    FROM ops.quarantine
+    WHERE run_id IN (SELECT run_id FROM ops.runs WHERE status = 'published')
+    GROUP BY ALL ORDER BY rows DESC, "table", reason
 """
 _LLM_SPEND = """
     SELECT prompt, model, count(*) AS calls,

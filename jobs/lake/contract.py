@@ -125,7 +125,11 @@ class Check(BaseModel):
 
 
 class Contract(BaseModel):
-    """What one table promises. `key` is unique and never null within what a run publishes."""
+    """What one table promises. `key` is unique and never null within what a run publishes.
+
+    `retention_days` is stated for the vacuum job to come; nothing enforces it yet, and all days are
+    kept.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,7 +142,7 @@ class Contract(BaseModel):
     freshness_days: int | None = Field(
         description="days that the newest partition may be behind the newest run; null: no promise"
     )
-    retention_days: int | None = Field(description="days kept; null: kept for ever")
+    retention_days: int | None = Field(description="days to keep, not enforced yet; null: for ever")
     partition: tuple[str, ...]
     slice: str | None = None
     key: tuple[str, ...]

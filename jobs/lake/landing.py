@@ -104,8 +104,9 @@ def take_in(
 ) -> DropsTaken:
     """The rows of all files of one entity that are due and that no run has taken in yet.
 
-    recorded: `ops.landing_files`. A file of a day after the watermark gets `ingest_ds` of its
-    drop; a late one that of the run. Files of days after the run's are left for their own day.
+    recorded: `ops.landing_files` of published runs. A file of a day after the watermark gets
+    `ingest_ds` of its drop; a late one that of the run. Files of days after the run's are left for
+    their own day.
     Raises BadDrop, naming files and what to do, when a file can't be read, was changed after it
     was taken in or has no mapping, a folder has no date, or a drop has more bad rows than
     `settings.max_bad_share`; MappingError when a mapping is wrong.

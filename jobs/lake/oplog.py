@@ -99,8 +99,8 @@ class OpLog:
         }
         self.append_dicts("ops.audits", [head | asdict(result) for result in results])
 
-    def record_quarantine(self, record: RunRecord, rejected: DataFrame) -> int:
-        """Keep rejected rows; how many rows they stand for.
+    def record_quarantine(self, record: RunRecord, rejected: DataFrame, dry_run: bool) -> int:
+        """Keep rejected rows, a dry run's excepted; how many rows they stand for.
 
         rejected: columns source_file, row_id, column, reason, payload, and `rows` where one row
         stands for a whole file.
@@ -108,7 +108,7 @@ class OpLog:
         if "rows" not in rejected.columns:
             rejected = rejected.withColumn("rows", F.lit(1).cast("long"))
         rows = int(rejected.agg(F.sum("rows")).collect()[0][0] or 0)
-        if rows:
+        if rows and not dry_run:
             kept = (
                 rejected.withColumn("table", F.lit(record.table))
                 .withColumn("ds", F.lit(record.ds))
@@ -118,6 +118,15 @@ class OpLog:
             names = self.tables.contracts["ops.quarantine"].column_names
             self.tables.append("ops.quarantine", kept.select(*names))
         return rows
+
+    def of_published(self, table: str) -> DataFrame:
+        """The rows of a log table that published runs wrote.
+
+        A run's record is its last write. A run that has none was killed or is under way, and the
+        day is built from the start again, so nothing that such a run wrote counts.
+        """
+        published = self.tables.read("ops.runs").where(F.col("status") == PUBLISHED)
+        return self.tables.read(table).join(published, "run_id", "left_semi")
 
     def past(self, tables: Sequence[str]) -> PastRuns:
         """What is known of finished runs of these tables, in one read."""
@@ -143,9 +152,9 @@ class PastRuns:
         """The newest day that an incremental table has taken in, or None."""
         return max((r[2] for r in self.rows if r[0] == table and r[3] == PUBLISHED), default=None)
 
-    def days(self, table: str) -> set[date]:
-        """The days of which a run of the table (or of one of its slices) ended well."""
-        return {r[2] for r in self.rows if r[0] == table}
+    def days(self, table: str, slice: str = "") -> set[date]:
+        """The days of which a run of the table, or of one of its slices, ended well."""
+        return {r[2] for r in self.rows if r[0] == table and r[1] == slice}
 
     def row_counts(self, table: str, slice: str, before: date) -> tuple[int, ...]:
         """Rows that each earlier day published, newest day first."""

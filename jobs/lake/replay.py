@@ -61,9 +61,10 @@ def replay(
 ) -> Replayed:
     """Write quarantined rows as `landing/<entity>/ds=<into>/replay-<source>-<hash>.jsonl`.
 
-    quarantine: `ops.quarantine`. table, quarantined_on: which rows. reason: only rows whose reason
-    contains this text; empty means all. into: the day whose run shall take them in; if that day is
-    taken in already, the next new day does.
+    quarantine: `ops.quarantine` of published runs; what another run rejected comes in again with
+    the day's next run. table, quarantined_on: which rows. reason: only rows whose reason contains
+    this text; empty means all. into: the day whose run shall take them in; if that day is taken in
+    already, the next new day does.
     The same call again writes nothing new. Raises NoTable for a table that quarantines nothing.
     """
     if table not in ENTITY_OF:
@@ -75,11 +76,9 @@ def replay(
         & (F.col("ds") == F.lit(quarantined_on))
         & F.col("reason").contains(reason)
     )
-    # A run that failed after it rejected rows has rejected them again when it was tried again.
-    rows = chosen.groupBy("source_file", "row_id", "payload").agg(F.max("run_id").alias("run_id"))
     lines: dict[str, list[str]] = defaultdict(list)
     skipped = []
-    for row in rows.orderBy("source_file", "row_id").collect():
+    for row in chosen.orderBy("source_file", "row_id").collect():
         place = f"{row['source_file']}:{row['row_id']}"
         try:
             source = claim(row["source_file"].rpartition("/")[2], sources)

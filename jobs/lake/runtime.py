@@ -38,7 +38,7 @@ from jobs.lake.oplog import (
     RunRecord,
 )
 from jobs.lake.sink import Sink
-from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, Step, find_step
+from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, Step, find_step, steps
 from jobs.lake.tables import Staged, Tables
 from jobs.settings import RunParams, Settings
 
@@ -170,23 +170,29 @@ class Lake:
         for read in step.reads.values():
             if not isinstance(read, Read) or read.table == step.name:
                 continue
-            layout = self.contracts[read.table].layout
+            contract = self.contracts[read.table]
+            layout = contract.layout
             if layout not in INCREMENTAL and layout is not Layout.daily:
                 continue
             newest = past.watermark(read.table)
-            taken_in = layout in INCREMENTAL and newest is not None and run.ds <= newest
-            if not taken_in and run.ds not in past.days(read.table):
+            if layout in INCREMENTAL and newest is not None and run.ds <= newest:
+                continue
+            for slice in _slices_read(contract, run.params):
+                if run.ds in past.days(read.table, slice):
+                    continue
+                name = f"{read.table}.{slice}" if slice else read.table
+                option = f" --slice {slice}" if slice else ""
                 raise UpstreamMissing(
-                    f"{step.task_id} ds={run.ds}: it reads {read.table}, which has no published "
+                    f"{step.task_id} ds={run.ds}: it reads {name}, which has no published "
                     f"run for {run.ds} (newest: {newest or 'none'}). Nothing was published. "
-                    f"Run `reclake run {read.table} --ds {run.ds}` first."
+                    f"Run `reclake run {read.table}{option} --ds {run.ds}` first."
                 )
 
     def _inputs(self, step: Step, run: Run, contract: Contract | None) -> Inputs:
         inputs = Inputs()
         for argument, read in step.reads.items():
             if isinstance(read, Drops):
-                recorded = self.tables.read("ops.landing_files")
+                recorded = self.log.of_published("ops.landing_files")
                 from jobs.lake import landing
 
                 inputs.taken = landing.take_in(
@@ -229,7 +235,7 @@ class Lake:
         staged = self.tables.stage(contract.table, rows, _partition(step, contract, run))
         try:
             record = replace(record, rows_out=staged.rows)
-            record = self._account(step, record, inputs, outcome)
+            record = self._account(step, run, record, inputs, outcome)
             counts = past.row_counts(step.name, step.slice, run.ds)
             results = audit(staged.frame, contract, AuditContext(counts))
             self.log.record_audit(record, results)
@@ -245,7 +251,7 @@ class Lake:
         return replace(record, status=PUBLISHED, delta_version=version)
 
     def _account(
-        self, step: Step, record: RunRecord, inputs: Inputs, outcome: Outcome
+        self, step: Step, run: Run, record: RunRecord, inputs: Inputs, outcome: Outcome
     ) -> RunRecord:
         """Count and keep what the function dropped; every row has to be somewhere."""
         dropped = [frame for frame in (outcome.quarantined,) if frame is not None]
@@ -253,7 +259,7 @@ class Lake:
             dropped.append(inputs.taken.rejected)
         quarantined = 0
         for frame in dropped:
-            quarantined += self.log.record_quarantine(record, frame)
+            quarantined += self.log.record_quarantine(record, frame, run.params.dry_run)
         folded = outcome.folded.count() if outcome.folded is not None else 0
         record = replace(record, rows_quarantined=quarantined, rows_folded=folded)
         if not step.accounts_for:
@@ -316,6 +322,14 @@ def _selected(step: Step, params: RunParams) -> bool:
         return True
     chosen = getattr(params, _SELECTED_BY[step.slice_column])
     return not chosen or step.slice in chosen
+
+
+def _slices_read(contract: Contract, params: RunParams) -> list[str]:
+    """The slices of a table that a run with these params reads; '' is a table without slices."""
+    if contract.slice is None:
+        return [""]
+    of_table = (step for step in steps().values() if step.name == contract.table)
+    return [step.slice for step in of_table if _selected(step, params)]
 
 
 def _only_selected(frame: DataFrame, contract: Contract, params: RunParams) -> DataFrame:

@@ -80,7 +80,8 @@ class Tables:
         self.contracts = contracts
 
     def path(self, table: str) -> str:
-        return f"{self.lake}/{table.replace('.', '/')}"
+        """Where a table lies. Raises NoTable without a contract, and so does all that needs it."""
+        return f"{self.lake}/{self.contracts[table].table.replace('.', '/')}"
 
     def create(self, contract: Contract) -> None:
         """Create a table from its contract, with column comments; leave an existing one alone."""
@@ -95,11 +96,11 @@ class Tables:
         )
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
-        """A whole table, at one Delta version or the newest. Raises NoTable without a contract."""
+        """A whole table, at one Delta version or the newest."""
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.path(self.contracts[table].table))
+        return reader.load(self.path(table))
 
     def version(self, table: str) -> int:
         """The newest Delta version of a table, read from its log without a Spark job."""

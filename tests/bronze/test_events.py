@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Lake
 from jobs.lake.errors import BadDrop
-from jobs.lake.oplog import FAILED, PUBLISHED, UNCHANGED
+from jobs.lake.oplog import FAILED, PUBLISHED, UNCHANGED, RunRecord
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 MAPPING = """
@@ -72,6 +73,19 @@ def test_a_drop_is_published_with_its_bad_row_in_quarantine(shop: Lake) -> None:
     }
 
 
+def test_a_line_that_is_not_utf_8_is_in_quarantine_with_its_place_and_reason(shop: Lake) -> None:
+    path = drop(shop, D1, "x.csv", *(f"u{n},i,{D1} 09:00,1" for n in range(3)))
+    path.write_bytes(path.read_bytes() + f"café,i,{D1} 09:00,1\n".encode("latin-1"))
+    record = shop.run("bronze.events", ds=D1)
+    assert (record.rows_in, record.rows_out, record.rows_quarantined) == (4, 3, 1)
+    assert users(shop) == [("u0", D1), ("u1", D1), ("u2", D1)]
+    (bad,) = shop.tables.read("ops.quarantine").collect()
+    assert (bad["source_file"], bad["row_id"], bad["column"], bad["reason"]) == (
+        *(f"events/ds={D1}/x.csv", "5", "user", "user is not UTF-8"),
+    )
+    assert json.loads(bad["payload"])["user"] == "caf\\xe9"
+
+
 @pytest.mark.parametrize(
     ("name", "header", "line", "expected"),
     [
@@ -120,6 +134,53 @@ def test_a_repeated_file_is_quarantined_whole(shop: Lake) -> None:
         (D1, "taken_in", 1),
         (D2, "duplicate", 1),
     ]
+
+
+class Killed(Exception):
+    """Stands for the process dying where it is raised."""
+
+
+def run_killed_before_its_record(lake: Lake, ds: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a run but its last write, the run record."""
+
+    def die(record: RunRecord) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lake.log, "record_run", die)
+        with pytest.raises(Killed):
+            lake.run("bronze.events", ds=ds)
+
+
+def test_a_day_that_was_killed_before_its_record_comes_out_the_same(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(shop, D1, "x.csv", f"u,i,{D1} 09:00,1")
+    drop(shop, D2, "copy.csv", f"u,i,{D1} 09:00,1")
+    run_killed_before_its_record(shop, D2, monkeypatch)
+    assert users(shop) == [("u", D1)]
+    record = shop.run("bronze.events", ds=D2)
+    assert (record.rows_in, record.rows_out, record.rows_quarantined) == (2, 1, 1)
+    assert users(shop) == [("u", D1)]
+    # Files of a finished run are known, though the killed one recorded them as well.
+    drop(shop, D3, "copy.csv", f"u,i,{D1} 09:00,1")
+    record = shop.run("bronze.events", ds=D3)
+    assert (record.rows_in, record.rows_out, record.rows_quarantined) == (1, 0, 1)
+    assert users(shop) == [("u", D1)]
+
+
+def test_a_file_that_only_a_killed_run_saw_may_be_replaced(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(shop, D1, "x.csv", f"u,i,{D1} 09:00,1")
+    run_killed_before_its_record(shop, D1, monkeypatch)
+    drop(shop, D1, "x.csv", f"mended,i,{D1} 09:00,1")
+    shop.run("bronze.events", ds=D1)
+    assert users(shop) == [("mended", D1)]
+    # Nor is the file that was never taken in what another one repeats.
+    drop(shop, D2, "y.csv", f"u,i,{D1} 09:00,1")
+    shop.run("bronze.events", ds=D2)
+    assert users(shop) == [("mended", D1), ("u", D2)]
 
 
 def test_a_day_without_a_drop_is_published_empty(shop: Lake) -> None:

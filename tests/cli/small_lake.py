@@ -383,9 +383,9 @@ def _audits() -> Iterable[Row]:
 
 
 def _quarantine() -> Iterable[Row]:
-    for ds, row_id, reason in (
-        (D29, "17", "quantity: 'two' is not a number"),
-        (D30, "4", "quantity: 'two' is not a number"),
+    for ds, row_id, minute, reason in (
+        (D29, "17", 0, "quantity: 'two' is not a number"),
+        (D30, "4", 30, "quantity: 'two' is not a number"),
     ):
         yield {
             "table": "bronze.events",
@@ -396,7 +396,7 @@ def _quarantine() -> Iterable[Row]:
             "reason": reason,
             "payload": '{"quantity": "two"}',
             "rows": 1,
-            "run_id": "run-0",
+            "run_id": _run("bronze.events", ds, minute)["run_id"],
             "recorded_at": datetime(2026, 11, 22, 4, 0, tzinfo=UTC),
         }
 

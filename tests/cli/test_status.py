@@ -78,6 +78,22 @@ def test_quarantine_is_counted_by_reason(status: Any) -> None:
     ]
 
 
+def test_rows_that_a_run_rejected_without_publishing_are_not_counted(
+    status: Any, own_lake: Path
+) -> None:
+    # the run of the 30th failed; its row is kept, and comes again with the next try
+    rewrite(
+        own_lake,
+        "ops.runs",
+        lambda row: (
+            row
+            | ({"status": "failed"} if (row["table"], row["ds"]) == ("bronze.events", D30) else {})
+        ),
+    )
+    (counted,) = status()["quarantine"]
+    assert (counted["rows"], counted["last_ds"]) == (1, "2017-12-29")
+
+
 def test_llm_spend_is_summed_by_prompt(status: Any) -> None:
     # three item calls and one user call of 300 tokens in, 256 of them cached, 60 out
     item, user = status()["llm"]

@@ -70,7 +70,7 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
     return [dict(zip(columns, row, strict=True)) for row in rows_of(found, *columns)]
 
 
-def test_every_active_user_has_exactly_a_full_list(rows: list[dict]) -> None:
+def test_invariant_8_every_active_user_has_exactly_a_full_list(rows: list[dict]) -> None:
     ranks: dict[str, list[int]] = {}
     for row in rows:
         ranks.setdefault(row["user_id"], []).append(row["rank"])
@@ -92,7 +92,7 @@ def test_what_a_user_took_yesterday_only_fills_the_list(rows: list[dict]) -> Non
     assert "i8" not in {row["item_id"] for row in rows if row["user_id"] == "new"}
 
 
-def test_every_row_names_its_channel_its_scores_and_a_reason(rows: list[dict]) -> None:
+def test_invariant_7_every_row_names_its_channel_its_scores_and_a_reason(rows: list[dict]) -> None:
     for row in rows:
         scores = dict(row["channel_scores"])
         assert row["channel"] in scores

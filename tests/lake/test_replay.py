@@ -13,6 +13,7 @@ import pytest
 from jobs.lake import Lake
 from jobs.lake.errors import NoTable
 from jobs.lake.mapping import Source
+from jobs.lake.oplog import RunRecord
 from jobs.lake.replay import NotReplayable, Replayed, in_source_columns, replay
 
 D1, D2, D3, D4 = (date(2026, 1, day) for day in (1, 2, 3, 4))
@@ -52,7 +53,7 @@ def sent(user: str, day: date, **columns: Any) -> dict[str, Any]:
 
 
 def again(lake: Lake, table: str, day: date, into: date, reason: str = "") -> Replayed:
-    return replay(lake.settings, lake.tables.read("ops.quarantine"), table, day, into, reason)
+    return replay(lake.settings, lake.log.of_published("ops.quarantine"), table, day, into, reason)
 
 
 def users(lake: Lake, table: str) -> list[str]:
@@ -104,6 +105,23 @@ def test_rows_that_silver_rejected_go_back_in_the_sources_words(shop: Lake) -> N
     (line,) = lines(shop, done.files[0])
     del line["_replay_of"]
     assert line == {"user": "u", "item": "i", "at": str(at(D1)), "kind": "sold", "n": -2.0}
+
+
+def test_rows_of_a_day_that_was_not_published_are_not_replayed(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its next run takes the same rows in again; replayed, they would come in twice.
+    def die(record: RunRecord) -> None:
+        raise RuntimeError("killed")
+
+    drop(shop, D1, sent("u", D1, n="one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.log, "record_run", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            shop.run("bronze.events", ds=D1)
+    assert again(shop, "bronze.events", D1, D2).rows == 0
+    shop.run("bronze.events", ds=D1)
+    assert again(shop, "bronze.events", D1, D2).rows == 1
 
 
 def test_lines_and_whole_files_are_skipped_with_a_reason(shop: Lake) -> None:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Lake, Outcome, Read, table
 from jobs.lake import step as registry
-from jobs.lake.errors import AuditFailed, RowsVanished, SchemaMismatch, UpstreamMissing
+from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, UNCHANGED
 from jobs.settings import ROOT, RunParams
 from tests.lake import toy
@@ -160,6 +160,23 @@ def test_invariant_5_a_row_that_vanishes_stops_the_day(toy_lake: Lake) -> None:
     assert rows(toy_lake, "silver.toy", "item_id") == []
 
 
+def test_invariant_10_a_table_without_a_contract_cannot_be_written(toy_lake: Lake) -> None:
+    name = "gold.nobody_daily"
+    table(name, reads={"items": Read("silver.toy")})(lambda run, items: items)
+    tables = toy_lake.tables
+    frame = tables.read("silver.toy")
+    for write in (
+        lambda: tables.append(name, frame),
+        lambda: tables.append_once(name, frame, "chunk-1"),
+        lambda: tables.replace(name, frame, "item_id = 'a'"),
+        lambda: tables.insert_new(name, frame),
+        lambda: toy_lake.run(name, ds=D1),
+    ):
+        with pytest.raises(NoTable, match=r"gold\.nobody_daily: no contract"):
+            write()
+    assert not Path(tables.lake, "gold", "nobody_daily").exists()
+
+
 def test_a_wrong_type_names_the_column(toy_lake: Lake) -> None:
     toy.receive(toy_lake, D1, {"a": 1.0})
     toy_lake.run("silver.toy", ds=D1)
@@ -182,6 +199,65 @@ def test_a_missing_upstream_day_names_the_next_command(toy_lake: Lake) -> None:
         toy_lake.run("gold.toy_daily", ds=D1)
 
 
+SLICED = {
+    "silver.toy_candidates": toy.HEAD
+    | {
+        "table": "silver.toy_candidates",
+        "layout": "daily",
+        "partition": ["ds", "method"],
+        "slice": "method",
+        "key": ["ds", "method", "item_id"],
+        "columns": [
+            toy.column("ds", "date"),
+            toy.column("method", "string"),
+            toy.column("item_id", "string"),
+        ],
+        "checks": [],
+    },
+    "gold.toy_lists_daily": toy.HEAD
+    | {
+        "table": "gold.toy_lists_daily",
+        "layout": "daily",
+        "partition": ["ds"],
+        "key": ["ds", "item_id", "method"],
+        "columns": [
+            toy.column("ds", "date"),
+            toy.column("item_id", "string"),
+            toy.column("method", "string"),
+        ],
+        "checks": [],
+    },
+}
+
+
+def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
+    toy.write_contracts(toy_lake.settings.contracts, SLICED)
+    lake = Lake(toy_lake.spark, toy_lake.settings)
+    lake.create_all()
+    items = {"items": Read("silver.toy")}
+    for method in ("content", "slim"):
+        table("silver.toy_candidates", reads=items, slice={"method": method})(
+            lambda run, items: items.select("item_id")
+        )
+    table("gold.toy_lists_daily", reads={"candidates": Read("silver.toy_candidates")})(
+        lambda run, candidates: candidates.select("item_id", "method")
+    )
+    toy.receive(lake, D1, {"a": 1.0})
+    lake.run("silver.toy", ds=D1)
+    only_content = RunParams(methods=("content",))
+    for method in ("content", "slim"):
+        lake.run("silver.toy_candidates", slice=method, ds=D1, params=only_content)
+    with pytest.raises(
+        UpstreamMissing,
+        match=r"silver\.toy_candidates\.slim, .* "
+        r"`reclake run silver\.toy_candidates --slice slim --ds 2026-01-01`",
+    ):
+        lake.run("gold.toy_lists_daily", ds=D1)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == []
+    lake.run("gold.toy_lists_daily", ds=D1, params=only_content)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == [("a", "content")]
+
+
 def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:
     toy.receive(toy_lake, D1, {"a": 1.0})
     toy_lake.run("silver.toy", ds=D1)
@@ -191,6 +267,18 @@ def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:
     later = toy_lake.run("gold.toy_daily", ds=D2, params=RunParams(dry_run=True))
     assert later.status == DRY_RUN
     assert "reclake run silver.toy --ds 2026-01-02" in later.error
+
+
+def test_a_dry_run_writes_its_record_and_its_checks_alone(toy_lake: Lake) -> None:
+    def versions() -> dict[str, int]:
+        return {c.table: toy_lake.tables.version(c.table) for c in toy_lake.contracts}
+
+    toy.receive(toy_lake, D1, {"a": 1.0, "b": None})
+    before = versions()
+    record = toy_lake.run("silver.toy", ds=D1, params=RunParams(dry_run=True))
+    assert (record.status, record.rows_out, record.rows_quarantined) == (DRY_RUN, 1, 1)
+    written = {name for name, version in versions().items() if version != before[name]}
+    assert written == {"ops.runs", "ops.audits"}
 
 
 def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:

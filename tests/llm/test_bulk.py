@@ -361,7 +361,9 @@ def pay_into_folder(folder: str, url: str, prompt_json: str) -> None:
     pay(plan(asks(60), prompt, sink.rows(TABLE)), prompt, server, sink, limits())
 
 
-def test_a_killed_run_pays_again_for_at_most_one_chunk(prompt: Prompt, tmp_path: Path) -> None:
+def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
+    prompt: Prompt, tmp_path: Path
+) -> None:
     """Without commits in chunks, the second run would send all 60 again."""
     child: list[subprocess.Popen[bytes]] = []
     kill_at = 30

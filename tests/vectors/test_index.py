@@ -50,7 +50,9 @@ def collections(index: ItemIndex) -> set[str]:
 # Following the embedding table
 
 
-def test_both_aliases_hold_exactly_the_days_ids(index: ItemIndex, make_day: MakeDay) -> None:
+def test_invariant_6_both_aliases_hold_exactly_the_days_ids(
+    index: ItemIndex, make_day: MakeDay
+) -> None:
     day = make_day(D28, random_vectors(50))
     published = index.publish(day)
     assert index.aliases() == {"items_20171228": published.collection, LIVE: published.live}

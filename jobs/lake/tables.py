@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -38,6 +38,14 @@ _retry_on_conflict = retry(
     retry=retry_if_exception_type(PublishConflict),
     stop=stop_after_attempt(5),
     wait=wait_random_exponential(multiplier=0.5, max=10),
+    reraise=True,
+)
+
+# For commits of milliseconds, which any other commit to the table meanwhile makes start again.
+_commit_in_turn = retry(
+    retry=retry_if_exception_type(PublishConflict),
+    stop=stop_after_attempt(30),
+    wait=wait_random_exponential(multiplier=0.02, max=1),
     reraise=True,
 )
 
@@ -142,7 +150,7 @@ class Tables:
         rows.write.format("delta").mode("append").save(self.path(table))
         self._compact_now_and_then(table)
 
-    @_retry_on_conflict
+    @_commit_in_turn
     def append_arrow(self, table: str, rows: pa.Table, transaction: str = "") -> None:
         """Append rows that this process has, in the contract's columns and without Spark.
 
@@ -153,7 +161,10 @@ class Tables:
         if transaction:
             if delta.transaction_version(transaction) is not None:
                 return
-            properties = CommitProperties(app_transactions=[Transaction(transaction, 1)])
+            # A rebased commit would not look again whether the id is there.
+            properties = CommitProperties(
+                app_transactions=[Transaction(transaction, 1)], max_commit_retries=0
+            )
         with _named_conflicts(table):
             write_deltalake(
                 delta,
@@ -203,14 +214,14 @@ class Tables:
                 modified_ms = (found.mtime_ns or 0) // 1_000_000
                 yield StagedFile(f"{folder}/{found.base_name}", rows, found.size, modified_ms)
 
-    @_retry_on_conflict
+    @_commit_in_turn
     def publish(self, staged: Staged) -> None:
         """Atomically make staged files the whole of their partition; nothing is written again.
 
         Raises PublishConflict when another writer changed the partition meanwhile.
         """
         values = dict(staged.partition)
-        adds = [
+        adds: list[AddAction | RemoveAction] = [
             AddAction(
                 path=file.path,
                 size=file.bytes,
@@ -229,6 +240,8 @@ class Tables:
                 schema=delta.schema(),
                 partition_by=list(self.contracts[staged.table].partition),
                 partition_filters=[(name, "=", value) for name, value in values.items()],
+                # A rebased commit would keep the files that a rival added meanwhile.
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
 
     def discard(self, staged: Staged) -> None:

@@ -61,6 +61,17 @@ def test_a_chunk_that_comes_twice_is_kept_once(cache_lake: Lake) -> None:
     assert held(cache_lake) == [("a", 1), ("b", 2)]
 
 
+def test_a_chunk_that_comes_from_many_at_once_is_kept_once(cache_lake: Lake) -> None:
+    sink = Sink(cache_lake.tables)
+
+    def append(number: int) -> None:
+        sink.append("silver.cache", chunk(cache_lake, ("a", 1)), f"chunk-{number % 2}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, range(8)))
+    assert held(cache_lake) == [("a", 1), ("a", 1)]
+
+
 def test_many_appends_become_one_file_and_lose_nothing(
     cache_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +159,7 @@ def test_slices_are_published_side_by_side(cache_lake: Lake) -> None:
 
 
 def test_two_runs_of_one_slice_leave_one_of_them(cache_lake: Lake) -> None:
+    # without a new look at the table, each commit would keep the files of the others
     rivals = [stage(cache_lake, "x", f"n{number}") for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(cache_lake.tables.publish, rivals))

@@ -158,20 +158,34 @@ def test_a_question_answered_for_another_key_is_copied_not_asked(
     assert (tally.calls, tally.rows) == (0, Counter(accepted=1))
 
 
-@pytest.mark.parametrize("commit_seconds", [0, 0.2])
-def test_no_more_than_a_chunk_is_sent_and_not_committed(
-    prompt: Prompt, commit_seconds: float
-) -> None:
+def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:
     uncommitted: list[int] = []
 
     class Watching(MemorySink):
         def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-            time.sleep(commit_seconds)  # calls go on meanwhile
             uncommitted.append(len(server.requests) - len(self.rows(TABLE)))
             super().append(table, rows, chunk_id)
 
     with serve(echo) as server:
-        run(asks(50), prompt, server, Watching(), limits(concurrency=16, chunk_size=10))
+        run(asks(100), prompt, server, Watching(), limits(concurrency=16, chunk_size=10))
+    assert max(uncommitted) <= 10
+
+
+def test_what_is_being_committed_counts_as_not_committed(prompt: Prompt) -> None:
+    uncommitted: list[int] = []
+
+    def one_by_one(question: str, number: int) -> Response:
+        turn = WORDS.index(title_of(question)) % 10
+        return Response(body=echo(question, number).body, wait_seconds=0.05 * turn)
+
+    class Slow(MemorySink):
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            time.sleep(0.5)  # calls go on meanwhile
+            uncommitted.append(len(server.requests) - len(self.rows(TABLE)))
+            super().append(table, rows, chunk_id)
+
+    with serve(one_by_one) as server:
+        run(asks(30), prompt, server, Slow(), limits(concurrency=16, chunk_size=10))
     assert max(uncommitted) <= 10
 
 

@@ -89,10 +89,10 @@ def _ranked(a: dict[str, Any]) -> str:
     group, score, item = ", ".join(a["group"]), a["score"], a["item"]
     return (
         f"SELECT {group}, count(*) AS rows, count(*) - size(collect_set({item})) AS repeated, "
-        "count_if(misplaced) AS misplaced "
+        "count_if(is_misplaced) AS misplaced "
         f"FROM (SELECT {group}, {item}, rank <> row_number() OVER list "
         f"OR {score} > lag({score}) OVER list "
-        f"OR ({score} = lag({score}) OVER list AND {item} <= lag({item}) OVER list) AS misplaced "
+        f"OR ({score} = lag({score}) OVER list AND {item} <= lag({item}) OVER list) AS is_misplaced "
         f"FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
         f"GROUP BY {group} HAVING repeated > 0 OR misplaced > 0"
     )

@@ -167,7 +167,8 @@ def test_invariant_10_a_table_without_a_contract_cannot_be_written(toy_lake: Lak
     frame = tables.read("silver.toy")
     for write in (
         lambda: tables.append(name, frame),
-        lambda: tables.append_once(name, frame, "chunk-1"),
+        lambda: tables.append_arrow(name, frame.toArrow(), "chunk-1"),
+        lambda: tables.stage(name, frame, {"ds": str(D1)}),
         lambda: tables.replace(name, frame, "item_id = 'a'"),
         lambda: tables.insert_new(name, frame),
         lambda: toy_lake.run(name, ds=D1),

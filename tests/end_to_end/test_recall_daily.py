@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -71,26 +72,43 @@ def test_every_method_and_every_channel_has_rows(published: Shop) -> None:
         assert {name for (name,) in found} == set(names), table
 
 
-def test_a_cleared_day_comes_out_the_same_and_pays_nothing(published: Shop) -> None:
-    rows, paid = daily_rows(published), published.rows(LEDGER)
+@dataclass(frozen=True)
+class Rerun:
+    """What the lake held before DAY was cleared, and the tasks of NEXT_DAY, which ran beside it."""
+
+    rows: dict[str, list[tuple[Any, ...]]]
+    paid: list[tuple[Any, ...]]
+    version: int
+    states: dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def rerun(published: Shop) -> Rerun:
+    """DAY cleared in Airflow, beside NEXT_DAY with fewer methods and channels and no budget."""
     version = published.sql.open("gold.user_recall_daily").version()
-    assert paid
+    rows, paid = daily_rows(published), published.rows(LEDGER)
+    chosen = {"methods": ["cooccurrence"], "channels": ["i2i", "popular"]}
     published.airflow.clear_day(DAY)
-    assert set(published.airflow.states(DAY).values()) == {"success"}
-    assert published.sql.open("gold.user_recall_daily").version() > version
+    published.airflow.trigger(NEXT_DAY, chosen | {"item_budget": 0, "user_budget": 0})
+    states = {str(day): published.airflow.states(day) for day in (DAY, NEXT_DAY)}
+    return Rerun(rows, paid, version, states)
+
+
+def test_a_cleared_day_comes_out_the_same_and_pays_nothing(published: Shop, rerun: Rerun) -> None:
+    assert rerun.paid
+    assert set(rerun.states[str(DAY)].values()) == {"success"}
+    assert published.sql.open("gold.user_recall_daily").version() > rerun.version
     again = daily_rows(published)
-    for table, before in rows.items():
+    for table, before in rerun.rows.items():
         assert before, table
         assert again[table] == before, table
-    assert published.rows(LEDGER) == paid
+    assert published.rows(LEDGER) == rerun.paid
 
 
 def test_a_run_without_a_method_and_a_channel_fills_its_lists_with_the_others(
-    published: Shop,
+    published: Shop, rerun: Rerun
 ) -> None:
-    chosen = {"methods": ["cooccurrence"], "channels": ["i2i", "popular"]}
-    published.airflow.trigger(NEXT_DAY, chosen)
-    states = published.airflow.states(NEXT_DAY)
+    states = rerun.states[str(NEXT_DAY)]
     skipped = {task for task, state in states.items() if state == "skipped"}
     assert skipped == {
         "silver.i2i_candidates.content",

@@ -222,7 +222,7 @@ def neighbor_reason(scores: Column, support: Column, title: Column, category: Co
     by_users = F.map_contains_key(scores, "cooccurrence") | F.map_contains_key(scores, "slim")
     together = F.when(
         by_users,
-        F.concat(F.lit("chosen together by "), support.cast("string"), F.lit(" users")),
+        F.concat(F.lit("chosen together by "), _users(support)),
     )
     alike = F.when(
         F.map_contains_key(scores, "content"),
@@ -323,10 +323,15 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
         F.map_contains_key(scores, "popular"),
         F.when(
             users_count > 0,
-            F.concat(F.lit("popular with "), users_count.cast("string"), F.lit(" users lately")),
+            F.concat(F.lit("popular with "), _users(users_count), F.lit(" lately")),
         ).otherwise(F.lit("popular")),
     )
     return F.concat_ws("; ", history, similar, vector, popular)
+
+
+def _users(count: Column) -> Column:
+    noun = F.when(count == 1, F.lit(" user")).otherwise(F.lit(" users"))
+    return F.concat(count.cast("string"), noun)
 
 
 def _most_popular(ranked: DataFrame, group: str, k: int) -> DataFrame:

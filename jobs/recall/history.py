@@ -43,7 +43,7 @@ class NeighborTable:
     """Lists of neighbors in compressed rows.
 
     item_ids: ids in ascending order, so that index order is id order. indptr: (items + 1,) where
-    the list of each item begins. neighbors: index of each neighbor. scores: 0 to 1.
+    the list of each item begins. neighbors: index of each neighbor. scores: 0 or more.
     """
 
     item_ids: pa.StringArray

@@ -94,10 +94,13 @@ class SlimSettings(BehaviorSettings):
         description="items nearest to an item by cosine, of which its weights are learned",
     )
     penalty: float = Field(
-        15.0,
+        30.0,
         gt=0,
-        description="ridge penalty on the weights, in units of a squared strength; more of it "
-        "spreads a weight over more items",
+        description="ridge penalty on the weights, in users of a mean strength; more of it spreads "
+        "a weight over more items",
+    )
+    user_exponent: float = Field(
+        0.0, ge=0, le=2, description="how much a long history loses weight, degree^-x"
     )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
@@ -172,9 +175,13 @@ class ItemHistoryChannelSettings(_Model):
 class SimilarUsersChannelSettings(BehaviorSettings):
     """Channel `similar_users`: what the users most like a user took (`jobs.recall.similar_users`).
 
-    `min_support` counts the items that two users have in common.
+    `min_support` counts the items that two users have in common. One is enough: likeness is summed
+    over hundreds of users, and on Amazon-book two would lose two fifths of the recall.
     """
 
+    min_support: int = Field(
+        1, ge=1, description="items that two users must have in common, in items"
+    )
     users: int = Field(500, ge=1, le=10_000, description="similar users that a user listens to")
     item_exponent: float = Field(
         0.5, ge=0, le=2, description="how little a popular item says about likeness, degree^-x"

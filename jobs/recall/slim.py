@@ -2,15 +2,17 @@
 
 Of each target item j, the weights of its candidates C (the items nearest by cosine) solve
 
-    w_j = argmin_w Σ_u (A_uj - Σ_{i ∈ C} A_ui · w_i)² + penalty · Σ_i w_i²
+    w_j = argmin_{w ≥ 0} Σ_u (A_uj - Σ_{i ∈ C} A_ui · w_i)² + penalty · m · Σ_i w_i²
 
-A_ui is the decayed, saturating strength of `jobs.recall.strength`, 0 where user u did not take i.
-Positive weights make the table: score(i → j) = w_ji. This is SLIM with feature selection (Ning and
-Karypis, ICDM 2011) with the ridge penalty alone, as in EASE (Steck, WWW 2019), whose inverse over
-all items it replaces by a small system for each item; so it is computed in tasks of any number.
+A_ui is the decayed, saturating strength of `jobs.recall.strength` times |u|^-x, 0 where user u did
+not take i, and m the mean of A² over what was taken, so that the penalty is in users and means the
+same on any data. score(i → j) = w_ji where that is above 0. This is SLIM with feature selection
+(Ning and Karypis, ICDM 2011) with the ridge penalty alone, as in EASE (Steck, WWW 2019), whose
+inverse over all items it replaces by a small system for each item; so it is computed in tasks of
+any number.
 
-The sums in the systems are exact whole numbers, and each system is solved in one fixed order, so
-both physical plans give the same scores to the last bit.
+The systems are solved by cyclic coordinate descent. Their sums are exact whole numbers, and the
+order and number of steps are fixed, so both physical plans give the same scores to the last bit.
 """
 
 from __future__ import annotations
@@ -34,9 +36,12 @@ from jobs.recall.cooccurrence import (
 )
 from jobs.recall.mapped import in_id_order
 from jobs.recall.product import SparseProduct
-from jobs.recall.ranking import top_k
+from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import BehaviorSettings, CooccurrenceSettings, SlimSettings
 
+# Passes over the weights of a system; more of them change a weight by less than a thousandth.
+_SWEEPS = 10
+_SQUARE_BITS = 32
 _WEIGHTS_DDL = "item_id string, neighbor_item_id string, score double, support bigint"
 _WEIGHTS_SCHEMA = pa.schema(
     [
@@ -67,7 +72,7 @@ def slim_neighbors(
     # Whatever was taken says something, so every item can be a candidate.
     known = strengths.select("item_id", F.lit(True).alias("is_sellable")).distinct()
     entries, scale = matrix_entries(strengths, known, cosine)
-    penalty = settings.penalty * scale * scale
+    penalty = settings.penalty * _mean_square(strengths, settings.user_exponent) * scale * scale
     if strengths.count() <= settings.max_matrix_entries:
         weights = weights_in_tasks(entries, penalty, settings, f"{scratch}/slim")
     else:
@@ -76,6 +81,18 @@ def slim_neighbors(
     offered = weights.join(sellable, "neighbor_item_id", "left_semi")
     best = top_k(offered, ["item_id"], settings.neighbors, item="neighbor_item_id")
     return best.select("item_id", "rank", "neighbor_item_id", "score", "support")
+
+
+def _mean_square(strengths: DataFrame, user_exponent: float) -> float:
+    """The mean over all pairs of (strength · |u|^-x)²; 1 where there are none."""
+    of_users = strengths.groupBy("user_id").agg(
+        F.count("*").alias("pairs"),
+        exact_sum(F.pow("strength", F.lit(2)), _SQUARE_BITS).alias("squares"),
+    )
+    squares = F.col("squares") * F.pow("pairs", F.lit(-2 * user_exponent))
+    mean = exact_sum(squares, _SQUARE_BITS) / F.sum("pairs")
+    ((found,),) = of_users.agg(mean).collect()
+    return float(found or 1.0)
 
 
 def weights_in_tasks(
@@ -118,11 +135,11 @@ def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSetting
 
 
 def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
-    """The similarity that chooses the candidates: with these factors, the plain cosine."""
+    """The similarity that chooses the candidates: the cosine of the two columns, but for |u|^-x."""
     shared = {name: getattr(settings, name) for name in BehaviorSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
-        user_exponent=0,
+        user_exponent=settings.user_exponent,
         item_exponent=0.5,
         neighbor_exponent=0.5,
         neighbors=settings.candidates,
@@ -254,6 +271,9 @@ def solve_systems(
             for first in range(starts[place], starts[place + 1]):
                 for second in range(first, starts[place + 1]):
                     gram[taken[first], taken[second]] += marks[first] * marks[second]
+        for row in range(size):
+            gram[row, row] += penalty
+            gram[row + 1 :, row] = gram[row, row + 1 :]
         right = np.zeros(size, np.float64)
         target = targets[system]
         for cell in range(indptr[target], indptr[target + 1]):
@@ -261,33 +281,25 @@ def solve_systems(
             if place >= 0:
                 for entry in range(starts[place], starts[place + 1]):
                     right[taken[entry]] += marks[entry] * values[cell]
-        for column in range(size):
-            gram[column, column] += penalty
         for item in own:
             for cell in range(indptr[item], indptr[item + 1]):
                 place_of[users[cell]] = -1
-        _solve(gram, right)
-        weights[system, :size] = right
+        weights[system, :size] = _solve(gram, right)
     return weights
 
 
 @njit(cache=True, nogil=True)
-def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> None:
-    """Solve gram · w = right in place, by Cholesky's decomposition of the upper triangle.
+def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The w ≥ 0 that minimises w'·gram·w/2 - w'·right, by cyclic coordinate descent from 0.
 
-    Rows are subtracted whole, so the processor works on several numbers at once without changing
-    the order in which any of them is computed.
+    A step moves one weight to its optimum, the others fixed, and all slopes with it.
     """
-    size = len(right)
-    for pivot in range(size):
-        gram[pivot, pivot:] /= np.sqrt(gram[pivot, pivot])
-        for row in range(pivot + 1, size):
-            gram[row, row:] -= gram[pivot, row] * gram[pivot, row:]
-    for row in range(size):
-        right[row] /= gram[row, row]
-        right[row + 1 :] -= right[row] * gram[row, row + 1 :]
-    for row in range(size - 1, -1, -1):
-        rest = right[row]
-        for column in range(row + 1, size):
-            rest -= gram[row, column] * right[column]
-        right[row] = rest / gram[row, row]
+    weights = np.zeros(len(right), np.float64)
+    slopes = -right
+    for _ in range(_SWEEPS):
+        for place in range(len(right)):
+            best = max(0.0, weights[place] - slopes[place] / gram[place, place])
+            if best != weights[place]:
+                slopes += (best - weights[place]) * gram[place]
+                weights[place] = best
+    return weights

@@ -40,11 +40,23 @@ def recall(
 def test_a_score_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int) -> None:
     # Every strength is 1/2. u and v share a and b, each with 2 users; v has 4 items.
     # sim(u, v) = 2 · (1/4 · 2^-½) · 4^-0.7, and of c, with 2 users, score = sim · 1/2 · 2^-0.2.
-    # d has one user only. v learns nothing new, w is like nobody.
+    # d has one user only. v learns nothing new, w has one item in common with v and so is like
+    # nobody when it takes two.
     rows = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abcd"), ("w", "c", 0)]
-    found = recall(spark, rows, list("abcd"), ["u", "v", "w"], tmp_path, max_matrix_entries=limit)
+    settings = {"max_matrix_entries": limit, "min_support": 2}
+    found = recall(spark, rows, list("abcd"), ["u", "v", "w"], tmp_path, **settings)
     score = 2 * 0.25 * 2**-0.5 * 4**-0.7 * 0.5 * 2**-0.2
     assert found == [("u", 1, "c", pytest.approx(score, rel=1e-5), None)]
+
+
+def test_one_item_in_common_is_enough_unless_more_is_asked(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rows = [("u", "a", 0), ("v", "a", 0), ("v", "b", 0), ("x", "b", 0)]
+    for items_in_common, found in ((1, [("u", "b")]), (2, [])):
+        folder = tmp_path / str(items_in_common)
+        lists = recall(spark, rows, ["a", "b"], ["u"], folder, min_support=items_in_common)
+        assert [(user, item) for user, _, item, *_ in lists] == found
 
 
 def random_rows(seed: int) -> list[tuple]:

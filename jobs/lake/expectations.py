@@ -87,13 +87,14 @@ def _unique(a: dict[str, Any]) -> str:
 
 def _ranked(a: dict[str, Any]) -> str:
     group, score, item = ", ".join(a["group"]), a["score"], a["item"]
+    is_misplaced = (
+        f"rank <> row_number() OVER list OR {score} > lag({score}) OVER list "
+        f"OR ({score} = lag({score}) OVER list AND {item} <= lag({item}) OVER list)"
+    )
     return (
         f"SELECT {group}, count(*) AS rows, count(*) - size(collect_set({item})) AS repeated, "
-        "count_if(is_misplaced) AS misplaced "
-        f"FROM (SELECT {group}, {item}, rank <> row_number() OVER list "
-        f"OR {score} > lag({score}) OVER list "
-        f"OR ({score} = lag({score}) OVER list AND {item} <= lag({item}) OVER list) AS is_misplaced "
-        f"FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
+        f"count_if(is_misplaced) AS misplaced FROM (SELECT {group}, {item}, {is_misplaced} AS "
+        f"is_misplaced FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
         f"GROUP BY {group} HAVING repeated > 0 OR misplaced > 0"
     )
 

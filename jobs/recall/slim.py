@@ -39,8 +39,9 @@ from jobs.recall.product import SparseProduct
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import BehaviorSettings, CooccurrenceSettings, SlimSettings
 
-# Passes over the weights of a system; more of them change a weight by less than a thousandth.
-_SWEEPS = 10
+# Passes over the weights of a system. On the systems of the tests 10 of them come within 5e-4 of
+# the exact weights, 20 within 2e-6.
+_SWEEPS = 20
 _SQUARE_BITS = 32
 _WEIGHTS_DDL = "item_id string, neighbor_item_id string, score double, support bigint"
 _WEIGHTS_SCHEMA = pa.schema(

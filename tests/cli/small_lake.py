@@ -295,7 +295,8 @@ def _user_recall_daily() -> Iterable[Row]:
         if "similar_users" in channels:
             reasons.append("users with a taste like yours took it")
         if "popular" in channels:
-            reasons.append(f"popular with {_POPULAR[item_id][1]} users lately")
+            users = _POPULAR[item_id][1]
+            reasons.append(f"popular with {users} user{'s' if users > 1 else ''} lately")
         yield {
             "ds": ds,
             "user_id": user_id,

@@ -37,8 +37,8 @@ def test_cooccurrence_follows_its_contract_and_its_settings(
 
 
 def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_path: Path) -> None:
-    # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of one
-    # user, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
+    # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of
+    # one user, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
     rows = [(user, item, 0) for user in "uv" for item in "ab"]
     recall = RecallSettings(slim=SlimSettings(penalty=1))
     found = slim(

@@ -188,7 +188,9 @@ class Tables:
         rows share it; these columns are then not written.
         """
         contract = self.contracts[table]
-        folder = f"staged-{uuid.uuid4().hex}"
+        # Polars takes the values of a partition from the path, as Hive writes it.
+        shared_path = "".join(f"{name}={value}/" for name, value in partition.items())
+        folder = f"{shared_path}staged-{uuid.uuid4().hex}"
         path = f"{self.path(table)}/{folder}"
         schema = self.schema(table, without=tuple(partition))
         try:
@@ -247,7 +249,8 @@ class Tables:
     def discard(self, staged: Staged) -> None:
         """Delete staged files, unless a commit took them into the table."""
         path = self.path(staged.table)
-        if not any(f"/{staged.folder}/" in uri for uri in DeltaTable(path).file_uris()):
+        name = staged.folder.rpartition("/")[2]
+        if not any(f"/{name}/" in uri for uri in DeltaTable(path).file_uris()):
             self.remove(f"{path}/{staged.folder}")
 
     def _compact_now_and_then(self, table: str) -> None:

@@ -55,7 +55,7 @@ def test_a_day_is_published_and_recorded(toy_lake: Lake) -> None:
     checks = {r.check for r in toy_lake.tables.read("ops.audits").collect()}
     assert "expect_column_values_to_be_between" in checks
     assert "expect_compound_columns_to_be_unique" in checks
-    assert not list(Path(toy_lake.tables.path("silver.toy")).glob("staged-*"))
+    assert not list(Path(toy_lake.tables.path("silver.toy")).rglob("staged-*"))
 
 
 def test_invariant_1_a_day_sees_only_what_was_known_on_it(toy_lake: Lake) -> None:
@@ -287,5 +287,5 @@ def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:
     toy_lake.run("silver.toy", ds=D1)
     with pytest.raises(AuditFailed):
         toy_lake.run("gold.toy_daily", ds=D1)
-    assert not list(Path(toy_lake.tables.path("gold.toy_daily")).glob("staged-*"))
+    assert not list(Path(toy_lake.tables.path("gold.toy_daily")).rglob("staged-*"))
     assert not list(Path(toy_lake.settings.home, "scratch").glob("*"))

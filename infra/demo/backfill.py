@@ -17,7 +17,7 @@ MAX_ACTIVE_RUNS = 2
 PARSE_SECONDS = 180
 # one that is about to end does so within seconds; a paused one never does
 BACKFILL_SECONDS = 900
-POLL_SECONDS = 2.0
+POLL_SECONDS = 4.0
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 LOG_LINES = 12
 

@@ -28,4 +28,4 @@ def i2i_daily(
     """The day's neighbors of every item that has any, full for sellable items with text."""
     recall = run.settings.recall
     popularity = count_uses(recent_uses(interactions, run.ds, recall.popular))
-    return fuse_neighbors(candidates, items, texts, popularity, recall.i2i)
+    return fuse_neighbors(candidates, items, texts, popularity, recall.i2i, run.scratch)

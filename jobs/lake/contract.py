@@ -104,11 +104,9 @@ class Column(BaseModel):
     unit: str = ""
 
     @property
-    def ddl(self) -> str:
-        comment = self.description + (f" ({self.unit})" if self.unit else "")
-        escaped = comment.replace("\\", "\\\\").replace("'", "\\'")
-        required = "" if self.nullable else " NOT NULL"
-        return f"`{self.name}` {spark_type(self.type)}{required} COMMENT '{escaped}'"
+    def comment(self) -> str:
+        """What a reader of the table sees of the column: what it is, and its unit."""
+        return self.description + (f" ({self.unit})" if self.unit else "")
 
 
 class Check(BaseModel):
@@ -178,11 +176,6 @@ class Contract(BaseModel):
     @cached_property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
-
-    @property
-    def ddl(self) -> str:
-        """The column list of a CREATE TABLE, comments included."""
-        return ", ".join(column.ddl for column in self.columns)
 
 
 def load_contract(path: Path) -> Contract:

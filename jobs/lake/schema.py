@@ -1,4 +1,4 @@
-"""Contract columns as Spark and Arrow schemas, without asking a Spark server."""
+"""Contract columns as Spark, Arrow and Delta schemas, without asking a Spark server."""
 
 from __future__ import annotations
 
@@ -74,5 +74,20 @@ def arrow_schema(contract: Contract, without: Sequence[str] = ()) -> pa.Schema:
             pa.field(column.name, arrow_data_type(column.type))
             for column in contract.columns
             if column.name not in without
+        ]
+    )
+
+
+def delta_schema(contract: Contract) -> pa.Schema:
+    """The contract's columns as a table is created with: required or not, and with comments."""
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                arrow_data_type(column.type),
+                nullable=column.nullable,
+                metadata={"comment": column.comment},
+            )
+            for column in contract.columns
         ]
     )

@@ -26,7 +26,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.errors import PublishConflict, SchemaMismatch
-from jobs.lake.schema import arrow_schema, struct_type
+from jobs.lake.schema import arrow_schema, delta_schema, struct_type
 from jobs.lake.storage import locate
 
 # Raised by Delta when two writers meet; the words stand in every such error's class.
@@ -93,14 +93,12 @@ class Tables:
 
     def create(self, contract: Contract) -> None:
         """Create a table from its contract, with column comments; leave an existing one alone."""
-        partition = (
-            f"PARTITIONED BY ({', '.join(contract.partition)})" if contract.partition else ""
-        )
-        grain = contract.grain.replace("\\", "\\\\").replace("'", "\\'")
-        self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS delta.`{self.path(contract.table)}` ({contract.ddl}) "
-            f"USING delta {partition} COMMENT '{grain}' "
-            "TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')"
+        DeltaTable.create(
+            self.path(contract.table),
+            schema=delta_schema(contract),
+            mode="ignore",
+            partition_by=list(contract.partition),
+            description=contract.grain,
         )
 
     def read(self, table: str, version: int | None = None) -> DataFrame:

@@ -89,12 +89,14 @@ def fuse_neighbors(
     texts: DataFrame,
     popularity: DataFrame,
     settings: I2ISettings,
+    scratch: str,
 ) -> DataFrame:
     """One list of neighbors for each item, full for every sellable item that has text.
 
     candidates: method, item_id, neighbor_item_id string, rank int, score double > 0, support long
     or null. items: item_id, title, category string, is_sellable boolean. texts: item_id string.
-    popularity: item_id string, score double (users of the item lately).
+    popularity: item_id string, score double (users of the item lately). scratch: a folder that this
+    process and the executors share; must live until the result is read.
     Returns item_id string, rank int, neighbor_item_id string, score double ≥ 0, methods
     array<string> in name order, method_scores map<string,double>, reason string. A score of 1 is
     the mean best score: of a method in method_scores, of all methods agreeing in score.
@@ -107,24 +109,12 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    units = _mean_best_scores(candidates)
-    fused = _best_neighbors(allowed, units, settings)
-    # A list that one method fills alone is full; only the others are fused twice, to be filled.
-    full = (
-        allowed.where(_lookup(settings.weights, F.col("method")) > 0)
-        .groupBy("item_id", "method")
-        .agg(F.count("*").alias("length"))
-        .where(F.col("length") >= settings.neighbors)
-    )
+    best = _best_neighbors(allowed, _mean_best_scores(candidates), settings)
+    # Written, since what fills the short lists has to know them.
+    best.write.parquet(f"{scratch}/fused")
+    fused = candidates.sparkSession.read.schema(best.schema).parquet(f"{scratch}/fused")
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
-    lacking = wanting.join(full, "item_id", "left_anti")
-    fills = fill_neighbors(
-        _best_neighbors(allowed.join(lacking, "item_id", "left_semi"), units, settings),
-        lacking,
-        sellable,
-        popularity,
-        settings.neighbors,
-    )
+    fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
     reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
     rows = fused.unionByName(fills, allowMissingColumns=True)

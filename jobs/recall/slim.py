@@ -270,11 +270,12 @@ def solve_systems(
         gram = np.zeros((size, size), np.float64)
         for place in range(places):
             for first in range(starts[place], starts[place + 1]):
+                row, mark = gram[taken[first]], marks[first]
                 for second in range(first, starts[place + 1]):
-                    gram[taken[first], taken[second]] += marks[first] * marks[second]
-        for row in range(size):
-            gram[row, row] += penalty
-            gram[row + 1 :, row] = gram[row, row + 1 :]
+                    row[taken[second]] += mark * marks[second]
+        for first in range(size):
+            gram[first, first] += penalty
+            gram[first + 1 :, first] = gram[first, first + 1 :]
         right = np.zeros(size, np.float64)
         target = targets[system]
         for cell in range(indptr[target], indptr[target + 1]):
@@ -300,7 +301,10 @@ def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
     for _ in range(_SWEEPS):
         for place in range(len(right)):
             best = max(0.0, weights[place] - slopes[place] / gram[place, place])
-            if best != weights[place]:
-                slopes += (best - weights[place]) * gram[place]
+            step = best - weights[place]
+            if step != 0.0:
+                row = gram[place]
+                for other in range(len(right)):
+                    slopes[other] += step * row[other]
                 weights[place] = best
     return weights

@@ -21,5 +21,5 @@ def user_embeddings(run: Run, texts: DataFrame, kept: DataFrame) -> DataFrame:
 
     texts: the day's text of each user. kept: this table so far.
     """
-    added = embeddings_to_add(texts, kept, "user_id", Encoder.of(run.settings))
+    added = embeddings_to_add(texts, kept, "user_id", Encoder.of(run.settings), run.scratch)
     return added.withColumn("first_ds", F.lit(run.ds))

@@ -10,17 +10,20 @@ from pyspark.sql import functions as F
 
 from jobs.vectors.encoder import Encoder
 
-# New texts are spread over this many tasks, which is the most cores that encode at once. A task
-# without texts costs next to nothing: the model is loaded by the first text of a worker process.
-ENCODING_TASKS = 16
+# What a task encodes at least. A worker process that loads the model spends as much on that as on
+# some thousand short texts, so few texts are not spread over many.
+TEXTS_OF_A_TASK = 1_000
+# The most tasks, and so the most cores that encode at once.
+MOST_TASKS = 64
 
 
 def embeddings_to_add(
-    texts: DataFrame, kept: DataFrame, id_column: str, encoder: Encoder
+    texts: DataFrame, kept: DataFrame, id_column: str, encoder: Encoder, scratch: str
 ) -> DataFrame:
     """The (id, text) pairs of the day that have no vector by this encoder yet, with their vectors.
 
     texts: `id_column`, text, text_hash string; one row an id. kept: the embedding table so far.
+    scratch: a folder that this process and the executors share; must live until the result is read.
     Returns `id_column`, text_hash, encoder string, embedding array<float>. A text that is kept
     for any id is not encoded again, and of the others each distinct one is encoded once.
     """
@@ -32,7 +35,7 @@ def embeddings_to_add(
         .agg(F.min_by("embedding", id_column).alias("embedding"))
     )
     new = missing.join(known, "text_hash", "left_anti")
-    vectors = known.unionByName(encode_distinct(new, encoder))
+    vectors = known.unionByName(encode_distinct(new, encoder, scratch))
     return (
         missing.select(id_column, "text_hash")
         .join(vectors, "text_hash")
@@ -40,11 +43,16 @@ def embeddings_to_add(
     )
 
 
-def encode_distinct(texts: DataFrame, encoder: Encoder) -> DataFrame:
+def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: str) -> DataFrame:
     """One row for each distinct text_hash, encoded on the executors.
 
     texts: text, text_hash string. Returns text_hash string, embedding array<float>.
     """
+    # Written, so that they can be counted without being looked for twice.
+    path = f"{scratch}/new_texts"
+    texts.groupBy("text_hash").agg(F.min("text").alias("text")).write.parquet(path)
+    distinct = texts.sparkSession.read.parquet(path)
+    tasks = min(MOST_TASKS, -(-distinct.count() // TEXTS_OF_A_TASK))
 
     def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -58,7 +66,6 @@ def encode_distinct(texts: DataFrame, encoder: Encoder) -> DataFrame:
                 [batch.column("text_hash"), embedding], ["text_hash", "embedding"]
             )
 
-    distinct = texts.groupBy("text_hash").agg(F.min("text").alias("text"))
-    return distinct.repartition(ENCODING_TASKS, "text_hash").mapInArrow(
+    return distinct.repartition(max(1, tasks)).mapInArrow(
         encode, "text_hash string, embedding array<float>"
     )

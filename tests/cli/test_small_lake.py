@@ -41,7 +41,7 @@ def key(row: dict[str, Any], *columns: str) -> tuple[Any, ...]:
 
 
 def test_neighbors_are_fused_as_the_product_does(
-    day: Day, frame: Callable[[str], DataFrame]
+    day: Day, frame: Callable[[str], DataFrame], tmp_path: Path
 ) -> None:
     fused = fuse_neighbors(
         frame("SELECT * EXCLUDE ds FROM silver.i2i_candidates WHERE ds = $ds"),
@@ -49,6 +49,7 @@ def test_neighbors_are_fused_as_the_product_does(
         frame("SELECT item_id FROM silver.item_texts WHERE ds = $ds"),
         frame("SELECT item_id, score FROM gold.popular_items_daily WHERE ds = $ds"),
         I2ISettings(neighbors=LIST_LENGTH),
+        str(tmp_path),
     )
     # a list of one neighbor is filled by the product, and left short here
     found = {

@@ -30,7 +30,6 @@ def test_a_good_contract_loads(tmp_path: Path) -> None:
     toy.write_contracts(tmp_path, toy.CONTRACTS)
     contracts = Contracts(tmp_path)
     assert contracts["gold.toy_daily"].key == ("ds", "item_id")
-    assert "`price` double NOT NULL COMMENT 'the price of a toy'" in contracts["gold.toy_daily"].ddl
 
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:

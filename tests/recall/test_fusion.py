@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,7 @@ CATEGORIES = dict.fromkeys("abcd", "BREAD") | {"m": "MILK", "n": "MILK"}
 
 def fuse_i2i(
     spark: SparkSession,
+    scratch: Path,
     candidates: list[tuple],
     k: int,
     sellable: str = "abcdmn",
@@ -47,17 +50,19 @@ def fuse_i2i(
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
         I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "slim": 0, "content": 0.25}),
+        str(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
 
 
 def test_scores_are_scaled_to_the_mean_best_of_each_method_and_agreement_adds_up(
-    spark: SparkSession,
+    spark: SparkSession, tmp_path: Path
 ) -> None:
     # The best of behaviour are 0.02 and 0.04, 0.03 in the mean, of content 0.8. For a, b is found
     # by both: 3/4 · 0.02/0.03 + 1/4 · 0.6/0.8; m and c by one: 3/4 · 0.008/0.03, 1/4 · 0.8/0.8.
     rows = fuse_i2i(
         spark,
+        tmp_path,
         [
             ("cooccurrence", "a", "b", 0.02, 14),
             ("cooccurrence", "a", "m", 0.008, 3),
@@ -85,9 +90,9 @@ def test_scores_are_scaled_to_the_mean_best_of_each_method_and_agreement_adds_up
 
 
 def test_short_lists_are_filled_from_the_category_then_from_everywhere(
-    spark: SparkSession,
+    spark: SparkSession, tmp_path: Path
 ) -> None:
-    rows = fuse_i2i(spark, [("cooccurrence", "c", "n", 0.5, 2)], k=5, texts="c")
+    rows = fuse_i2i(spark, tmp_path, [("cooccurrence", "c", "n", 0.5, 2)], k=5, texts="c")
     assert [row["neighbor_item_id"] for row in rows] == ["n", "a", "b", "d", "m"]
     assert [row["methods"] for row in rows] == [["cooccurrence"], *[["popular"]] * 4]
     assert [row["reason"] for row in rows[1:3]] == ["popular in BREAD"] * 2
@@ -96,9 +101,9 @@ def test_short_lists_are_filled_from_the_category_then_from_everywhere(
 
 
 def test_a_list_is_as_long_as_other_sellable_items_allow(
-    spark: SparkSession,
+    spark: SparkSession, tmp_path: Path
 ) -> None:
-    rows = fuse_i2i(spark, [], k=50, texts="abcdmn")
+    rows = fuse_i2i(spark, tmp_path, [], k=50, texts="abcdmn")
     listed = {}
     for row in rows:
         listed.setdefault(row["item_id"], []).append(row["neighbor_item_id"])
@@ -108,10 +113,11 @@ def test_a_list_is_as_long_as_other_sellable_items_allow(
     assert all(len(found) == 5 for found in listed.values())
 
 
-def test_what_cannot_be_listed_makes_no_list_full(spark: SparkSession) -> None:
+def test_what_cannot_be_listed_makes_no_list_full(spark: SparkSession, tmp_path: Path) -> None:
     # The two neighbors of a are by a method that is switched off, those of b cannot be sold.
     rows = fuse_i2i(
         spark,
+        tmp_path,
         [
             ("slim", "a", "m", 0.9, 2),
             ("slim", "a", "n", 0.8, 2),
@@ -131,10 +137,11 @@ def test_what_cannot_be_listed_makes_no_list_full(spark: SparkSession) -> None:
 
 
 def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
-    spark: SparkSession,
+    spark: SparkSession, tmp_path: Path
 ) -> None:
     rows = fuse_i2i(
         spark,
+        tmp_path,
         [("cooccurrence", "a", "d", 0.9, 2), ("cooccurrence", "d", "a", 0.9, 2)],
         k=2,
         sellable="abcmn",

@@ -86,7 +86,9 @@ def fused(shop: Shop) -> DataFrame:
         .unionByName(content(shop).withColumn("method", F.lit("content")))
     )
     popularity = count_uses(recent_uses(shop.interactions, DS, PopularChannelSettings()))
-    return fuse_neighbors(candidates, shop.items, shop.texts, popularity, I2ISettings(neighbors=K))
+    return fuse_neighbors(
+        candidates, shop.items, shop.texts, popularity, I2ISettings(neighbors=K), shop.scratch
+    )
 
 
 Method = Callable[[Shop], DataFrame]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from jobs.vectors import embeddings
 from jobs.vectors.embeddings import embeddings_to_add, encode_distinct
 from jobs.vectors.encoder import Encoder
 
@@ -22,48 +26,62 @@ def texts(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, TEXTS)
 
 
-def added(texts: DataFrame, kept: list[tuple]) -> dict[str, list[float]]:
+def added(texts: DataFrame, kept: list[tuple], scratch: Path) -> dict[str, list[float]]:
     frame = texts.sparkSession.createDataFrame(kept, KEPT)
-    rows = embeddings_to_add(texts, frame, "item_id", ENCODER).collect()
+    rows = embeddings_to_add(texts, frame, "item_id", ENCODER, str(scratch)).collect()
     assert {row.encoder for row in rows} <= {"minilm-l6:fp32"}
     assert len({(row.item_id, row.text_hash) for row in rows}) == len(rows)
     return {row.item_id: list(row.embedding) for row in rows}
 
 
-def test_every_new_item_gets_the_vector_of_its_text(texts: DataFrame) -> None:
+def test_every_new_item_gets_the_vector_of_its_text(texts: DataFrame, tmp_path: Path) -> None:
     beer, bread = ENCODER.encode(["beer", "bread"]).tolist()
-    assert added(texts, []) == {"i1": beer, "i2": beer, "i3": bread}
+    assert added(texts, [], tmp_path) == {"i1": beer, "i2": beer, "i3": bread}
 
 
-def test_a_kept_item_is_not_added_and_its_text_is_not_encoded_again(texts: DataFrame) -> None:
-    made = added(texts, [("i1", "h-beer", "minilm-l6:fp32", MARK)])
+def test_a_kept_item_is_not_added_and_its_text_is_not_encoded_again(
+    texts: DataFrame, tmp_path: Path
+) -> None:
+    made = added(texts, [("i1", "h-beer", "minilm-l6:fp32", MARK)], tmp_path)
     assert set(made) == {"i2", "i3"}
     assert made["i2"] == MARK
 
 
-def test_a_text_kept_for_an_item_that_is_gone_is_used(texts: DataFrame) -> None:
-    made = added(texts, [("gone", "h-bread", "minilm-l6:fp32", MARK)])
+def test_a_text_kept_for_an_item_that_is_gone_is_used(texts: DataFrame, tmp_path: Path) -> None:
+    made = added(texts, [("gone", "h-bread", "minilm-l6:fp32", MARK)], tmp_path)
     assert set(made) == {"i1", "i2", "i3"}
     assert made["i3"] == MARK
 
 
-def test_an_item_whose_text_changed_is_added_again(texts: DataFrame) -> None:
-    made = added(texts, [("i3", "h-older", "minilm-l6:fp32", MARK)])
+def test_an_item_whose_text_changed_is_added_again(texts: DataFrame, tmp_path: Path) -> None:
+    made = added(texts, [("i3", "h-older", "minilm-l6:fp32", MARK)], tmp_path)
     assert np.array_equal(made["i3"], ENCODER.encode(["bread"])[0])
 
 
-def test_vectors_of_another_encoder_are_as_good_as_none(texts: DataFrame) -> None:
+def test_vectors_of_another_encoder_are_as_good_as_none(texts: DataFrame, tmp_path: Path) -> None:
     kept = [(item, hash_, "minilm-l6:bf16", MARK) for item, _, hash_ in texts.collect()]
-    made = added(texts, kept)
+    made = added(texts, kept, tmp_path)
     assert set(made) == {"i1", "i2", "i3"}
     assert MARK not in made.values()
 
 
-def test_nothing_is_added_when_all_is_kept(texts: DataFrame) -> None:
+def test_nothing_is_added_when_all_is_kept(texts: DataFrame, tmp_path: Path) -> None:
     kept = [(item, hash_, "minilm-l6:fp32", MARK) for item, _, hash_ in texts.collect()]
-    assert added(texts, kept) == {}
+    assert added(texts, kept, tmp_path) == {}
 
 
-def test_each_distinct_text_is_encoded_once(texts: DataFrame) -> None:
-    rows = encode_distinct(texts, ENCODER).collect()
+def test_each_distinct_text_is_encoded_once(texts: DataFrame, tmp_path: Path) -> None:
+    rows = encode_distinct(texts, ENCODER, str(tmp_path)).collect()
     assert sorted(row.text_hash for row in rows) == ["h-beer", "h-bread"]
+
+
+def test_tasks_are_as_many_as_the_texts_are_worth(
+    texts: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tasks(folder: str) -> int:
+        encoded = encode_distinct(texts, ENCODER, str(tmp_path / folder))
+        return encoded.select(F.spark_partition_id()).distinct().count()
+
+    assert tasks("one") == 1
+    monkeypatch.setattr(embeddings, "TEXTS_OF_A_TASK", 1)
+    assert tasks("two") == 2

@@ -95,15 +95,18 @@ with DAG(
     # The run's params may leave out a method or a channel; fusion then takes the others.
     fused: dict[str, Any] = {"trigger_rule": TriggerRule.NONE_FAILED}
     cooccurrence = step("silver.i2i_candidates", "cooccurrence")
+    session = step("silver.i2i_candidates", "session")
     slim = step("silver.i2i_candidates", "slim")
     content = step("silver.i2i_candidates", "content", pool="milvus")
     i2i = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
     by_i2i = step("silver.user_candidates", "i2i")
     by_similar_users = step("silver.user_candidates", "similar_users")
+    by_repurchase = step("silver.user_candidates", "repurchase")
     by_vector = step("silver.user_candidates", "vector", pool="milvus")
     by_popularity = step("silver.user_candidates", "popular")
     user_recall = step("gold.user_recall_daily", **fused)
+    recall_metrics = step("gold.recall_metrics_daily")
 
     drops_are_due >> [bronze_events, bronze_items, bronze_users]
     bronze_events >> interactions
@@ -115,13 +118,16 @@ with DAG(
     user_texts >> user_embeddings
 
     [interactions, items] >> cooccurrence
+    [interactions, items] >> session
     [interactions, items] >> slim
     milvus_items >> content
-    [cooccurrence, slim, content] >> i2i
+    [cooccurrence, session, slim, content] >> i2i
     [interactions, items, users] >> popular_items
 
     [user_profiles, i2i] >> by_i2i
     user_profiles >> by_similar_users
+    user_profiles >> by_repurchase
     [user_embeddings, milvus_items] >> by_vector
     [user_profiles, popular_items] >> by_popularity
-    [by_i2i, by_similar_users, by_vector, by_popularity] >> user_recall
+    [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
+    user_recall >> recall_metrics

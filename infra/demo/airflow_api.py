@@ -67,14 +67,20 @@ class AirflowApi:
         ]
         return tasks
 
-    def backfill(self, first: date, last: date, max_active_runs: int) -> bool:
-        """Creates the runs that are missing in a range; False while another backfill runs."""
+    def backfill(
+        self, first: date, last: date, max_active_runs: int, reprocess: str = "none"
+    ) -> bool:
+        """Creates the runs that are missing in a range; False while another backfill runs.
+
+        reprocess: which runs that exist are run again: none, failed (those that failed), or
+        completed (all that have ended).
+        """
         body = {
             "dag_id": self.dag_id,
             "from_date": _midnight(first),
             "to_date": _midnight(last),
             "max_active_runs": max_active_runs,
-            "reprocess_behavior": "none",
+            "reprocess_behavior": reprocess,
         }
         answer = self._send("POST", "/api/v2/backfills", json=body, accept=(409,))
         return answer.status_code != 409

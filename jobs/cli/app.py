@@ -10,7 +10,19 @@ from collections.abc import Sequence
 
 import typer
 
-from jobs.cli import evaluate, explain, init, init_source, replay, run, sql, status, tables
+from jobs.cli import (
+    evaluate,
+    explain,
+    init,
+    init_source,
+    replay,
+    report,
+    run,
+    sql,
+    status,
+    tables,
+    tune,
+)
 from jobs.cli.output import note
 
 TERMINAL, TRANSIENT = 1, 75
@@ -27,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (status, tables, sql, run, replay, evaluate, init, init_source):
+for module in (status, tables, sql, run, replay, evaluate, tune, report, init, init_source):
     module.add_to(app)
 app.add_typer(explain.app, name="explain")
 

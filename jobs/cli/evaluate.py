@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.cli.options import DAY, day
 from jobs.cli.output import as_json, note, print_json, print_table
 from jobs.evaluation.format import Format, Seen
 
@@ -26,61 +28,127 @@ def _file(flag: str, help: str) -> typer.models.OptionInfo:
     return option
 
 
+def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
+    """Build the metrics of the day on which the horizon is over, and show those of the lists."""
+    from jobs.cli.session import reader, runtime
+    from jobs.cli.session import settings as current
+
+    ds, now = as_of + timedelta(days=horizon), current()
+    horizons = tuple(sorted({*now.recall.metrics.horizon_days, horizon}))
+    metrics = now.recall.metrics.model_copy(update={"horizon_days": horizons})
+    recall = now.recall.model_copy(update={"metrics": metrics})
+    lake = runtime(now.model_copy(update={"recall": recall}))
+    note(lake.run("gold.recall_metrics_daily", ds=ds).summary())
+    query = (
+        "SELECT * EXCLUDE ds FROM gold.recall_metrics_daily WHERE ds = $ds AND horizon_days = "
+        f"{horizon} ORDER BY ALL"
+    )
+    rows = reader().query(query, {"ds": ds}).records()
+    report = {"as_of": as_of, "horizon_days": horizon, "k": metrics.k, "results": rows}
+    if json is not None and str(json) == "-":
+        print_json(report)
+        return
+    if json is not None:
+        json.write_text(as_json(report) + "\n")
+    if not rows:
+        note(f"no lists of {as_of}, or nobody with a list took anything up to {ds}")
+    found = {(r["table"], r["channel"], r["slice"], r["metric"]): r for r in rows}
+    lines = []
+    for table, channel, part in dict.fromkeys(key[:3] for key in found):
+        recall_row, ndcg = (found[table, channel, part, m] for m in ("recall", "ndcg"))
+        values = [recall_row[name] for name in ("value", "low", "high")]
+        lines.append([table, channel, part, recall_row["users"], *values, ndcg["value"]])
+    columns = ("table", "channel", "slice", "users", "recall", "low", "high", "ndcg")
+    print_table(columns, lines)
+
+
+TRAIN = _file("--train", "What users took before.")
+FORMAT: typer.models.OptionInfo = typer.Option(
+    "--format",
+    help="lightgcn: `user item item …` a line, also gzipped. parquet: user_id, item_id "
+    "and, if known, event_ts, weight and session_id.",
+)
+ITEMS = _file("--items", "Texts of items, Parquet: item_id, text.")
+SEEN: typer.models.OptionInfo = typer.Option(
+    "--seen",
+    help="Items of train in lists and in test: exclude or allow them. auto allows them if "
+    "test has any.",
+)
+NEIGHBORS: typer.models.OptionInfo = typer.Option(
+    "--neighbors", min=1, max=1000, help="Neighbors kept of an item."
+)
+
+
 def evaluate(
-    train: Annotated[Path, _file("--train", "What users took before.")],
-    test: Annotated[Path, _file("--test", "What they took next.")],
-    format: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="lightgcn: `user item item …` a line, also gzipped. parquet: user_id, item_id "
-            "and, if known, event_ts and weight.",
-        ),
-    ],
-    items: Annotated[
-        Path | None, _file("--items", "Texts of items, Parquet: item_id, text.")
-    ] = None,
+    train: Annotated[Path | None, TRAIN] = None,
+    test: Annotated[Path | None, _file("--test", "What they took next.")] = None,
+    format: Annotated[Format | None, FORMAT] = None,
+    items: Annotated[Path | None, ITEMS] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Length of a list.")] = 20,
     method: Annotated[
         str,
         typer.Option(
             "--method",
             metavar="METHOD,…",
-            help="default (what the daily run publishes), i2i, cooccurrence, slim, content, "
-            "similar_users, popular; or all.",
+            help="default (what the daily run publishes), i2i, cooccurrence, session, slim, "
+            "content, similar_users, repurchase, popular; or all.",
         ),
     ] = "default",
-    seen: Annotated[
-        Seen,
-        typer.Option(
-            "--seen",
-            help="Items of train in lists and in test: exclude or allow them. auto allows them if "
-            "test has any.",
-        ),
-    ] = Seen.auto,
-    neighbors: Annotated[
+    seen: Annotated[Seen, SEEN] = Seen.auto,
+    neighbors: Annotated[int, NEIGHBORS] = 200,
+    settings: Annotated[
+        Path | None, _file("--settings", "What `reclake tune` wrote, on top of the environment.")
+    ] = None,
+    lake: Annotated[
+        bool, typer.Option("--lake", help="Evaluate the published tables instead of files.")
+    ] = False,
+    as_of: Annotated[
+        date | None,
+        typer.Option("--as-of", metavar=DAY, parser=day, help="With --lake: the lists' day."),
+    ] = None,
+    horizon: Annotated[
         int,
-        typer.Option("--neighbors", min=1, max=1000, help="Neighbors kept of an item."),
-    ] = 200,
+        typer.Option(
+            "--horizon",
+            min=1,
+            max=28,
+            help="With --lake: days after --as-of that count as what users did next.",
+        ),
+    ] = 7,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write JSON too; - prints it.")
     ] = None,
 ) -> None:
-    """Hold the daily run's methods against a test set, on Spark.
+    """Hold methods, or published lists, against what users did next.
 
-    The same functions that the daily run calls make the lists, with the settings of this
-    environment (RECLAKE_RECALL__*). Needs no running server; a local Spark is started.
+    With files: the same functions that the daily run calls make the lists, with the settings of
+    this environment (RECLAKE_RECALL__*). Needs no running server; a local Spark is started.
+
+    With --lake: the lists of one day, of each channel and method, for kinds of users and items,
+    with 95% intervals. The result is gold.recall_metrics_daily of the day on which the horizon is
+    over, which is built for it; needs Spark, and that day's run.
 
     \b
     Examples:
       reclake evaluate --train train.txt.gz --test test.txt.gz --format lightgcn
       reclake evaluate --train a.parquet --test b.parquet --format parquet --items items.parquet
       reclake evaluate --train a.parquet --test b.parquet --format parquet --method all
+      reclake evaluate --lake --as-of 2017-12-29 --horizon 1
     """
+    if lake:
+        if as_of is None:
+            raise typer.BadParameter("--lake needs the day of the lists: --as-of DAY")
+        if train or test or format or items:
+            raise typer.BadParameter("--lake reads no files; leave out --train, --test, --format")
+        _evaluate_lake(as_of, horizon, json)
+        return
+    if train is None or test is None or format is None:
+        raise typer.BadParameter("name --train, --test and --format, or --lake and --as-of")
     from jobs.cli.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
     from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
     from jobs.evaluation.methods import METHODS, check_methods
+    from jobs.evaluation.tune import tuned
     from jobs.spark import local
 
     methods = [name.strip() for name in method.split(",") if name.strip()]
@@ -92,16 +160,15 @@ def evaluate(
         read_interactions(test, format),
         read_items(items) if items else None,
     )
-    repeats = seen is Seen.allow or (seen is Seen.auto and data.has_repeats())
-    if not repeats:
-        data = data.without_repeats()
+    data, repeats = data.seen_as(seen)
+    chosen = current() if settings is None else tuned(current(), settings)
     with tempfile.TemporaryDirectory(prefix="reclake-evaluate-") as folder:
         results = evaluate_methods(
             local(Path(folder)),
             data,
             methods,
             k,
-            settings_for(current(), k, neighbors, repeats),
+            settings_for(chosen, k, neighbors, repeats),
             Path(folder),
             started=lambda step: note(f"  {step}"),
         )
@@ -114,6 +181,7 @@ def evaluate(
             "interactions": data.train.num_rows,
             "test_interactions": data.test.num_rows,
             "seen": str(Seen.allow if repeats else Seen.exclude),
+            "settings": str(settings) if settings else None,
         },
         "k": k,
         "results": rows,

@@ -45,13 +45,13 @@ def reader(ds: date | None = None) -> LakeSql:
     return LakeSql(now.lake, now.contracts, ds)
 
 
-def runtime() -> Lake:
-    """The lake, for running tables on Spark."""
+def runtime(changed: Settings | None = None) -> Lake:
+    """The lake, for running tables on Spark. changed: other settings than this process's."""
     from jobs.cli.services import require_spark
     from jobs.lake.runtime import Lake
     from jobs.spark import connect, submitted
 
-    now = settings()
+    now = changed or settings()
     if not submitted():
         require_spark(now.spark_url)
     return Lake(connect(now), now)

@@ -1,7 +1,7 @@
 """Data to evaluate on: who took what before, and what they took next.
 
     lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
-    parquet    user_id, item_id and, if known, event_ts and weight; one row an interaction
+    parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction
 
 Items, where texts are known: Parquet with item_id and text.
 """
@@ -27,6 +27,7 @@ INTERACTIONS = pa.schema(
         pa.field("item_id", pa.string()),
         pa.field("event_ts", pa.timestamp("us", tz="UTC")),
         pa.field("event_date", pa.date32()),
+        pa.field("session_id", pa.string()),
         pa.field("weight", pa.float64()),
     ]
 )
@@ -48,7 +49,7 @@ def read_interactions(path: Path, format: Format) -> pa.Table:
         raise BadData(f"{path}: expected {format}: {error}. Nothing was evaluated.") from error
     if not found.num_rows:
         raise BadData(f"{path}: no interaction in it. Nothing was evaluated.")
-    for name in found.column_names:
+    for name in set(found.column_names) - {"session_id"}:
         if empty := found[name].null_count:
             raise BadData(f"{path}: {name} is null in {empty} rows. Nothing was evaluated.")
     return found
@@ -79,31 +80,40 @@ def _read_lightgcn(path: Path) -> pa.Table:
             user, *taken = line.split() or [""]
             users += [user] * len(taken)
             items += taken
-    return _table(pa.array(users, pa.string()), pa.array(items, pa.string()), None, None)
+    return _table(pa.array(users, pa.string()), pa.array(items, pa.string()))
 
 
 def _read_parquet(path: Path) -> pa.Table:
     found = pq.read_table(path)
     _require(path, found, "user_id", "item_id")
-    times, weights = (
-        found[name] if name in found.column_names else None for name in ("event_ts", "weight")
-    )
-    return _table(found["user_id"], found["item_id"], times, weights)
+    known = {
+        name: found[name]
+        for name in ("event_ts", "weight", "session_id")
+        if name in found.column_names
+    }
+    return _table(found["user_id"], found["item_id"], **known)
 
 
 def _table(
-    users: pa.Array, items: pa.Array, times: pa.Array | None, weights: pa.Array | None
+    users: pa.Array,
+    items: pa.Array,
+    event_ts: pa.Array | None = None,
+    weight: pa.Array | None = None,
+    session_id: pa.Array | None = None,
 ) -> pa.Table:
     stamp = INTERACTIONS.field("event_ts").type
     stamps = (
-        pa.repeat(pa.scalar(UNDATED, stamp), len(users)) if times is None else times.cast(stamp)
+        pa.repeat(pa.scalar(UNDATED, stamp), len(users))
+        if event_ts is None
+        else event_ts.cast(stamp)
     )
     columns = [
         users.cast(pa.string()),
         items.cast(pa.string()),
         stamps,
         stamps.cast(pa.date32()),
-        pa.repeat(1.0, len(users)) if weights is None else weights.cast(pa.float64()),
+        pa.nulls(len(users), pa.string()) if session_id is None else session_id.cast(pa.string()),
+        pa.repeat(1.0, len(users)) if weight is None else weight.cast(pa.float64()),
     ]
     return pa.table(columns, schema=INTERACTIONS)
 

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.evaluation.data import last_day
+from jobs.evaluation.format import Seen
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.metrics import Lists, Metrics, Pairs, evaluate
 from jobs.recall.settings import RecallSettings
@@ -40,6 +41,15 @@ class Data:
         """The same, without the test rows whose pair is in train."""
         return replace(self, test=self.test.filter(pc.invert(self._repeats())))
 
+    def seen_as(self, seen: Seen) -> tuple[Data, bool]:
+        """The data to evaluate on, and whether items of train may be listed again."""
+        repeats = seen is Seen.allow or (seen is Seen.auto and self.has_repeats())
+        return (self if repeats else self.without_repeats()), repeats
+
+    def is_timed(self) -> bool:
+        """Whether the train part has more than one time."""
+        return len(pc.unique(self.train["event_ts"])) > 1
+
     def _repeats(self) -> pa.ChunkedArray:
         return pc.is_in(_pairs(self.test), value_set=_pairs(self.train).unique())
 
@@ -64,11 +74,13 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
     days = 0 if repeats else _ALWAYS
     changes = {
         "cooccurrence": {"neighbors": neighbors},
+        "session": {"neighbors": neighbors},
         "slim": {"neighbors": neighbors},
         "content": {"neighbors": neighbors},
         "i2i": {"neighbors": neighbors},
         "item_history": {"exclude_seen_days": days},
         "similar_users": {"exclude_seen_days": days},
+        "repurchase": {"exclude_seen_days": days},
         "popular": {"exclude_seen_days": days},
         "user": {"items": max(k, settings.recall.user.items)},
     }
@@ -94,35 +106,45 @@ def evaluate_methods(
     executors. started: called with the name of each step that begins.
     """
     check_methods(methods, with_texts=data.texts is not None)
+    evaluate = evaluation(spark, data, k, settings, folder, started)
+    return [evaluate(method, settings.recall) for method in methods]
+
+
+def evaluation(
+    spark: SparkSession,
+    data: Data,
+    k: int,
+    settings: Settings,
+    folder: Path,
+    started: Callable[[str], None],
+) -> Callable[[str, RecallSettings], Result]:
+    """A function that evaluates one method under settings, making nothing twice.
+
+    The arguments are those of `evaluate_methods`. Lists are made for the users of test alone.
+    """
     everyone = _ids(data.train["user_id"], data.test["user_id"])
     texts = [] if data.texts is None else [data.texts["item_id"]]
     items = _ids(data.train["item_id"], data.test["item_id"], *texts)
-    ds = last_day(data.train)
-    train = prepare(spark, data.train, data.texts, everyone, ds, settings, folder)
+    ds, asked = last_day(data.train), _ids(data.test["user_id"])
+    train = prepare(spark, data.train, data.texts, asked, ds, settings, folder)
     bench = Bench(train, folder, started)
     known, wanted = _coded(data.train, everyone, items), _coded(data.test, everyone, items)
-    asked = train.users.join(_frame(spark, data.test["user_id"].unique()), "user_id", "left_semi")
-    results = []
-    for method in methods:
-        lists = _lists(bench.lists(method), asked, k, everyone, items)
-        metrics = evaluate(lists, known, wanted, len(items), k)
-        results.append(Result(method, metrics, *bench.cost(method)))
-    return results
+
+    def result(method: str, recall: RecallSettings) -> Result:
+        under = bench.with_recall(recall)
+        lists = _lists(under.lists(method), k, everyone, items)
+        return Result(method, evaluate(lists, known, wanted, len(items), k), *under.cost(method))
+
+    return result
 
 
-def _lists(
-    rows: DataFrame, users: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array
-) -> Lists:
-    found = rows.where(F.col("rank") <= k).join(users, "user_id", "left_semi").toArrow()
+def _lists(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
+    found = rows.where(F.col("rank") <= k).toArrow()
     return Lists(
         user=_codes(found["user_id"], user_ids),
         item=_codes(found["item_id"], item_ids),
         rank=found["rank"].to_numpy().astype(np.int64),
     )
-
-
-def _frame(spark: SparkSession, users: pa.ChunkedArray) -> DataFrame:
-    return spark.createDataFrame(pa.table({"user_id": users}))
 
 
 def _ids(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -12,6 +12,24 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+class Metric(StrEnum):
+    """What settings are chosen by (`jobs.evaluation.metrics`)."""
+
+    recall = "recall"
+    ndcg = "ndcg"
+    hit_rate = "hit_rate"
+    mrr = "mrr"
+
+
+class Split(StrEnum):
+    """Which interactions are held out to choose settings on (`jobs.evaluation.split`)."""
+
+    auto = "auto"
+    last = "last"
+    time = "time"
+    random = "random"
+
+
 class Seen(StrEnum):
     """Whether the items that a user took in train may be listed, and count in test."""
 

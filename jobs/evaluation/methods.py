@@ -7,6 +7,8 @@ evaluate on, so the channel `vector` is missing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,7 @@ from jobs.gold.user_recall_daily import user_recall_daily
 from jobs.lake import Run
 from jobs.lake.errors import Terminal
 from jobs.recall.content import Hits, content_neighbors
+from jobs.recall.settings import RecallSettings
 from jobs.settings import RunParams, Settings
 from jobs.silver import i2i_candidates, user_candidates
 
@@ -69,7 +72,10 @@ Frames = Mapping[str, DataFrame]
 
 @dataclass(frozen=True)
 class _Step:
+    """needs: the steps whose rows it reads. settings: what it reads of RecallSettings."""
+
     needs: tuple[str, ...]
+    settings: tuple[str, ...]
     make: Callable[[Train, Frames], DataFrame]
 
 
@@ -77,6 +83,7 @@ def _by_history(table: str) -> _Step:
     """The lists that the history of each user brings up in a table of neighbors."""
     return _Step(
         (table,),
+        ("item_history",),
         lambda t, made: user_candidates.i2i(t.run, t.events, made[table], t.items, t.users),
     )
 
@@ -100,48 +107,82 @@ def _user_recall(train: Train, made: Frames) -> DataFrame:
     )
 
 
-_CHANNELS = {"i2i": "by_i2i", "similar_users": "by_similar_users", "popular": "by_popularity"}
+_CHANNELS = {
+    "i2i": "by_i2i",
+    "similar_users": "by_similar_users",
+    "repurchase": "by_repurchase",
+    "popular": "by_popularity",
+}
 _STEPS = {
-    "cooccurrence": _Step((), lambda t, _: i2i_candidates.cooccurrence(t.run, t.events, t.items)),
-    "slim": _Step((), lambda t, _: i2i_candidates.slim(t.run, t.events, t.items)),
-    "content": _Step((), _content),
-    "i2i_daily": _Step(("cooccurrence", "slim", "content"), _i2i_daily),
-    "popular_items": _Step((), lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users)),
+    "cooccurrence": _Step(
+        (), ("cooccurrence",), lambda t, _: i2i_candidates.cooccurrence(t.run, t.events, t.items)
+    ),
+    "session": _Step(
+        (), ("session",), lambda t, _: i2i_candidates.session(t.run, t.events, t.items)
+    ),
+    "slim": _Step((), ("slim",), lambda t, _: i2i_candidates.slim(t.run, t.events, t.items)),
+    "content": _Step((), ("content",), _content),
+    "i2i_daily": _Step(
+        ("cooccurrence", "session", "slim", "content"), ("i2i", "popular"), _i2i_daily
+    ),
+    "popular_items": _Step(
+        (), ("popular",), lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users)
+    ),
     "by_i2i": _by_history("i2i_daily"),
     "by_cooccurrence": _by_history("cooccurrence"),
+    "by_session": _by_history("session"),
     "by_slim": _by_history("slim"),
     "by_content": _by_history("content"),
     "by_similar_users": _Step(
-        (), lambda t, _: user_candidates.similar_users(t.run, t.events, t.items, t.users)
+        (),
+        ("similar_users",),
+        lambda t, _: user_candidates.similar_users(t.run, t.events, t.items, t.users),
+    ),
+    "by_repurchase": _Step(
+        (),
+        ("repurchase",),
+        lambda t, _: user_candidates.repurchase(t.run, t.events, t.items, t.users),
     ),
     "by_popularity": _Step(
         ("popular_items",),
+        ("popular", "user"),
         lambda t, made: user_candidates.popular(
             t.run, t.events, made["popular_items"], t.users, t.users
         ),
     ),
-    "user_recall": _Step((*_CHANNELS.values(), "popular_items"), _user_recall),
+    "user_recall": _Step((*_CHANNELS.values(), "popular_items"), ("user",), _user_recall),
 }
 METHODS = {
     "default": "user_recall",
     "i2i": "by_i2i",
     "cooccurrence": "by_cooccurrence",
+    "session": "by_session",
     "slim": "by_slim",
     "content": "by_content",
     "similar_users": "by_similar_users",
+    "repurchase": "by_repurchase",
     "popular": "by_popularity",
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Bench:
-    """Runs steps on one train part, each once; `folder` is shared with the executors."""
+    """Runs steps on one train part, each once for the settings that it and its needs read.
+
+    folder: shared with the executors.
+    """
 
     train: Train
     folder: Path
     started: Callable[[str], None] = lambda step: None
     _seconds: dict[str, float] = field(default_factory=dict)
     _gigabytes: dict[str, float] = field(default_factory=dict)
+
+    def with_recall(self, recall: RecallSettings) -> Bench:
+        """The same bench under other settings; what they do not change is not made again."""
+        settings = self.train.run.settings.model_copy(update={"recall": recall})
+        run = replace(self.train.run, settings=settings)
+        return replace(self, train=replace(self.train, run=run))
 
     def lists(self, method: str) -> DataFrame:
         """user_id, rank, item_id: every user's list by one method."""
@@ -150,20 +191,29 @@ class Bench:
     def cost(self, method: str) -> tuple[float, float]:
         """Seconds of all steps that a method needed, and the peak memory of the largest, in GiB."""
         steps = self._with_needs(METHODS[method])
-        return sum(self._seconds[s] for s in steps), max(self._gigabytes[s] for s in steps)
+        keys = [self._key(step) for step in steps]
+        return sum(self._seconds[key] for key in keys), max(self._gigabytes[key] for key in keys)
+
+    def _key(self, name: str) -> str:
+        """The name of a step's rows: the same for settings under which they are the same."""
+        recall = self.train.run.settings.recall
+        read = [getattr(recall, field).model_dump_json() for field in _STEPS[name].settings]
+        needs = [self._key(need) for need in self._needs(name)]
+        return f"{name}-{hashlib.sha256(json.dumps([read, needs]).encode()).hexdigest()[:16]}"
 
     def _made(self, name: str) -> DataFrame:
-        path = str(self.folder / name)
+        key = self._key(name)
+        path = str(self.folder / key)
         spark = self.train.events.sparkSession
-        if name not in self._seconds:
+        if key not in self._seconds:
             made = {need: self._made(need) for need in self._needs(name)}
             self.started(name)
             start = time.perf_counter()
-            run = replace(self.train.run, scratch=str(self.folder / "scratch" / name))
+            run = replace(self.train.run, scratch=str(self.folder / "scratch" / key))
             with PeakMemory() as memory:
                 _STEPS[name].make(replace(self.train, run=run), made).write.parquet(path)
-            self._seconds[name] = time.perf_counter() - start
-            self._gigabytes[name] = memory.gigabytes
+            self._seconds[key] = time.perf_counter() - start
+            self._gigabytes[key] = memory.gigabytes
         return spark.read.parquet(path)
 
     def _needs(self, name: str) -> list[str]:

@@ -128,7 +128,7 @@ def recall_by_vector(
     """
     scored = hits.where("score > 0").withColumn("because_item_id", F.lit(None).cast("string"))
     seen = seen_items(interactions, ds, settings.exclude_seen_days)
-    return _best_sellable_unseen(scored, items, seen, settings.items)
+    return best_sellable_unseen(scored, items, seen, settings.items)
 
 
 def recall_popular(
@@ -204,9 +204,7 @@ def popular_lists(popular: DataFrame) -> DataFrame:
     )
 
 
-def _best_sellable_unseen(
-    scored: DataFrame, items: DataFrame, seen: DataFrame, k: int
-) -> DataFrame:
+def best_sellable_unseen(scored: DataFrame, items: DataFrame, seen: DataFrame, k: int) -> DataFrame:
     """The k best rows of each user whose item can be sold and is not among the seen."""
     allowed = scored.join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
     fresh = allowed.join(seen, ["user_id", "item_id"], "left_anti")

@@ -1,12 +1,17 @@
 """Item similarity from behaviour: two items are near when the same users take both.
 
-    score(i → j) = Σ_u A_ui · A_uj · |u|^-a · |i|^-b · |j|^-c
+    score(i → j) = Σ_u A_ui · A_uj · |u|^-a · |i|^-b · |j|^-c · (n - 1) / (n - 1 + s)
 
 A_ui is the decayed, saturating strength of `jobs.recall.strength`; |u| is the number of items in
 the user's history and |i| the number of users of the item, both after the history is capped. With
 a = 0 and b = c = ½ on 0/1 data this is the cosine; unequal b and c make it asymmetric (Aiolli,
-RecSys 2013); with a = 1, b = c = ½ it is the normalised adjacency of the graph filters. It lies
-in 0 to 1 when b + c = 1, and is comparable between the neighbors of one item.
+RecSys 2013); with a = 1, b = c = ½ it is the normalised adjacency of the graph filters. n is the
+number of users behind the pair: one of them may be chance, so s, the shrinkage, takes from pairs
+that few share. The score lies in 0 to 1 when b + c = 1, and is comparable between the neighbors of
+one item.
+
+Sessions take the place of users in `session_neighbors`: what one visit holds together says more
+than what years do. n counts users there too.
 
 The factors are rounded to whole numbers before they are summed, so the sum is exact: the product
 in tasks, the shuffle plan and any number of partitions give the same scores to the last bit.
@@ -23,7 +28,8 @@ from pyspark.sql import functions as F
 
 from jobs.recall.product import SUM_BITS, SparseProduct, top_rows_in_tasks
 from jobs.recall.ranking import top_k
-from jobs.recall.settings import CooccurrenceSettings
+from jobs.recall.sessions import owner, with_sessions
+from jobs.recall.settings import CooccurrenceSettings, SessionSettings
 from jobs.recall.strength import cap_user_history, pair_strengths
 
 _MAX_BITS = 24
@@ -47,11 +53,39 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
+    return _neighbors(capped_strengths(interactions, ds, settings), items, settings, scratch)
+
+
+def session_neighbors(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: SessionSettings,
+    scratch: str,
+) -> DataFrame:
+    """The nearest sellable items of every item, by the sessions that hold both.
+
+    The arguments and the result are those of `cooccurrence_neighbors`; interactions also have
+    session_id string or null. Without a row where no user has two sessions: then nothing is known
+    of sessions, and co-occurrence says it all.
+    """
+    sessions = with_sessions(interactions, settings.gap_minutes)
+    counts = sessions.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
+    ((of_sessions, of_users),) = counts.collect()
+    strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
+    if of_sessions == of_users:
+        strengths = strengths.limit(0)
+    return _neighbors(strengths, items, settings, scratch)
+
+
+def _neighbors(
+    strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings, scratch: str
+) -> DataFrame:
     # Computed once; all that follows reads it several times.
-    capped_strengths(interactions, ds, settings).write.parquet(f"{scratch}/strengths")
-    strengths = interactions.sparkSession.read.parquet(f"{scratch}/strengths")
-    entries, _ = matrix_entries(strengths, items, settings)
-    if strengths.count() <= settings.max_matrix_entries:
+    strengths.write.parquet(f"{scratch}/strengths")
+    stored = items.sparkSession.read.schema(strengths.schema).parquet(f"{scratch}/strengths")
+    entries, _ = matrix_entries(stored, items, settings)
+    if stored.count() <= settings.max_matrix_entries:
         return neighbors_in_tasks(entries, settings, f"{scratch}/product")
     return neighbors_by_shuffle(entries, settings)
 
@@ -69,9 +103,11 @@ def matrix_entries(
 ) -> tuple[DataFrame, float]:
     """The user × item matrix as rows, each factor a whole number; and the scale of a factor.
 
-    strengths: user_id, item_id string, strength double in (0, 1); read several times.
-    Returns user_id string, item_id string, left long: A_ui · |u|^-a · scale, right long: A_ui ·
-    |i|^-c · scale or null where the item is not sellable, row_scale double: |i|^-b / scale².
+    strengths: user_id, item_id string, strength double in (0, 1), and owner_id string where several
+    user_ids are sessions of one user; read several times.
+    Returns user_id string, owner_id string if given, item_id string, left long: A_ui · |u|^-a ·
+    scale, right long: A_ui · |i|^-c · scale or null where the item is not sellable, row_scale
+    double: |i|^-b / scale².
     """
     user_items = strengths.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = (
@@ -91,6 +127,7 @@ def matrix_entries(
         .join(sellable, "item_id", "left")
         .select(
             "user_id",
+            *(["owner_id"] if "owner_id" in strengths.columns else []),
             "item_id",
             F.rint(left * scale).cast("long").alias("left"),
             F.when(F.col("is_sellable"), F.rint(right * scale).cast("long")).alias("right"),
@@ -118,7 +155,9 @@ def neighbors_in_tasks(
     product = SparseProduct.from_entries(entries.toArrow(), settings.block_products)
     product.save(Path(folder))
     blocks = entries.sparkSession.range(0, product.block_count, 1, max(1, product.block_count))
-    top_rows = top_rows_in_tasks(folder, settings.neighbors, settings.min_support)
+    top_rows = top_rows_in_tasks(
+        folder, settings.neighbors, settings.min_support, settings.shrinkage
+    )
     return blocks.mapInArrow(top_rows, _NEIGHBOR_DDL)
 
 
@@ -127,7 +166,9 @@ def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> 
 
     entries: as `matrix_entries` returns them. The pairs are bounded by users × history_length².
     """
-    sources = entries.select("user_id", "item_id", "left", "row_scale")
+    owned = "owner_id" in entries.columns
+    owners = [F.col("owner_id")] if owned else []
+    sources = entries.select("user_id", *owners, "item_id", "left", "row_scale")
     targets = entries.where("right IS NOT NULL").select(
         "user_id", F.col("item_id").alias("neighbor_item_id"), "right"
     )
@@ -138,10 +179,15 @@ def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> 
         .agg(
             F.sum(F.col("left") * F.col("right")).alias("total"),
             F.max("row_scale").alias("row_scale"),
-            F.count("*").alias("support"),
+            (F.count_distinct("owner_id") if owned else F.count("*")).alias("support"),
         )
         .where((F.col("support") >= settings.min_support) & (F.col("total") > 0))
         .withColumn("score", F.col("total").cast("double") * F.col("row_scale"))
     )
+    if settings.shrinkage:
+        others = F.col("support") - 1
+        pairs = pairs.withColumn(
+            "score", F.col("score") * (others / (others + F.lit(settings.shrinkage)))
+        ).where("score > 0")
     best = top_k(pairs, ["item_id"], settings.neighbors, item="neighbor_item_id")
     return best.select("item_id", "rank", "neighbor_item_id", "score", "support")

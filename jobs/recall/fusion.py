@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from operator import add
+from operator import add, or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -22,6 +22,7 @@ from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 
 FILL_METHOD = "popular"
+BEHAVIOR_METHODS = ("cooccurrence", "session", "slim")
 _SUM_BITS = 32
 # A list without any neighbor is filled with scores below this, one with neighbors below its last.
 _FILL_CEILING = 0.1
@@ -209,7 +210,7 @@ def fill_neighbors(
 
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
     """Why a neighbor is listed, in words: who chose both, what it is like, or how it fills."""
-    by_users = F.map_contains_key(scores, "cooccurrence") | F.map_contains_key(scores, "slim")
+    by_users = reduce(or_, (F.map_contains_key(scores, name) for name in BEHAVIOR_METHODS))
     together = F.when(
         by_users,
         F.concat(F.lit("chosen together by "), _users(support)),
@@ -308,6 +309,7 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
     similar = F.when(
         F.map_contains_key(scores, "similar_users"), F.lit("users with a taste like yours took it")
     )
+    again = F.when(F.map_contains_key(scores, "repurchase"), F.lit("you took it before"))
     vector = F.when(F.map_contains_key(scores, "vector"), F.lit("fits your interests"))
     popular = F.when(
         F.map_contains_key(scores, "popular"),
@@ -316,7 +318,7 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
             F.concat(F.lit("popular with "), _users(users_count), F.lit(" lately")),
         ).otherwise(F.lit("popular")),
     )
-    return F.concat_ws("; ", history, similar, vector, popular)
+    return F.concat_ws("; ", again, history, similar, vector, popular)
 
 
 def _users(count: Column) -> Column:

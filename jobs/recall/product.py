@@ -45,6 +45,7 @@ _ARRAYS = (
     "right_indices",
     "right_data",
     "row_scale",
+    "owners",
     "blocks",
 )
 # What a row costs beside its multiplications, in multiplications: slicing, ranking, output.
@@ -73,6 +74,8 @@ class SparseProduct:
     item_ids: (items,) ids in ascending order, so that index order is id order.
     left: items × users, fixed-point whole numbers. right: users × items, the same; columns that
     must not be recommended are empty. row_scale: (items,) factor from a whole sum to a score.
+    owners: (users,) who stands behind each of `users`, ascending; two sessions of one user have one
+    owner.
     blocks: (blocks + 1,) first row of each block and the end; a block is one task's work.
     """
 
@@ -84,6 +87,7 @@ class SparseProduct:
     right_indices: NDArray[np.int32]
     right_data: NDArray[np.float64]
     row_scale: NDArray[np.float64]
+    owners: NDArray[np.int32]
     blocks: NDArray[np.int64]
 
     @classmethod
@@ -91,10 +95,15 @@ class SparseProduct:
         """Build the factors from (user, item) pairs, each at most once.
 
         entries: user_id string, item_id string, left long, right long (null where the item must
-        not be a neighbor), row_scale double, the same on all rows of an item.
+        not be a neighbor), row_scale double, the same on all rows of an item; and, where several
+        users are one, owner_id string, which their user_ids begin with.
         block_products: multiplications in one block, roughly.
         """
-        users, _ = _codes(entries["user_id"])
+        users, user_ids = _codes(entries["user_id"])
+        owners = np.arange(len(user_ids), dtype=np.int32)
+        if "owner_id" in entries.column_names:
+            codes, _ = _codes(entries["owner_id"])
+            owners[users] = codes
         rows, item_ids = _codes(entries["item_id"])
         shape = (len(item_ids), int(users.max(initial=-1)) + 1)
         left_data = entries["left"].to_numpy().astype(np.float64)
@@ -113,6 +122,7 @@ class SparseProduct:
             right_indices=right.indices.astype(np.int32),
             right_data=right.data,
             row_scale=row_scale,
+            owners=owners,
             blocks=_balanced_blocks(left, right, block_products),
         )
 
@@ -134,8 +144,11 @@ class SparseProduct:
         item_ids, arrays = map_arrays(folder, _ARRAYS)
         return cls(item_ids, **arrays)
 
-    def best_cells(self, block: int, k: int, min_support: int) -> BestCells:
-        """Of each item of one block, the k best others that `min_support` users took as well."""
+    def best_cells(self, block: int, k: int, min_support: int, shrinkage: float = 0.0) -> BestCells:
+        """Of each item of one block, the k best others that `min_support` users took as well.
+
+        shrinkage: with n users behind a cell, its score counts (n - 1) / (n - 1 + shrinkage).
+        """
         first, end = int(self.blocks[block]), int(self.blocks[block + 1])
         found = _top_of_rows(
             first,
@@ -147,17 +160,21 @@ class SparseProduct:
             self.right_indices,
             self.right_data,
             self.row_scale,
+            self.owners,
             k,
             min_support,
+            shrinkage,
         )
         return BestCells(np.arange(first, end), *found)
 
-    def top_of_block(self, block: int, k: int, min_support: int) -> pa.RecordBatch:
+    def top_of_block(
+        self, block: int, k: int, min_support: int, shrinkage: float
+    ) -> pa.RecordBatch:
         """The neighbors of all items of one block, in the columns of NEIGHBOR_SCHEMA.
 
         Order: item ascending, then score descending, then neighbor ascending.
         """
-        best = self.best_cells(block, k, min_support)
+        best = self.best_cells(block, k, min_support, shrinkage)
         within = np.arange(k) < best.sizes[:, None]
         ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), within.shape)[within]
         return pa.record_batch(
@@ -183,8 +200,10 @@ def _top_of_rows(
     right_indices: NDArray[np.int32],
     right_data: NDArray[np.float64],
     row_scale: NDArray[np.float64],
+    owners: NDArray[np.int32],
     k: int,
     min_support: int,
+    shrinkage: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """The k best cells of each row in [first, end): columns, scores, users, (rows, k) each.
 
@@ -197,6 +216,7 @@ def _top_of_rows(
     sizes = np.zeros(end - first, np.int64)
     sums = np.zeros(items, np.float64)
     users = np.zeros(items, np.int32)
+    last_owner = np.full(items, -1, np.int32)
     touched = np.empty(items, np.int32)
     heap_scores = np.empty(k, np.float64)
     heap_columns = np.empty(k, np.int32)
@@ -204,12 +224,15 @@ def _top_of_rows(
         n_touched = 0
         for place in range(left_indptr[row], left_indptr[row + 1]):
             user, mark = left_indices[place], left_data[place]
+            owner = owners[user]
             for cell in range(right_indptr[user], right_indptr[user + 1]):
                 column = right_indices[cell]
                 if users[column] == 0:
                     touched[n_touched] = column
                     n_touched += 1
-                users[column] += 1
+                if last_owner[column] != owner:
+                    users[column] += 1
+                    last_owner[column] = owner
                 sums[column] += mark * right_data[cell]
         size = 0
         for place in range(n_touched):
@@ -217,6 +240,10 @@ def _top_of_rows(
             if users[column] < min_support or sums[column] <= 0 or column == row:
                 continue
             score = sums[column] * row_scale[row]
+            if shrinkage > 0:
+                score *= (users[column] - 1) / (users[column] - 1 + shrinkage)
+                if score == 0:
+                    continue
             size = offer(heap_scores, heap_columns, size, score, column)
         put_best_first(heap_scores, heap_columns, size)
         sizes[row - first] = size
@@ -227,11 +254,12 @@ def _top_of_rows(
         for place in range(n_touched):
             sums[touched[place]] = 0.0
             users[touched[place]] = 0
+            last_owner[touched[place]] = -1
     return columns, scores, counts, sizes
 
 
 def top_rows_in_tasks(
-    folder: str, k: int, min_support: int
+    folder: str, k: int, min_support: int, shrinkage: float
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over block numbers (column id long): each block's neighbors.
 
@@ -242,7 +270,7 @@ def top_rows_in_tasks(
         product = SparseProduct.load(Path(folder))
         for batch in batches:
             for block in batch.column("id").to_pylist():
-                yield product.top_of_block(block, k, min_support)
+                yield product.top_of_block(block, k, min_support, shrinkage)
 
     return top_rows
 

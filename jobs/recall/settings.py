@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-I2I_METHODS = ("cooccurrence", "slim", "content")
-USER_CHANNELS = ("i2i", "similar_users", "vector", "popular")
+I2I_METHODS = ("cooccurrence", "session", "slim", "content")
+USER_CHANNELS = ("i2i", "similar_users", "repurchase", "vector", "popular")
 # The channel that fills whatever the others leave open, so that every list is full.
 FILL_CHANNEL = "popular"
 
@@ -81,7 +81,43 @@ class CooccurrenceSettings(BehaviorSettings):
         le=2,
         description="how much a popular neighbor loses weight, degree^-x",
     )
+    shrinkage: float = Field(
+        2.0,
+        ge=0,
+        description="users beside the first at which a pair counts half; 0: all pairs alike",
+    )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+
+
+class SessionSettings(CooccurrenceSettings):
+    """Item similarity from what one visit holds (`jobs.recall.cooccurrence.session_neighbors`).
+
+    What the fields call a user is a session here, except in `min_support` and `shrinkage`. The
+    exponents and the half-life were chosen on the October of Online Retail.
+    """
+
+    half_life_days: float = Field(60.0, gt=0, description="days after which a session counts half")
+    history_length: int = Field(200, ge=1, description="items of a session that count, in items")
+    user_exponent: float = Field(
+        0.75, ge=0, le=2, description="how much a large session loses weight, degree^-x"
+    )
+    item_exponent: float = Field(
+        0.6, ge=0, le=2, description="how much a popular source item loses weight, degree^-x"
+    )
+    neighbor_exponent: float = Field(
+        0.4, ge=0, le=2, description="how much a popular neighbor loses weight, degree^-x"
+    )
+    shrinkage: float = Field(
+        2.0,
+        ge=0,
+        description="users beside the first at which a pair counts half; 0: all pairs alike",
+    )
+    gap_minutes: float = Field(
+        30.0,
+        ge=0,
+        description="minutes without an event after which a new session begins, where the data has "
+        "no session_id",
+    )
 
 
 class SlimSettings(BehaviorSettings):
@@ -93,14 +129,17 @@ class SlimSettings(BehaviorSettings):
         le=1000,
         description="items nearest to an item by cosine, of which its weights are learned",
     )
+    half_life_days: float = Field(
+        180.0, gt=0, description="days after which an interaction counts half"
+    )
     penalty: float = Field(
-        30.0,
+        60.0,
         gt=0,
         description="ridge penalty on the weights, in users of a mean strength; more of it spreads "
         "a weight over more items",
     )
     user_exponent: float = Field(
-        0.0, ge=0, le=2, description="how much a long history loses weight, degree^-x"
+        0.25, ge=0, le=2, description="how much a long history loses weight, degree^-x"
     )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
@@ -132,7 +171,7 @@ class I2ISettings(_Model):
 
     neighbors: int = Field(50, ge=1, le=1000, description="length of every published list")
     weights: dict[str, float] = Field(
-        {"cooccurrence": 0.3, "slim": 0.6, "content": 0.1},
+        {"cooccurrence": 0.2, "session": 0.15, "slim": 0.55, "content": 0.1},
         description="share of each method in the fused score, 0 to 1",
     )
 
@@ -151,7 +190,7 @@ class ItemHistoryChannelSettings(_Model):
         90.0, gt=0, description="days after which a history item counts half"
     )
     position_decay: float = Field(
-        0.9,
+        0.7,
         gt=0,
         le=1,
         description="factor for each later time at which the user took anything; 1 is none. Items "
@@ -203,6 +242,27 @@ class SimilarUsersChannelSettings(BehaviorSettings):
     )
 
 
+class RepurchaseChannelSettings(_Model):
+    """Channel `repurchase`: what the user takes again and again (`jobs.recall.repurchase`)."""
+
+    half_life_days: float = Field(
+        180.0, gt=0, description="days after which a day of purchase counts half"
+    )
+    due_exponent: float = Field(
+        0.5,
+        ge=0,
+        le=4,
+        description="how much an item loses that is not due yet, (days since / usual days)^x; 0 "
+        "asks for no due date",
+    )
+    items: int = Field(100, ge=1, description="candidates kept of a user")
+    exclude_seen_days: int = Field(
+        7,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none",
+    )
+
+
 class VectorChannelSettings(_Model):
     """Channel `vector`: items whose text is near to the user's (`jobs.recall.channels`)."""
 
@@ -241,7 +301,13 @@ class UserRecallSettings(_Model):
 
     items: int = Field(50, ge=1, le=1000, description="length of every published list")
     weights: dict[str, float] = Field(
-        {"i2i": 0.55, "similar_users": 0.35, "vector": 0.08, "popular": 0.02},
+        {
+            "i2i": 0.52,
+            "similar_users": 0.18,
+            "repurchase": 0.2,
+            "vector": 0.08,
+            "popular": 0.02,
+        },
         description="share of each channel in the fused score, 0 to 1",
     )
     quotas: dict[str, int] = Field(
@@ -261,18 +327,40 @@ class UserRecallSettings(_Model):
         return self
 
 
+LONGEST_HORIZON_DAYS = 28
+
+
+class MetricsSettings(_Model):
+    """How published lists are judged (`jobs.evaluation.published`)."""
+
+    horizon_days: tuple[int, ...] = Field(
+        (1, 7), description="days after a list that count as what users did next, one or several"
+    )
+    k: int = Field(20, ge=1, le=1000, description="ranks of a list that count")
+    users: int = Field(20_000, ge=1, description="most users that are asked, the same every day")
+
+    @model_validator(mode="after")
+    def _horizons_are_kept(self) -> MetricsSettings:
+        if outside := [h for h in self.horizon_days if not 1 <= h <= LONGEST_HORIZON_DAYS]:
+            raise ValueError(f"horizon_days: expected 1 to {LONGEST_HORIZON_DAYS}, found {outside}")
+        return self
+
+
 class RecallSettings(_Model):
     """All of recall, nested in `Settings.recall`."""
 
     cooccurrence: CooccurrenceSettings = CooccurrenceSettings()
+    session: SessionSettings = SessionSettings()
     slim: SlimSettings = SlimSettings()
     content: ContentSettings = ContentSettings()
     i2i: I2ISettings = I2ISettings()
     item_history: ItemHistoryChannelSettings = ItemHistoryChannelSettings()
     similar_users: SimilarUsersChannelSettings = SimilarUsersChannelSettings()
+    repurchase: RepurchaseChannelSettings = RepurchaseChannelSettings()
     vector: VectorChannelSettings = VectorChannelSettings()
     popular: PopularChannelSettings = PopularChannelSettings()
     user: UserRecallSettings = UserRecallSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _popular_fills_a_list(self) -> RecallSettings:

@@ -150,6 +150,7 @@ def _likeness(settings: SimilarUsersChannelSettings) -> CooccurrenceSettings:
         user_exponent=settings.item_exponent,
         item_exponent=0,
         neighbor_exponent=settings.user_exponent,
+        shrinkage=0,
         neighbors=settings.users,
     )
 

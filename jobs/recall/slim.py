@@ -143,6 +143,7 @@ def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
         user_exponent=settings.user_exponent,
         item_exponent=0.5,
         neighbor_exponent=0.5,
+        shrinkage=0,
         neighbors=settings.candidates,
     )
 

@@ -1,6 +1,7 @@
 """silver.i2i_candidates: each method's own list of similar items, (ds, method, item, neighbor).
 
 cooccurrence: the same users take both (`jobs.recall.cooccurrence`).
+session: the same visits hold both (`jobs.recall.cooccurrence`).
 slim: what an item says of another beside all that others say (`jobs.recall.slim`).
 content: their texts mean the same (`jobs.recall.content`), asked of the day's Milvus collection.
 Scores compare within one method; gold.i2i_daily fuses them.
@@ -12,7 +13,7 @@ from pyspark.sql import DataFrame
 
 from jobs.lake import Read, Run, table
 from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
-from jobs.recall.cooccurrence import cooccurrence_neighbors
+from jobs.recall.cooccurrence import cooccurrence_neighbors, session_neighbors
 from jobs.recall.slim import slim_neighbors
 
 TABLE = "silver.i2i_candidates"
@@ -27,6 +28,16 @@ def cooccurrence(run: Run, interactions: DataFrame, items: DataFrame) -> DataFra
     """The neighbors of every item that at least `min_support` users took."""
     settings = run.settings.recall.cooccurrence
     return cooccurrence_neighbors(interactions, items, run.ds, settings, run.scratch)
+
+
+@table(
+    TABLE,
+    slice={"method": "session"},
+    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
+)
+def session(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item that sessions of at least `min_support` users hold."""
+    return session_neighbors(interactions, items, run.ds, run.settings.recall.session, run.scratch)
 
 
 @table(

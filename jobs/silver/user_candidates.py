@@ -3,6 +3,7 @@
 
 i2i: neighbors of what the user took lately, from gold.i2i_daily.
 similar_users: what the users most like a user took.
+repurchase: what the user takes again and again.
 vector: items whose text is near to the user's text, asked of the day's Milvus collection.
 popular: what many users take lately; it alone has a full list for everyone.
 Scores compare within one channel; gold.user_recall_daily fuses them.
@@ -26,6 +27,7 @@ from jobs.recall.content import (
     user_vectors,
 )
 from jobs.recall.popular import segments_listed
+from jobs.recall.repurchase import recall_repurchases
 from jobs.recall.similar_users import recall_by_similar_users
 
 TABLE = "silver.user_candidates"
@@ -75,6 +77,23 @@ def similar_users(
     """Items that users with the same taste took."""
     settings = run.settings.recall.similar_users
     return recall_by_similar_users(interactions, items, profiles, run.ds, settings, run.scratch)
+
+
+@table(
+    TABLE,
+    slice={"channel": "repurchase"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "items": Read("silver.items"),
+        "profiles": Read("silver.user_profiles"),
+    },
+)
+def repurchase(
+    run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
+) -> DataFrame:
+    """Items that the user took before and that are due again."""
+    settings = run.settings.recall.repurchase
+    return recall_repurchases(interactions, items, profiles, run.ds, settings)
 
 
 @table(

@@ -28,12 +28,12 @@ def explain(reclake: Reclake) -> Any:
 
 def test_each_neighbor_names_its_methods_and_support(explain: Any) -> None:
     neighbors = explain("milk")["neighbors"]
-    # 0.3 x 1.2 + 0.6 x 1.5 + 0.1 x 0.8 = 1.34; support is of the behaviour pair, content has none
+    # 0.2 x 1.2 + 0.55 x 1.5 + 0.1 x 0.8 = 1.145; support is of the behaviour pair, content has none
     assert [
         (n["rank"], n["neighbor_item_id"], n["title"], round(n["score"], 3), n["support"])
         for n in neighbors
     ] == [
-        (1, "bread", "WHITE BREAD", 1.34, 41),
+        (1, "bread", "WHITE BREAD", 1.145, 41),
         (2, "butter", "BUTTER STICKS", 0.11, None),
     ]
     assert neighbors[0]["method_scores"] == {

@@ -98,7 +98,8 @@ def test_json_is_one_document(reclake: Reclake, words: tuple[str, ...]) -> None:
         (("run", "gold.i2i_daily", "--ds", "2017-12-30", "--item-budget", "-1"), "--item-budget"),
         (
             ("run", "gold.i2i_daily", "--ds", "2017-12-30", "--methods", "swimming"),
-            "--methods: Value error, unknown: swimming; known: cooccurrence, slim, content",
+            "--methods: Value error, unknown: swimming; known: cooccurrence, session, slim, "
+            "content",
         ),
         (
             ("run", "gold.user_recall_daily", "--ds", "2017-12-30", "--channels", "i2i"),

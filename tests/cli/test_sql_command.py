@@ -18,7 +18,7 @@ def test_a_table_for_people(reclake: Reclake) -> None:
     ended = reclake("sql", NEIGHBORS)
     assert ended.code == 0
     assert [" ".join(line.split()) for line in ended.out.splitlines()[2:]] == [
-        "milk bread 1.3400 content 0.8, cooccurrence 1.2, slim 1.5",
+        "milk bread 1.1450 content 0.8, cooccurrence 1.2, slim 1.5",
         "milk butter 0.1100 content 1.1",
     ]
 
@@ -29,7 +29,7 @@ def test_json_for_programs_keeps_types(reclake: Reclake) -> None:
         assert rows[0] == {
             "item_id": "milk",
             "neighbor_item_id": "bread",
-            "score": 1.34,
+            "score": 1.145,
             "method_scores": {"content": 0.8, "cooccurrence": 1.2, "slim": 1.5},
         }
 
@@ -41,7 +41,7 @@ def test_csv_for_spreadsheets(reclake: Reclake) -> None:
     assert first == [
         "milk",
         "bread",
-        "1.34",
+        "1.145",
         '{"content": 0.8, "cooccurrence": 1.2, "slim": 1.5}',
     ]
     assert second[:3] == ["milk", "butter", "0.11"]

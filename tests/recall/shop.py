@@ -26,6 +26,7 @@ _EVENTS = pa.schema(
         pa.field("item_id", pa.string()),
         pa.field("event_ts", pa.timestamp("us", tz="UTC")),
         pa.field("event_date", pa.date32()),
+        pa.field("session_id", pa.string()),
         pa.field("weight", pa.float64()),
     ]
 )
@@ -65,7 +66,7 @@ def interactions(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:
     for user_id, item_id, days_ago, *weight in rows:
         day = DS - timedelta(days=days_ago)
         at_noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-        events.append((user_id, item_id, at_noon, day, *(weight or [1.0])))
+        events.append((user_id, item_id, at_noon, day, None, *(weight or [1.0])))
     return frame(spark, events, _EVENTS)
 
 

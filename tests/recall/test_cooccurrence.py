@@ -48,12 +48,13 @@ def test_a_score_worked_by_hand(spark: SparkSession, tmp_path: Path) -> None:
         ("v", "c", 0),
         ("w", "a", 0),
     ]
-    settings = CooccurrenceSettings(item_exponent=0.8, neighbor_exponent=0.2)
+    # Two users are one beside the first: (2 - 1) / (2 - 1 + 3) = 1/4.
+    settings = CooccurrenceSettings(item_exponent=0.8, neighbor_exponent=0.2, shrinkage=3)
     shared = 0.25 * (2**-0.5 + 3**-0.5)
     found = neighbors(spark, rows, items(spark, "abc"), settings, tmp_path)
     assert [(i, r, n, s) for i, r, n, _, s in found] == [("a", 1, "b", 2), ("b", 1, "a", 2)]
     assert [score for *_, score, _ in found] == pytest.approx(
-        [shared * 3**-0.8 * 2**-0.2, shared * 2**-0.8 * 3**-0.2], rel=1e-6
+        [shared * 3**-0.8 * 2**-0.2 / 4, shared * 2**-0.8 * 3**-0.2 / 4], rel=1e-6
     )
 
 
@@ -90,6 +91,8 @@ def brute_force(
                 )
                 total *= item_users[item] ** -settings.item_exponent
                 total *= item_users[neighbor] ** -settings.neighbor_exponent
+                if settings.shrinkage:
+                    total *= (len(users) - 1) / (len(users) - 1 + settings.shrinkage)
                 found[item, neighbor] = (total, len(users))
     return found
 
@@ -176,7 +179,11 @@ def test_symmetric_exponents_without_decay_are_the_cosine(
     # |a ∩ b| / sqrt(|a|·|b|) = 2 / sqrt(2·3).
     rows = [("u", "a", 0), ("v", "a", 9), ("u", "b", 0), ("v", "b", 30), ("w", "b", 0)]
     settings = CooccurrenceSettings(
-        half_life_days=NO_DECAY, user_exponent=0, item_exponent=0.5, neighbor_exponent=0.5
+        half_life_days=NO_DECAY,
+        user_exponent=0,
+        item_exponent=0.5,
+        neighbor_exponent=0.5,
+        shrinkage=0,
     )
     found = neighbors(spark, rows, items(spark, "ab"), settings, tmp_path)
     assert [4 * score for _, _, _, score, _ in found] == pytest.approx([2 / 6**0.5] * 2, rel=1e-6)

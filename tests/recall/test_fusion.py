@@ -49,7 +49,9 @@ def fuse_i2i(
         items(spark, sellable, unsellable, CATEGORIES),
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
-        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "slim": 0, "content": 0.25}),
+        I2ISettings(
+            neighbors=k, weights={"cooccurrence": 0.75, "session": 0, "slim": 0, "content": 0.25}
+        ),
         str(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
@@ -156,7 +158,7 @@ def test_nothing_unsellable_is_a_neighbor_and_nothing_fills_an_unsellable_item(
 
 
 CHANNELS = "channel string, user_id string, item_id string, score double, because_item_id string"
-WEIGHTS = {"i2i": 0.5, "similar_users": 0, "vector": 0.25, "popular": 0.25}
+WEIGHTS = {"i2i": 0.5, "similar_users": 0, "repurchase": 0, "vector": 0.25, "popular": 0.25}
 
 
 def fuse_users(
@@ -279,6 +281,7 @@ def reasons(spark: SparkSession, sources: dict[str, str], reason: Column) -> dic
 def test_every_method_says_why_it_lists_a_neighbor(spark: SparkSession) -> None:
     expected = {
         "cooccurrence": "chosen together by 3 users",
+        "session": "chosen together by 3 users",
         "slim": "chosen together by 3 users",
         "content": "similar product: Tea",
         "popular": "popular in DRINKS",
@@ -292,6 +295,7 @@ def test_every_channel_says_why_it_recalls_an_item(spark: SparkSession) -> None:
     expected = {
         "i2i": "goes with your Tea",
         "similar_users": "users with a taste like yours took it",
+        "repurchase": "you took it before",
         "vector": "fits your interests",
         "popular": "popular with 3 users lately",
     }

@@ -26,34 +26,51 @@ SCHEMA = pa.schema(
 )
 
 
-def as_table(entries: list[Entry]) -> pa.Table:
+def as_table(entries: list[Entry], owners: dict[str, str] | None = None) -> pa.Table:
     rows = [dict(zip(SCHEMA.names, (*entry, 0.5), strict=True)) for entry in entries]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    if owners is None:
+        return table
+    of_rows = pa.array([owners[user] for user, *_ in entries], pa.string())
+    return table.append_column("owner_id", of_rows)
 
 
-def brute_force(entries: list[Entry], k: int, min_support: int) -> list[tuple]:
+def brute_force(
+    entries: list[Entry],
+    k: int,
+    min_support: int,
+    shrinkage: float = 0,
+    owners: dict[str, str] | None = None,
+) -> list[tuple]:
     """Every pair of entries of one user, summed; then each item's best k."""
     totals: dict[tuple[str, str], int] = defaultdict(int)
-    support: dict[tuple[str, str], int] = defaultdict(int)
+    behind: dict[tuple[str, str], set[str]] = defaultdict(set)
     for user, item, left, _ in entries:
         for other_user, neighbor, _, right in entries:
             if user == other_user and item != neighbor and right is not None:
                 totals[item, neighbor] += left * right
-                support[item, neighbor] += 1
+                behind[item, neighbor].add(owners[user] if owners else user)
+    support = {pair: len(users) for pair, users in behind.items()}
+    kept = {
+        pair: (n - 1) / (n - 1 + shrinkage) if shrinkage else 1.0 for pair, n in support.items()
+    }
     rows = []
     for item in sorted({item for _, item, _, _ in entries}):
         found = [
-            (-total * 0.5, neighbor)
+            (-total * 0.5 * kept[item, neighbor], neighbor)
             for (source, neighbor), total in totals.items()
-            if source == item and total > 0 and support[item, neighbor] >= min_support
+            if source == item
+            and total * kept[item, neighbor] > 0
+            and support[item, neighbor] >= min_support
         ]
         for rank, (score, neighbor) in enumerate(sorted(found)[:k], start=1):
             rows.append((item, rank, neighbor, -score, support[item, neighbor]))
     return rows
 
 
-def all_rows(product: SparseProduct, k: int, min_support: int) -> list[tuple]:
-    batches = [product.top_of_block(b, k, min_support) for b in range(product.block_count)]
+def all_rows(product: SparseProduct, k: int, min_support: int, shrinkage: float = 0) -> list[tuple]:
+    blocks = range(product.block_count)
+    batches = [product.top_of_block(block, k, min_support, shrinkage) for block in blocks]
     table = pa.Table.from_batches(batches, schema=NEIGHBOR_SCHEMA)
     return [tuple(row.values()) for row in table.to_pylist()]
 
@@ -74,6 +91,18 @@ def test_the_product_equals_a_double_loop(
 ) -> None:
     product = SparseProduct.from_entries(as_table(entries), block_products)
     assert all_rows(product, k, min_support) == brute_force(entries, k, min_support)
+
+
+@settings(deadline=None)
+@given(matrices, st.integers(1, 3), st.sampled_from([0, 0.5, 2]))
+def test_users_of_one_owner_count_once_and_few_owners_count_less(
+    entries: list[Entry], min_support: int, shrinkage: float
+) -> None:
+    owners = {"u": "u", "v": "u", "w": "w", "x": "w", "y": "w", "z": "z"}
+    product = SparseProduct.from_entries(as_table(entries, owners), 10**9)
+    assert all_rows(product, 8, min_support, shrinkage) == brute_force(
+        entries, 8, min_support, shrinkage, owners
+    )
 
 
 @settings(deadline=None)
@@ -122,8 +151,8 @@ def test_a_saved_product_gives_the_same_rows_in_a_task(tmp_path: Path) -> None:
     product = SparseProduct.from_entries(as_table(entries), 10**9)
     product.save(tmp_path / "product")
     blocks = pa.record_batch([pa.array([0])], names=["id"])
-    (batch,) = top_rows_in_tasks(str(tmp_path / "product"), 3, 2)(iter([blocks]))
-    assert [tuple(row.values()) for row in batch.to_pylist()] == all_rows(product, 3, 2)
+    (batch,) = top_rows_in_tasks(str(tmp_path / "product"), 3, 2, 1.0)(iter([blocks]))
+    assert [tuple(row.values()) for row in batch.to_pylist()] == all_rows(product, 3, 2, 1.0)
 
 
 def test_sums_stay_exact_up_to_2_to_the_53() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from jobs.recall.settings import I2ISettings, RecallSettings, UserRecallSettings
+from jobs.recall.settings import I2I_METHODS, I2ISettings, RecallSettings, UserRecallSettings
 
 
 def test_the_defaults_are_valid() -> None:
@@ -19,8 +19,8 @@ def test_the_defaults_are_valid() -> None:
     [
         ({"content": 1.0}, "expected one for each"),
         ({"content": 1, "cooccurrence": 0.5, "slim": 0.5, "swing": 0.5}, "expected one for each"),
-        ({"content": 1.5, "cooccurrence": 0.5, "slim": 0.5}, "expected 0 to 1"),
-        ({"content": 0.0, "cooccurrence": 0.0, "slim": 0.0}, "nothing could be ranked"),
+        ({"content": 1.5, "cooccurrence": 0.5, "session": 0, "slim": 0.5}, "expected 0 to 1"),
+        (dict.fromkeys(I2I_METHODS, 0.0), "nothing could be ranked"),
     ],
 )
 def test_weights_name_each_method_once_and_leave_something_to_rank_by(

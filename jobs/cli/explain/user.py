@@ -176,6 +176,7 @@ def _why_left_out(day: Day, taken: date | None) -> str:
     windows = {
         "i2i": recall.item_history.exclude_seen_days,
         "similar_users": recall.similar_users.exclude_seen_days,
+        "repurchase": recall.repurchase.exclude_seen_days,
         "vector": recall.vector.exclude_seen_days,
     }
     age = (day.ds - taken).days

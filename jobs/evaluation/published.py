@@ -1,0 +1,207 @@
+"""Published lists against what users did next.
+
+Lists of day A are held against the days after it, up to A + horizon. Of the users who took
+something then, a sample is asked; each row says of how many. Slices:
+
+    all         every user, every item
+    new_users   users whose first interaction was in the NEW_DAYS days up to A
+    head        test items among the HEAD_SHARE with the most users up to A
+    cold        test items with at most COLD_USERS users up to A
+    long_tail   the other test items
+
+I2I lists have no users, so they are asked what a user of a shop asks them: the neighbors of what
+the user took last, by their best rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.evaluation.metrics import Lists, Pairs, accuracy
+from jobs.recall.settings import MetricsSettings
+
+NEW_DAYS = 30
+HEAD_SHARE = 0.1
+COLD_USERS = 2
+SLICES = ("all", "new_users", "head", "long_tail", "cold")
+METRICS = ("recall", "ndcg", "hit_rate", "mrr")
+# What stands for the whole list where a table has no channel or method of its own.
+FUSED = "fused"
+_DRAWS = 200
+_SEED = 7
+SCHEMA = pa.schema(
+    [
+        pa.field("as_of", pa.date32()),
+        pa.field("horizon_days", pa.int32()),
+        pa.field("table", pa.string()),
+        pa.field("channel", pa.string()),
+        pa.field("slice", pa.string()),
+        pa.field("metric", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("users", pa.int64()),
+    ]
+)
+_KEY = ("table", "channel")
+
+
+def measure(
+    user_lists: Mapping[str, DataFrame],
+    item_lists: Mapping[str, DataFrame],
+    interactions: DataFrame,
+    as_of: date,
+    horizon_days: int,
+    settings: MetricsSettings,
+) -> pa.Table:
+    """The accuracy of one day's lists, in the columns of SCHEMA; no row without lists or test.
+
+    user_lists: by table, user_id, item_id string, rank int and channel string. item_lists: by
+    table, item_id, neighbor_item_id string, rank int and channel string. Both of day `as_of` alone.
+    interactions: user_id, item_id string, event_date date, weight double, up to the end of the
+    horizon; those up to `as_of` place users and items in slices.
+    value, low, high: the mean over users and its 95% percentile bootstrap interval.
+    """
+    taken = interactions.where("weight > 0").select("user_id", "item_id", "event_date")
+    before = taken.where(F.col("event_date") <= F.lit(as_of))
+    last = as_of + timedelta(days=horizon_days)
+    after = taken.where(F.col("event_date").between(F.lit(as_of + timedelta(days=1)), F.lit(last)))
+    listed = _together(user_lists).select("user_id").distinct()
+    asked = (
+        after.select("user_id")
+        .distinct()
+        .join(listed, "user_id", "left_semi")
+        .orderBy(F.xxhash64("user_id"), "user_id")
+        .limit(settings.users)
+    )
+    wanted = after.join(asked, "user_id", "left_semi").select("user_id", "item_id").distinct()
+    test = _sliced(wanted, before, as_of).toArrow()
+    if not test.num_rows:
+        return SCHEMA.empty_table()
+    rows = _together(user_lists).unionByName(
+        _by_last_items(_together(item_lists), before, asked, settings.k)
+    )
+    shown = rows.where(F.col("rank") <= settings.k)
+    hits = shown.join(wanted, ["user_id", "item_id"]).select(*_KEY, "user_id", "item_id", "rank")
+    sources = [(row["table"], row["channel"]) for row in shown.select(*_KEY).distinct().collect()]
+    found = hits.toArrow()
+    made = [
+        [as_of, horizon_days, *source, *row]
+        for source in sorted(sources)
+        for row in _rows(_of_source(found, source), test, settings.k)
+    ]
+    columns = list(zip(*made, strict=True))
+    return pa.table(
+        [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
+
+
+def _together(lists: Mapping[str, DataFrame]) -> DataFrame:
+    named = [frame.withColumn("table", F.lit(table)) for table, frame in lists.items()]
+    first, *others = named
+    for frame in others:
+        first = first.unionByName(frame)
+    return first
+
+
+def _by_last_items(lists: DataFrame, before: DataFrame, asked: DataFrame, k: int) -> DataFrame:
+    """The neighbors of what each asked user took on their last day, by their best rank."""
+    own = before.join(asked, "user_id", "left_semi")
+    newest = own.groupBy("user_id").agg(F.max("event_date").alias("event_date"))
+    last = own.join(newest, ["user_id", "event_date"], "left_semi").select("user_id", "item_id")
+    best = (
+        last.distinct()
+        .join(lists.where(F.col("rank") <= k), "item_id")
+        .groupBy(*_KEY, "user_id", "neighbor_item_id")
+        .agg(F.min("rank").alias("best"))
+    )
+    order = Window.partitionBy(*_KEY, "user_id").orderBy("best", "neighbor_item_id")
+    return best.select(
+        *_KEY,
+        "user_id",
+        F.col("neighbor_item_id").alias("item_id"),
+        F.row_number().over(order).alias("rank"),
+    )
+
+
+def _sliced(wanted: DataFrame, before: DataFrame, as_of: date) -> DataFrame:
+    """user_id, item_id string, is_new boolean (the user), item_slice string."""
+    counts = before.groupBy("item_id").agg(F.count_distinct("user_id").alias("item_users"))
+    place = F.percent_rank().over(Window.orderBy(F.desc("item_users"), "item_id"))
+    of_items = counts.withColumn("place", place)
+    first = before.groupBy("user_id").agg(F.min("event_date").alias("first_date"))
+    item_slice = (
+        F.when(F.coalesce("item_users", F.lit(0)) <= COLD_USERS, "cold")
+        .when(F.col("place") < HEAD_SHARE, "head")
+        .otherwise("long_tail")
+    )
+    is_new = F.col("first_date") > F.lit(as_of - timedelta(days=NEW_DAYS))
+    return (
+        wanted.join(of_items, "item_id", "left")
+        .join(first, "user_id", "left")
+        .select(
+            "user_id",
+            "item_id",
+            F.coalesce(is_new, F.lit(True)).alias("is_new"),
+            item_slice.alias("item_slice"),
+        )
+    )
+
+
+def _of_source(hits: pa.Table, source: tuple[str, str]) -> pa.Table:
+    table, channel = source
+    return hits.filter(pc.and_(pc.equal(hits["table"], table), pc.equal(hits["channel"], channel)))
+
+
+def _rows(
+    hits: pa.Table, test: pa.Table, k: int
+) -> Iterator[tuple[str, str, float, float, float, int]]:
+    """slice, metric, value, low, high, users of one source."""
+    users, items = (pc.unique(test[name]) for name in ("user_id", "item_id"))
+    lists = Lists(
+        user=_codes(hits["user_id"], users),
+        item=_codes(hits["item_id"], items),
+        rank=hits["rank"].to_numpy().astype(np.int64),
+    )
+    for name in SLICES:
+        part = test.filter(_in_slice(test, name))
+        if not part.num_rows:
+            continue
+        wanted = Pairs(_codes(part["user_id"], users), _codes(part["item_id"], items))
+        each = accuracy(lists, wanted, k)
+        values = np.stack([getattr(each, metric) for metric in METRICS])
+        low, high = _intervals(values)
+        means = values.mean(axis=1)
+        for place, metric in enumerate(METRICS):
+            value = float(means[place])
+            bounds = min(value, float(low[place])), max(value, float(high[place]))
+            yield (name, metric, value, *bounds, len(each.user))
+
+
+def _in_slice(test: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
+    if name == "all":
+        return pa.array(np.ones(test.num_rows, np.bool_))
+    return test["is_new"] if name == "new_users" else pc.equal(test["item_slice"], name)
+
+
+def _intervals(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95% intervals of the means of some rows, by drawing columns with replacement."""
+    users = values.shape[1]
+    draw = np.random.default_rng(_SEED)
+    means = np.empty((_DRAWS, len(values)))
+    for number in range(_DRAWS):
+        means[number] = values[:, draw.integers(0, users, users)].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def _codes(column: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
+    return pc.index_in(column, value_set=ids).to_numpy().astype(np.int64)

@@ -1,0 +1,82 @@
+"""A validation part cut from train: what settings are chosen on, so that test stays unseen.
+
+    last     of each user the newest fifth of their times, at least one and never all
+    time     the newest fifth of all interactions, cut between two days
+    random   of each user a fifth of the items, at least one and never all
+    auto     last, or random where all interactions have one time
+
+The same rows and seed give the same parts, in whatever order the rows come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from jobs.evaluation.data import BadData
+from jobs.evaluation.format import Split
+
+SHARE = 0.2
+
+
+def cut(
+    interactions: pa.Table, split: Split, seed: int, most_users: int
+) -> tuple[pa.Table, pa.Table]:
+    """What is kept to learn from, and what is held out. Raises BadData when one would be empty.
+
+    interactions: as `jobs.evaluation.data` reads them. most_users: of those with something held
+    out, a random sample of so many stays in the second part; nothing leaves the first.
+    """
+    rows = interactions.sort_by(
+        [("user_id", "ascending"), ("event_ts", "ascending"), ("item_id", "ascending")]
+    )
+    draw = np.random.default_rng(seed)
+    timed = len(pc.unique(rows["event_ts"])) > 1
+    if split is Split.auto:
+        split = Split.last if timed else Split.random
+    if split is not Split.random and not timed:
+        raise BadData(f"--split {split}: all interactions have one time. Use --split random.")
+    user = pc.rank(rows["user_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
+    if split is Split.random:
+        item = pc.rank(rows["item_id"], tiebreaker="dense").to_numpy().astype(np.int64)
+        held_out = _first_fifth(user, item, draw.random)
+    elif split is Split.last:
+        at = rows["event_ts"].cast(pa.int64()).to_numpy()
+        held_out = _first_fifth(user, -at)
+    else:
+        days = rows["event_date"].cast(pa.int32()).to_numpy()
+        held_out = days > np.sort(days)[round(len(days) * (1 - SHARE)) - 1]
+    asked = np.unique(user[held_out])
+    if len(asked) > most_users:
+        asked = np.sort(draw.choice(asked, most_users, replace=False))
+    train = rows.filter(pa.array(~held_out))
+    validation = rows.filter(pa.array(held_out & np.isin(user, asked)))
+    if not train.num_rows or not validation.num_rows:
+        raise BadData(
+            f"--split {split}: nothing is left to learn from or to hold out, of "
+            f"{rows.num_rows:,} interactions. Use another split, or more data."
+        )
+    return train, validation
+
+
+def _first_fifth(
+    user: NDArray, unit: NDArray, order: Callable[[int], NDArray] | None = None
+) -> NDArray[np.bool_]:
+    """Which rows belong to the first fifth of the distinct units of their user.
+
+    unit: of each row, an item or a time; a unit goes as a whole. order: a key for each of so many
+    units, smallest first; the units themselves without one.
+    """
+    units, row = np.unique(np.stack([user, unit]), axis=1, return_inverse=True)
+    keys = units[1] if order is None else order(units.shape[1])
+    places = np.lexsort((keys, units[0]))
+    of_user = units[0][places]
+    counts = np.bincount(of_user)[of_user]
+    wanted = np.clip(np.rint(counts * SHARE), 1, counts - 1)
+    held_out = np.zeros(len(places), np.bool_)
+    held_out[places] = np.arange(len(places)) - np.searchsorted(of_user, of_user) < wanted
+    return held_out[row.reshape(-1)]

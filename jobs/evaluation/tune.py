@@ -1,0 +1,228 @@
+"""Settings chosen on a validation part: one after the other takes the best of its values.
+
+The order follows the daily run: each method alone, their weights, each channel alone, their
+weights. A value has to be better than the one before it by more than TIE, so that noise changes
+nothing, and what a step does not read is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from jobs.evaluation.data import BadData
+from jobs.evaluation.metrics import Metrics
+from jobs.recall.settings import RecallSettings
+from jobs.settings import Settings
+
+# A gain of less is noise: the standard error of a mean over 5,000 users is about twice this.
+TIE = 0.001
+
+Changes = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice among values. method: by whose lists it is judged. needs: what the data must have,
+    of times, texts and repeats."""
+
+    method: str
+    name: str
+    values: tuple[Changes, ...]
+    needs: frozenset[str] = frozenset()
+
+
+def _values(section: str, *fields: str, grid: Sequence[Any]) -> tuple[Changes, ...]:
+    """One change for each entry of the grid, a value or a tuple of values for the fields."""
+    rows = [entry if isinstance(entry, tuple) else (entry,) for entry in grid]
+    return tuple({section: dict(zip(fields, row, strict=True))} for row in rows)
+
+
+def _support(section: str) -> tuple[Changes, ...]:
+    grid = ((1, 0.0), (2, 0.0), (2, 2.0), (3, 2.0))
+    return _values(section, "min_support", "shrinkage", grid=grid)
+
+
+def _degrees(section: str) -> tuple[Changes, ...]:
+    grid = ((0.5, 0.5), (0.6, 0.4), (0.75, 0.25), (0.9, 0.1))
+    return _values(section, "item_exponent", "neighbor_exponent", grid=grid)
+
+
+def _half_life(section: str) -> tuple[Changes, ...]:
+    return _values(section, "half_life_days", grid=(15.0, 30.0, 90.0, 365.0, 3650.0))
+
+
+_TIMED = frozenset({"times"})
+_HISTORY = (
+    ("position decay", "position_decay", (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)),
+    ("history half-life", "half_life_days", (30.0, 90.0, 365.0, 3650.0)),
+    ("history length", "history_length", (20, 50, 200)),
+)
+_REPEATED = frozenset({"times", "repeats"})
+_EXPONENTS = (0.25, 0.5, 0.75, 1.0)
+_PENALTIES = tuple(product((15.0, 30.0, 60.0, 120.0), (1, 2)))
+CHOICES: tuple[Choice, ...] = (
+    *(
+        Choice("cooccurrence", name, _values("item_history", field, grid=grid), _TIMED)
+        for name, field, grid in _HISTORY
+    ),
+    Choice("cooccurrence", "support", _support("cooccurrence")),
+    Choice("cooccurrence", "item exponents", _degrees("cooccurrence")),
+    Choice(
+        "cooccurrence", "user exponent", _values("cooccurrence", "user_exponent", grid=_EXPONENTS)
+    ),
+    Choice("cooccurrence", "half-life", _half_life("cooccurrence"), _TIMED),
+    Choice("session", "support", _support("session"), _TIMED),
+    Choice("session", "item exponents", _degrees("session"), _TIMED),
+    Choice(
+        "session", "session exponent", _values("session", "user_exponent", grid=_EXPONENTS), _TIMED
+    ),
+    Choice("session", "half-life", _half_life("session"), _TIMED),
+    Choice(
+        "slim",
+        "penalty and support",
+        _values("slim", "penalty", "min_support", grid=_PENALTIES),
+    ),
+    Choice("slim", "user exponent", _values("slim", "user_exponent", grid=(0.0, 0.25, 0.5))),
+    Choice("slim", "candidates", _values("slim", "candidates", grid=(100, 200))),
+    Choice("slim", "half-life", _half_life("slim"), _TIMED),
+    Choice(
+        "similar_users",
+        "user exponent",
+        _values("similar_users", "user_exponent", grid=(0.3, 0.5, 0.7)),
+    ),
+    Choice("similar_users", "users", _values("similar_users", "users", grid=(150, 500, 1000))),
+    Choice("similar_users", "half-life", _half_life("similar_users"), _TIMED),
+    Choice(
+        "repurchase",
+        "due exponent",
+        _values("repurchase", "due_exponent", grid=(0.0, 0.5, 1.0)),
+        _REPEATED,
+    ),
+    Choice(
+        "repurchase",
+        "half-life",
+        _values("repurchase", "half_life_days", grid=(30.0, 90.0, 180.0, 365.0)),
+        _REPEATED,
+    ),
+)
+# After all choices: the weights of methods by the I2I lists, of channels by the whole.
+WEIGHTS = (("i2i", "i2i"), ("default", "user"))
+# What the data needs before a source has anything to say; texts of users are in no data.
+SOURCE_NEEDS: dict[str, frozenset[str]] = {
+    "session": _TIMED,
+    "content": frozenset({"texts"}),
+    "repurchase": _REPEATED,
+    "vector": frozenset({"texts of users"}),
+}
+# A weight becomes so many times what it is beside the others.
+FACTORS = (0.0, 0.3, 3.0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One look at the validation part."""
+
+    choice: str
+    value: Changes
+    score: float
+    kept: bool
+
+
+@dataclass
+class Tuner:
+    """Looks for the best settings. judge: the metrics of a method's lists under settings.
+
+    metric: a field of Metrics. known: what the data has, of times, texts and repeats.
+    minutes: after which no new trial begins. tried: called with each trial as it ends.
+    """
+
+    judge: Callable[[str, RecallSettings], Metrics]
+    metric: str
+    known: frozenset[str]
+    minutes: float
+    tried: Callable[[Trial], None]
+
+    def tune(self, recall: RecallSettings) -> RecallSettings:
+        """The best settings found, beginning with `recall`."""
+        self._ends = time.monotonic() + 60 * self.minutes
+        for choice in CHOICES:
+            if choice.needs <= self.known:
+                recall = self._best(choice.method, choice.name, recall, choice.values)
+        for method, section in WEIGHTS:
+            for source in getattr(recall, section).weights:
+                if not SOURCE_NEEDS.get(source, frozenset()) <= self.known:
+                    continue
+                weights = getattr(recall, section).weights
+                values = tuple(
+                    {section: {"weights": changed}}
+                    for changed in (_scaled(weights, source, factor) for factor in FACTORS)
+                    if changed is not None
+                )
+                recall = self._best(method, f"weight of {source}", recall, values)
+        return recall
+
+    def _best(
+        self, method: str, name: str, recall: RecallSettings, values: Sequence[Changes]
+    ) -> RecallSettings:
+        best, best_score = recall, None
+        for value in values:
+            if time.monotonic() >= self._ends:
+                break
+            changed = with_changes(recall, value)
+            if changed == recall:
+                continue
+            if best_score is None:
+                best_score = self._score(method, recall)
+            score = self._score(method, changed)
+            kept = score > best_score + TIE
+            if kept:
+                best, best_score = changed, score
+            self.tried(Trial(f"{method}: {name}", value, score, kept))
+        return best
+
+    def _score(self, method: str, recall: RecallSettings) -> float:
+        return float(getattr(self.judge(method, recall), self.metric))
+
+
+def tuned(settings: Settings, path: Path) -> Settings:
+    """The settings with what `reclake tune` wrote. Raises BadData."""
+    try:
+        changes = json.loads(path.read_text(encoding="utf-8"))["recall"]
+        recall = with_changes(settings.recall, changes)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{path}: expected what `reclake tune` writes: {error}") from error
+    return settings.model_copy(update={"recall": recall})
+
+
+def with_changes(recall: RecallSettings, changes: Changes) -> RecallSettings:
+    """The settings with some fields of some sections changed, validated."""
+    values = recall.model_dump()
+    for section, fields in changes.items():
+        values[section] |= fields
+    return RecallSettings.model_validate(values)
+
+
+def changed_fields(before: RecallSettings, after: RecallSettings) -> Changes:
+    """What differs, by section and field: what RECLAKE_RECALL takes."""
+    old, new = before.model_dump(), after.model_dump()
+    found = {
+        section: {name: value for name, value in fields.items() if value != old[section][name]}
+        for section, fields in new.items()
+    }
+    return {section: fields for section, fields in found.items() if fields}
+
+
+def _scaled(weights: dict[str, float], source: str, factor: float) -> dict[str, float] | None:
+    """The weights with one of them `factor` times as large, then all to a sum of 1; None if that
+    leaves nothing."""
+    scaled = weights | {source: weights[source] * factor}
+    total = sum(scaled.values())
+    if not total or scaled == weights:
+        return None
+    return {name: round(weight / total, 4) for name, weight in scaled.items()}

@@ -1,0 +1,76 @@
+"""gold.recall_metrics_daily: how good earlier lists turned out, by what users did next.
+
+One row per (ds, horizon_days, table, channel, slice, metric). The lists of `ds` less the horizon
+are held against the days up to ds (`jobs.evaluation.published`), so a day is judged when its
+horizon is over, and only by what is known then.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.evaluation.published import FUSED, SCHEMA, measure
+from jobs.lake import Read, Run, table
+from jobs.recall.settings import LONGEST_HORIZON_DAYS
+
+
+@table(
+    "gold.recall_metrics_daily",
+    reads={
+        "recalled": Read("gold.user_recall_daily", days_back=LONGEST_HORIZON_DAYS),
+        "candidates": Read("silver.user_candidates", days_back=LONGEST_HORIZON_DAYS),
+        "fused": Read("gold.i2i_daily", days_back=LONGEST_HORIZON_DAYS),
+        "neighbors": Read("silver.i2i_candidates", days_back=LONGEST_HORIZON_DAYS),
+        "interactions": Read("silver.interactions"),
+    },
+)
+def recall_metrics_daily(
+    run: Run,
+    recalled: DataFrame,
+    candidates: DataFrame,
+    fused: DataFrame,
+    neighbors: DataFrame,
+    interactions: DataFrame,
+) -> DataFrame:
+    """The metrics of every horizon that is over on the day; none where no lists were published."""
+    settings = run.settings.recall.metrics
+    found = []
+    for horizon in settings.horizon_days:
+        as_of = run.ds - timedelta(days=horizon)
+        of_day = F.col("ds") == F.lit(as_of)
+        user_lists = {
+            "gold.user_recall_daily": recalled.where(of_day).withColumn("channel", F.lit(FUSED)),
+            "silver.user_candidates": candidates.where(of_day),
+        }
+        item_lists = {
+            "gold.i2i_daily": fused.where(of_day).withColumn("channel", F.lit(FUSED)),
+            "silver.i2i_candidates": neighbors.where(of_day).withColumnRenamed("method", "channel"),
+        }
+        found.append(
+            measure(
+                {
+                    t: f.select("user_id", "item_id", "rank", "channel")
+                    for t, f in user_lists.items()
+                },
+                {
+                    t: f.select("item_id", "neighbor_item_id", "rank", "channel")
+                    for t, f in item_lists.items()
+                },
+                interactions,
+                as_of,
+                horizon,
+                settings,
+            )
+        )
+    rows = pa.concat_tables([SCHEMA.empty_table(), *found])
+    return interactions.sparkSession.createDataFrame(rows, schema=_SPARK_SCHEMA)
+
+
+_SPARK_SCHEMA = (
+    "as_of date, horizon_days int, table string, channel string, slice string, metric string, "
+    "value double, low double, high double, users bigint"
+)

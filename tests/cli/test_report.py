@@ -1,0 +1,107 @@
+"""`reclake report`: one page, made of the lake's rows, that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs.lake.contract import Contracts
+from jobs.settings import Settings
+from tests.cli.conftest import Reclake
+from tests.cli.small_lake import D28, D29, D30, Row, write_table
+
+FUSED = ("gold.user_recall_daily", "fused")
+
+
+def judged(ds, as_of, table: str, channel: str, slice: str, metric: str, value: float) -> Row:
+    return {
+        "ds": ds,
+        "as_of": as_of,
+        "horizon_days": (ds - as_of).days,
+        "table": table,
+        "channel": channel,
+        "slice": slice,
+        "metric": metric,
+        "value": value,
+        "low": value / 2,
+        "high": min(1.0, value * 2),
+        "users": 7,
+    }
+
+
+@pytest.fixture
+def judged_lake(own_lake: Path) -> Path:
+    """The small lake with the metrics of two days."""
+    rows = [
+        judged(D30, D29, *FUSED, "all", "recall", 0.25),
+        judged(D30, D29, *FUSED, "all", "ndcg", 0.125),
+        judged(D30, D29, *FUSED, "cold", "recall", 0.0625),
+        judged(D30, D29, "silver.user_candidates", "popular", "all", "recall", 0.3),
+        judged(D30, D29, "silver.i2i_candidates", "slim", "all", "recall", 0.4),
+        judged(D29, D28, *FUSED, "all", "recall", 0.5),
+        judged(D30, D28, *FUSED, "all", "recall", 0.75),
+    ]
+    write_table(own_lake, Contracts(Settings().contracts)["gold.recall_metrics_daily"], rows)
+    return own_lake
+
+
+def test_the_page_stands_alone_and_shows_the_newest_day(
+    reclake: Reclake, judged_lake: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    ended = reclake("report", "--horizon", "1", "--out", str(page))
+    assert ended.code == 0, ended.err
+    assert ended.out == f"{page}: lists of 2017-12-29 against what users took up to 2017-12-30\n"
+    text = page.read_text()
+    assert "<title>Recall of 2017-12-29</title>" in text
+    assert text.count("<svg") == 5
+    assert "slim (7 users)" in text
+    # nothing is loaded: no script, no style sheet, no image
+    assert not re.search(r"<script|<link|<img|url\(http|@import", text)
+    reclake("report", "--horizon", "1", "--out", str(tmp_path / "again.html"))
+    assert (tmp_path / "again.html").read_text() == text
+
+
+def test_its_rows_are_those_of_the_lake(reclake: Reclake, judged_lake: Path) -> None:
+    found = json.loads(reclake("report", "--json", "--horizon", "1").out)
+    rows = found["rows"]
+    assert (found["as_of"], found["ds"], found["horizon_days"]) == ("2017-12-29", "2017-12-30", 1)
+    recalls = [row for row in rows["over_days"] if row["metric"] == "recall"]
+    assert [(row["as_of"], row["value"]) for row in recalls] == [
+        ("2017-12-28", 0.5),
+        ("2017-12-29", 0.25),
+    ]
+    assert [(row["channel"], row["value"]) for row in rows["sources"]] == [
+        ("fused", 0.25),
+        ("slim", 0.4),
+        ("popular", 0.3),
+    ]
+    assert [row["slice"] for row in rows["slices"]] == ["all", "cold"]
+    # ann and bob were shown milk alone, of four items that have neighbors; ann took jam
+    assert [(r["k"], r["coverage"], r["recall"]) for r in rows["coverage"]] == [(1, 1 / 4, 0)]
+    assert rows["texts"] == [{"text_source": "template", "wanted": 1, "found_by_text": 0}]
+    assert rows["misses"] == [
+        {
+            "user_id": "ann",
+            "wanted": 1,
+            "took": ["STRAWBERRY JAM"],
+            "recalled": ["MILK 2% GALLON"],
+        }
+    ]
+
+
+def test_the_longest_horizon_is_shown_unless_one_is_named(
+    reclake: Reclake, judged_lake: Path
+) -> None:
+    found = json.loads(reclake("report", "--json").out)
+    assert (found["horizon_days"], found["as_of"]) == (2, "2017-12-28")
+
+
+def test_without_metrics_it_says_what_to_run(reclake: Reclake, own_lake: Path) -> None:
+    ended = reclake("report", "--ds", "2017-12-30", "--horizon", "3")
+    assert ended.code != 0
+    assert "has no metrics of 2017-12-30 with a horizon of 3 days" in ended.err
+    assert "reclake evaluate --lake --as-of" in ended.err

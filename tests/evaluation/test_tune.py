@@ -1,0 +1,105 @@
+"""Choosing settings: one after the other, only for a gain, and never on what the data lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jobs.evaluation.data import BadData
+from jobs.evaluation.metrics import Metrics
+from jobs.evaluation.tune import (
+    CHOICES,
+    TIE,
+    WEIGHTS,
+    Trial,
+    Tuner,
+    changed_fields,
+    tuned,
+    with_changes,
+)
+from jobs.recall.settings import RecallSettings
+from jobs.settings import Settings
+
+NOTHING = Metrics(0, 0, 0, 0, 0, 0, 0, 0)
+DEFAULT = RecallSettings()
+
+
+def run(
+    score: Callable[[str, RecallSettings], float], *known: str, minutes: float = 60
+) -> tuple[RecallSettings, list[Trial]]:
+    """Tunes by a made-up score of a method under settings."""
+    trials: list[Trial] = []
+    tuner = Tuner(
+        lambda method, recall: replace(NOTHING, ndcg=score(method, recall)),
+        "ndcg",
+        frozenset(known),
+        minutes,
+        trials.append,
+    )
+    return tuner.tune(DEFAULT), trials
+
+
+def test_each_setting_takes_the_value_that_scores_best() -> None:
+    def score(method: str, recall: RecallSettings) -> float:
+        if method == "slim":
+            return -abs(recall.slim.penalty - 60) / 100 - abs(recall.slim.min_support - 1) / 10
+        if method == "i2i":
+            return recall.i2i.weights["slim"]
+        return 0.0
+
+    found, trials = run(score)
+    changes = changed_fields(DEFAULT, found)
+    assert changes["slim"] == {"penalty": 60.0, "min_support": 1}
+    assert found.i2i.weights["slim"] > DEFAULT.i2i.weights["slim"]
+    assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
+    assert set(changes) == {"slim", "i2i"}
+    assert [trial.choice for trial in trials if trial.kept and "slim: " in trial.choice]
+
+
+def test_a_gain_within_the_noise_changes_nothing() -> None:
+    def score(method: str, recall: RecallSettings) -> float:
+        return 0.0 if recall == DEFAULT else TIE * 0.9
+
+    found, trials = run(score, "times", "texts", "repeats")
+    assert found == DEFAULT
+    assert len(trials) > 50
+    assert not any(trial.kept for trial in trials)
+
+
+def test_what_the_data_lacks_is_not_tried() -> None:
+    _, plain = run(lambda method, recall: 0.0)
+    tried = {trial.choice for trial in plain}
+    assert "cooccurrence: support" in tried
+    for absent in ("session: support", "cooccurrence: position decay", "repurchase: due exponent"):
+        assert absent not in tried
+    for absent in ("weight of vector", "weight of repurchase", "weight of session"):
+        assert not any(absent in choice for choice in tried)
+    _, timed = run(lambda method, recall: 0.0, "times", "repeats")
+    assert {"session: support", "repurchase: due exponent"} <= {trial.choice for trial in timed}
+
+
+def test_no_trial_begins_after_the_time_is_over() -> None:
+    found, trials = run(lambda method, recall: 0.0, minutes=0)
+    assert (found, trials) == (DEFAULT, [])
+
+
+def test_every_value_of_every_choice_is_a_valid_setting() -> None:
+    for choice in CHOICES:
+        assert len({json.dumps(value) for value in choice.values}) == len(choice.values)
+        for value in choice.values:
+            with_changes(DEFAULT, value)
+    assert {section for _, section in WEIGHTS} == {"i2i", "user"}
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.json"
+    path.write_text(json.dumps({"recall": {"slim": {"penalty": 60}}}))
+    assert tuned(Settings(), path).recall.slim.penalty == 60
+    for broken in ("{", "[]", '{"recall": {"slim": {"penalty": -1}}}', '{"recall": {"swim": {}}}'):
+        path.write_text(broken)
+        with pytest.raises(BadData, match="expected what `reclake tune` writes"):
+            tuned(Settings(), path)

@@ -60,6 +60,7 @@ format: install ## Rewrite the code in the project's format
 ifneq ($(BENCHMARKS),)
 .PHONY: bench
 bench: install ## Measure against peers; ONLY=name for one (writes .reclake/bench/)
+	$(UV) sync --frozen --group bench
 	$(PYTHON) -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 endif
 

@@ -34,9 +34,9 @@ def report(
 ) -> None:
     """Write a page on how good the published lists turned out.
 
-    One HTML file that works offline: metrics over days, what each channel and method finds alone, for whom and for which items,
-    coverage and accuracy, the texts, and the worst misses to read. Reads the lake alone. --ds is
-    the day up to which users were watched, not the day of the lists.
+    One HTML file that works offline: metrics over days, what each channel and method finds alone,
+    for whom and for which items, coverage and accuracy, the texts, and the worst misses to read.
+    Reads the lake alone. --ds is the day up to which users were watched, not the day of the lists.
 
     \b
     Examples:

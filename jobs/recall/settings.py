@@ -32,7 +32,7 @@ class BehaviorSettings(_Model):
     """How strongly users took to items, and how the matrix of both is computed."""
 
     half_life_days: float = Field(
-        90.0, gt=0, description="days after which an interaction counts half"
+        180.0, gt=0, description="days after which an interaction counts half"
     )
     history_length: int = Field(
         1000, ge=1, description="newest distinct items of a user that count, in items"
@@ -128,9 +128,6 @@ class SlimSettings(BehaviorSettings):
         ge=1,
         le=1000,
         description="items nearest to an item by cosine, of which its weights are learned",
-    )
-    half_life_days: float = Field(
-        180.0, gt=0, description="days after which an interaction counts half"
     )
     penalty: float = Field(
         60.0,
@@ -302,9 +299,9 @@ class UserRecallSettings(_Model):
     items: int = Field(50, ge=1, le=1000, description="length of every published list")
     weights: dict[str, float] = Field(
         {
-            "i2i": 0.52,
-            "similar_users": 0.18,
-            "repurchase": 0.2,
+            "i2i": 0.6,
+            "similar_users": 0.15,
+            "repurchase": 0.15,
             "vector": 0.08,
             "popular": 0.02,
         },

@@ -34,7 +34,7 @@ def test_each_recommendation_names_its_channels_and_the_purchase_behind_it(expla
         {
             "rank": 1,
             "item_id": "butter",
-            "score": 0.52,
+            "score": 0.6,
             "channel": "i2i",
             "channel_scores": {"i2i": 1.0},
             "because_item_id": "milk",
@@ -45,7 +45,7 @@ def test_each_recommendation_names_its_channels_and_the_purchase_behind_it(expla
         {
             "rank": 2,
             "item_id": "milk",
-            "score": pytest.approx(0.2),
+            "score": pytest.approx(0.17),
             "channel": "similar_users",
             "channel_scores": {"popular": 1.0, "similar_users": 1.0},
             "because_item_id": None,
@@ -130,7 +130,7 @@ def test_an_active_user_without_a_list_is_called_a_fault(explain: Any, own_lake:
             "tea",
             None,
             "Not in the list: brought by i2i (rank 2), but after fusion 2 others came before it; "
-            "the last of them has score 0.2000.",
+            "the last of them has score 0.1700.",
         ),
         (
             "ann",

@@ -46,14 +46,14 @@ def run(
 def test_each_setting_takes_the_value_that_scores_best() -> None:
     def score(method: str, recall: RecallSettings) -> float:
         if method == "slim":
-            return -abs(recall.slim.penalty - 60) / 100 - abs(recall.slim.min_support - 1) / 10
+            return -abs(recall.slim.penalty - 120) / 100 - abs(recall.slim.min_support - 1) / 10
         if method == "i2i":
             return recall.i2i.weights["slim"]
         return 0.0
 
     found, trials = run(score)
     changes = changed_fields(DEFAULT, found)
-    assert changes["slim"] == {"penalty": 60.0, "min_support": 1}
+    assert changes["slim"] == {"penalty": 120.0, "min_support": 1}
     assert found.i2i.weights["slim"] > DEFAULT.i2i.weights["slim"]
     assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
     assert set(changes) == {"slim", "i2i"}

@@ -87,12 +87,13 @@ def test_neighbors_are_what_one_visit_holds_and_support_counts_users(
     spark: SparkSession, tmp_path: Path, max_matrix_entries: int
 ) -> None:
     # Strengths are 1/2. Three visits hold a and b: two of u, one of v; so two users. One of w holds
-    # a and c: one user, below the support. |visit| = 2; a is in 4 visits, b in 3.
+    # a and c: one user, below the support. |visit| = 2; a is in 4 visits, b in 3. Of two users one
+    # is beside the first: 1 / (1 + 2).
     settings = SessionSettings(max_matrix_entries=max_matrix_entries)
     found = session_neighbors(
         visits(spark, FAR_APART), items(spark, "abc"), DS, settings, str(tmp_path)
     )
-    total = 3 * 0.25 * 2**-0.75
+    total = 3 * 0.25 * 2**-0.75 / 3
     assert rows_of(found, "item_id", "rank", "neighbor_item_id", "score", "support") == [
         ("a", 1, "b", pytest.approx(total * 4**-0.6 * 3**-0.4, rel=1e-5), 2),
         ("b", 1, "a", pytest.approx(total * 3**-0.6 * 4**-0.4, rel=1e-5), 2),

@@ -37,7 +37,7 @@ def test_weights_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int)
     # alone. With a penalty of one user: b by a is (2 · 1/4) / (3 · 1/4 + 1/4) = 1/2, a by b is
     # (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3.
     rows = [("u", "a", 0), ("u", "b", 0), ("v", "a", 0), ("v", "b", 0), ("w", "a", 0)]
-    settings = SlimSettings(penalty=1, max_matrix_entries=limit)
+    settings = SlimSettings(penalty=1, user_exponent=0, max_matrix_entries=limit)
     assert neighbors(spark, rows, ["a", "b"], settings, tmp_path) == [
         ("a", 1, "b", pytest.approx(1 / 2), 2),
         ("b", 1, "a", pytest.approx(2 / 3), 2),
@@ -51,7 +51,7 @@ def test_what_another_item_explains_counts_no_more(spark: SparkSession, tmp_path
     # sum of whole steps of the descent is within a percent of that.
     rows = [(f"u{n}", "a", 0) for n in range(9)]
     rows += [(f"u{n}", "b", 0) for n in range(6)] + [(f"u{n}", "c", 0) for n in range(4)]
-    found = neighbors(spark, rows, ["c"], SlimSettings(penalty=0.04), tmp_path)
+    found = neighbors(spark, rows, ["c"], SlimSettings(penalty=0.04, user_exponent=0), tmp_path)
     weights = {item: score for item, _, _, score, _ in found}
     assert {row[4] for row in found} == {4}
     assert weights["b"] == pytest.approx(2 / 3, rel=0.05)

@@ -40,7 +40,7 @@ def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_pat
     # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of
     # one user, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
     rows = [(user, item, 0) for user in "uv" for item in "ab"]
-    recall = RecallSettings(slim=SlimSettings(penalty=1))
+    recall = RecallSettings(slim=SlimSettings(penalty=1, user_exponent=0))
     found = slim(
         make_run(tmp_path, recall),
         interactions(spark, [*rows, ("w", "a", 0)]),

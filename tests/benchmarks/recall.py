@@ -1,0 +1,301 @@
+"""Recall: accuracy on public splits, and the time of its parts beside peers in the same run.
+
+Data comes from the folder RECLAKE_DATA; what is not there is left out, and said so. Accuracy is
+what `reclake evaluate` prints with the settings in `tests/benchmarks/tuned/`, which `reclake tune`
+chose on train alone (each file has its seed and its trials), and with the defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from rich.console import Console
+from scipy.sparse import csr_matrix
+
+from jobs.evaluation.data import read_interactions
+from jobs.evaluation.format import Format
+from jobs.settings import get_settings
+from tests.benchmarks.result import Result
+
+TUNED = Path(__file__).parent / "tuned"
+THREADS = 2
+NEIGHBORS = 200
+RECBOLE = "recbole==1.2.1"
+
+
+def measure() -> Iterator[Result]:
+    folder = get_settings().home / "bench" / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    data = Path(os.environ.get("RECLAKE_DATA", "shared/data"))
+    yield from _accuracy(data, folder)
+    gowalla = data / "gowalla" / "train.txt.gz"
+    if gowalla.exists():
+        train = read_interactions(gowalla, Format.lightgcn)
+        yield from _kernels(train)
+        yield from _jobs(train, folder)
+
+
+def _accuracy(data: Path, folder: Path) -> Iterator[Result]:
+    """Recall and NDCG of the published list, tuned and by default."""
+    for name, prepare, targets, peers, options in (
+        (
+            "gowalla",
+            lambda: _lightgcn(data / "gowalla"),
+            (0.195, 0.162),
+            ("BSPM, published", 0.1920, 0.1597),
+            ["--format", "lightgcn"],
+        ),
+        (
+            "amazon_book",
+            lambda: _lightgcn(data / "amazon_book_kgat"),
+            (0.175, 0.102),
+            ("KGIN, published", 0.1687, 0.0915),
+            ["--format", "lightgcn"],
+        ),
+        (
+            "online_retail_new",
+            lambda: _online_retail(data, folder),
+            (0.090, 0.096),
+            ("ItemCF, published", 0.0618, 0.0660),
+            ["--format", "parquet", "--seen", "exclude"],
+        ),
+        (
+            "online_retail_repeats",
+            lambda: _online_retail(data, folder),
+            (0.150, 0.210),
+            ("ItemCF, published", 0.1123, 0.1640),
+            ["--format", "parquet", "--seen", "allow"],
+        ),
+        (
+            "ml_100k",
+            lambda: _ml_100k(folder),
+            (None, 0.475),
+            ("BiVAE, published", None, 0.475),
+            ["--format", "parquet", "--k", "10", "--seen", "exclude"],
+        ),
+    ):
+        files = prepare()
+        if files is None:
+            Console().print(f"{name}: not in RECLAKE_DATA ({data}), left out")
+            continue
+        train, test = files
+        for settings in ("tuned", "default"):
+            chosen = TUNED / f"{name}.json"
+            if settings == "tuned" and not chosen.exists():
+                continue
+            given = ["--settings", str(chosen)] if settings == "tuned" else []
+            command = [sys.executable, "-m", "jobs.cli", "evaluate", *options, *given]
+            command += ["--train", str(train), "--test", str(test), "--json", "-"]
+            ended = subprocess.run(command, check=True, capture_output=True, text=True)
+            (row,) = json.loads(ended.stdout)["results"]
+            peer, *of_peer = peers
+            for metric, target, peer_value in zip(
+                ("recall", "ndcg"), targets, of_peer, strict=True
+            ):
+                yield Result(
+                    f"{name} {metric}, {settings}", row[metric], "", target, peer, peer_value
+                )
+
+
+def _lightgcn(folder: Path) -> tuple[Path, Path] | None:
+    train, test = folder / "train.txt.gz", folder / "test.txt.gz"
+    return (train, test) if train.exists() else None
+
+
+def _online_retail(data: Path, folder: Path) -> tuple[Path, Path] | None:
+    """Purchases of known customers before 2011-11-01, and from then on."""
+    source = data / "online_retail" / "online_retail_2010_2011.parquet"
+    train, test = folder / "online_retail.train.parquet", folder / "online_retail.test.parquet"
+    if not source.exists():
+        return None
+    lines = pd.read_parquet(source)
+    lines = lines[lines.CustomerID.notna() & (lines.Quantity > 0)]
+    rows = pd.DataFrame(
+        {
+            "user_id": lines.CustomerID.astype(int).astype(str),
+            "item_id": lines.StockCode.astype(str),
+            "event_ts": lines.InvoiceDate.dt.tz_localize("UTC"),
+            "session_id": lines.InvoiceNo.astype(str),
+        }
+    ).drop_duplicates(["session_id", "item_id"])
+    before = rows.event_ts < "2011-11-01"
+    rows[before].to_parquet(train)
+    rows[~before].to_parquet(test)
+    return train, test
+
+
+def _ml_100k(folder: Path) -> tuple[Path, Path] | None:
+    """MovieLens 100K as the wheel of recbole holds it, 75/25 by user as `recommenders` splits it.
+
+    recommenders draws one number a row from NumPy's generator with seed 42 and keeps, of each
+    user, the rows with the smallest three quarters of the numbers.
+    """
+    uv = shutil.which("uv") or str(Path(".reclake/uv/bin/uv"))
+    target = folder / "recbole"
+    if not target.exists():
+        install = [uv, "pip", "install", "--no-deps", "--target", str(target), RECBOLE]
+        if subprocess.run(install, capture_output=True).returncode:
+            return None
+    source = target / "recbole" / "dataset_example" / "ml-100k" / "ml-100k.inter"
+    rows = pd.read_csv(source, sep="\t")
+    rows.columns = ["user", "item", "rating", "time"]
+    rows["draw"] = np.random.RandomState(42).rand(len(rows))
+    rows = rows.sort_values(["user", "draw"])
+    of_user = rows.groupby("user").user
+    kept = of_user.cumcount() + 1 <= (0.75 * of_user.transform("count")).round()
+    taken = pd.DataFrame(
+        {
+            "user_id": rows.user.astype(str),
+            "item_id": rows.item.astype(str),
+            "event_ts": pd.to_datetime(rows.time, unit="s", utc=True),
+            "weight": rows.rating.astype(float),
+        }
+    )
+    train, test = folder / "ml_100k.train.parquet", folder / "ml_100k.test.parquet"
+    taken[kept].to_parquet(train)
+    taken[~kept].to_parquet(test)
+    return train, test
+
+
+def _kernels(train: pa.Table) -> Iterator[Result]:
+    """The product of `cooccurrence` beside implicit's, and how fast lists are made of its rows."""
+    from implicit.nearest_neighbours import CosineRecommender
+
+    from jobs.recall.history import NeighborTable
+    from jobs.recall.product import SparseProduct
+
+    ones = np.full(train.num_rows, 1 << 20, np.int64)
+    entries = pa.table(
+        {
+            "user_id": train["user_id"],
+            "item_id": train["item_id"],
+            "left": ones,
+            "right": ones,
+            "row_scale": np.full(train.num_rows, 2.0**-40),
+        }
+    )
+    product = SparseProduct.from_entries(entries, 20_000_000)
+
+    def multiply() -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(
+                pool.map(
+                    lambda block: product.best_cells(block, NEIGHBORS, 1, 2.0),
+                    range(product.block_count),
+                )
+            )
+
+    users, items = (
+        np.unique(train[n].to_numpy(), return_inverse=True)[1] for n in train.column_names[:2]
+    )
+    matrix = csr_matrix((np.ones(len(users)), (users, items)))
+
+    def peer() -> None:
+        CosineRecommender(K=NEIGHBORS, num_threads=THREADS).fit(matrix, show_progress=False)
+
+    ours, theirs = _best_of(multiply), _best_of(peer)
+    yield Result(
+        "I2I kernel, Gowalla, top 200", ours, "s", 1.2, "implicit CosineRecommender", theirs,
+        at_most=True, of_ratio=True,
+    )  # fmt: skip
+
+    neighbors = pa.concat_tables(
+        pa.Table.from_batches([product.top_of_block(block, NEIGHBORS, 1, 2.0)])
+        for block in range(product.block_count)
+    )
+    table = NeighborTable.from_rows(neighbors)
+    draw = np.random.default_rng(7)
+    names = neighbors["item_id"].unique().to_pylist()
+    asked, history = 20_000, 50
+    taken = [[names[n] for n in draw.integers(0, len(names), history)] for _ in range(asked)]
+    histories = pa.record_batch(
+        {
+            "user_id": pa.array([f"u{n}" for n in range(asked)]),
+            "items": pa.array(taken),
+            "strengths": pa.array(draw.random((asked, history)).tolist()),
+            "seen": pa.array(taken),
+        }
+    )
+    parts = [histories.slice(n, 1_000) for n in range(0, asked, 1_000)]
+
+    def score() -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda part: table.recall(part, 100), parts))
+
+    yield Result(
+        "user recall, 200 neighbors x 50 items", asked / _best_of(score), "users/s", 20_000
+    )
+
+
+def _jobs(train: pa.Table, folder: Path) -> Iterator[Result]:
+    """The step from and to files on a running Spark, beside a self-join in Spark SQL."""
+    import pyarrow.parquet as pq
+    from pyspark.sql import functions as F
+
+    from jobs.recall.cooccurrence import cooccurrence_neighbors
+    from jobs.recall.settings import CooccurrenceSettings
+    from jobs.spark import local
+
+    spark = local(folder)
+    source, day = folder / "gowalla.parquet", date(2000, 1, 1)
+    pq.write_table(train, source)
+    settings = CooccurrenceSettings(neighbors=NEIGHBORS)
+
+    def ours() -> None:
+        scratch = folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        taken = spark.read.parquet(str(source))
+        items = taken.select("item_id", F.lit(True).alias("is_sellable")).distinct()
+        found = cooccurrence_neighbors(taken, items, day, settings, str(scratch))
+        found.write.mode("overwrite").parquet(str(folder / "ours"))
+
+    def peer() -> None:
+        spark.read.parquet(str(source)).createOrReplaceTempView("taken")
+        spark.sql(
+            """
+            WITH sizes AS (SELECT item_id, count(*) AS n FROM taken GROUP BY item_id),
+            pairs AS (
+                SELECT a.item_id, b.item_id AS neighbor, count(*) AS both
+                FROM taken a JOIN taken b ON a.user_id = b.user_id AND a.item_id <> b.item_id
+                GROUP BY a.item_id, b.item_id
+            ), ranked AS (
+                SELECT p.item_id, neighbor, both / sqrt(s.n * t.n) AS score, row_number() OVER (
+                    PARTITION BY p.item_id ORDER BY both / sqrt(s.n * t.n) DESC, neighbor) AS rank
+                FROM pairs p JOIN sizes s ON p.item_id = s.item_id
+                JOIN sizes t ON p.neighbor = t.item_id
+            )
+            SELECT * FROM ranked WHERE rank <= 200
+            """
+        ).write.mode("overwrite").parquet(str(folder / "peer"))
+
+    seconds, peer_seconds = _best_of(ours), _best_of(peer, times=1)
+    yield Result("I2I job, Gowalla, Parquet to Parquet", seconds, "s", 15, at_most=True)
+    yield Result(
+        "I2I job, Gowalla, Parquet to Parquet", seconds, "s", 0.1, "self-join in Spark SQL",
+        peer_seconds, at_most=True, of_ratio=True,
+    )  # fmt: skip
+
+
+def _best_of(work: Callable[[], None], times: int = 3) -> float:
+    """Seconds of the fastest of some runs, after one that warms up."""
+    if times > 1:
+        work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)

@@ -65,7 +65,7 @@ def tune(
     from jobs.evaluation.data import read_interactions, read_items
     from jobs.evaluation.evaluate import Data, evaluation, settings_for
     from jobs.evaluation.split import cut
-    from jobs.evaluation.tune import Trial, Tuner, changed_fields
+    from jobs.evaluation.tune import Trial, Tuner, chosen_fields
     from jobs.spark import local
 
     rows = read_interactions(train, format)
@@ -102,7 +102,7 @@ def tune(
         )
         tuned = tuner.tune(settings.recall)
         before, after = (judge("default", recall) for recall in (settings.recall, tuned))
-    changes = changed_fields(settings.recall, tuned)
+    chosen = chosen_fields(tuned)
     report = {
         "data": {"train": str(train), "items": str(items) if items else None},
         "split": split.value,
@@ -112,7 +112,7 @@ def tune(
         "metric": metric.value,
         "seen": str(Seen.allow if repeats else Seen.exclude),
         "validation": {"before": before.row(), "after": after.row()},
-        "recall": changes,
+        "recall": chosen,
         "trials": [
             {"choice": t.choice, "value": t.value, "score": t.score, "kept": t.kept} for t in trials
         ],
@@ -126,4 +126,4 @@ def tune(
             for name, result in (("before", before), ("after", after))
         ],
     )
-    note(f"RECLAKE_RECALL='{as_json(changes, one_line=True)}'")
+    note(f"RECLAKE_RECALL='{as_json(chosen, one_line=True)}'")

@@ -208,14 +208,18 @@ def with_changes(recall: RecallSettings, changes: Changes) -> RecallSettings:
     return RecallSettings.model_validate(values)
 
 
-def changed_fields(before: RecallSettings, after: RecallSettings) -> Changes:
-    """What differs, by section and field: what RECLAKE_RECALL takes."""
-    old, new = before.model_dump(), after.model_dump()
-    found = {
-        section: {name: value for name, value in fields.items() if value != old[section][name]}
-        for section, fields in new.items()
-    }
-    return {section: fields for section, fields in found.items() if fields}
+def chosen_fields(recall: RecallSettings) -> Changes:
+    """All that can be chosen, by section and field: what RECLAKE_RECALL takes.
+
+    Complete, so that it means the same when defaults change.
+    """
+    values = recall.model_dump()
+    found: Changes = {section: {"weights": values[section]["weights"]} for _, section in WEIGHTS}
+    for choice in CHOICES:
+        for section, fields in choice.values[0].items():
+            chosen = {name: values[section][name] for name in fields}
+            found[section] = found.get(section, {}) | chosen
+    return found
 
 
 def _scaled(weights: dict[str, float], source: str, factor: float) -> dict[str, float] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.demo import backfill
 from infra.demo.airflow_api import AirflowApi
@@ -36,6 +37,13 @@ class Airflow(AirflowApi):
         midnight = f"{day}T00:00:00+00:00"
         body = {"logical_date": midnight, "conf": params, "run_after": "2018-01-02T00:00:00+00:00"}
         self._send("POST", f"/api/v2/dags/{self.dag_id}/dagRuns", json=body)
+
+    @retry(
+        retry=retry_if_result(lambda made: not made), wait=wait_fixed(2), stop=stop_after_delay(180)
+    )
+    def repeat(self, day: date) -> bool:
+        """`Backfill` of a day with `All Runs`, as soon as Airflow has closed the one before."""
+        return self.backfill(day, day, 1, reprocess="completed")
 
     def clear_day(self, day: date) -> None:
         """`Clear` of a day's whole run."""

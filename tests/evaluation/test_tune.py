@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.evaluation.data import BadData
@@ -17,7 +22,7 @@ from jobs.evaluation.tune import (
     WEIGHTS,
     Trial,
     Tuner,
-    changed_fields,
+    chosen_fields,
     tuned,
     with_changes,
 )
@@ -52,11 +57,10 @@ def test_each_setting_takes_the_value_that_scores_best() -> None:
         return 0.0
 
     found, trials = run(score)
-    changes = changed_fields(DEFAULT, found)
-    assert changes["slim"] == {"penalty": 120.0, "min_support": 1}
+    assert (found.slim.penalty, found.slim.min_support) == (120, 1)
     assert found.i2i.weights["slim"] > DEFAULT.i2i.weights["slim"]
     assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
-    assert set(changes) == {"slim", "i2i"}
+    assert found == DEFAULT.model_copy(update={"slim": found.slim, "i2i": found.i2i})
     assert [trial.choice for trial in trials if trial.kept and "slim: " in trial.choice]
 
 
@@ -95,6 +99,18 @@ def test_every_value_of_every_choice_is_a_valid_setting() -> None:
     assert {section for _, section in WEIGHTS} == {"i2i", "user"}
 
 
+def test_what_is_written_says_all_that_can_be_chosen() -> None:
+    fields = chosen_fields(DEFAULT)
+    for choice in CHOICES:
+        for value in choice.values:
+            for section, names in value.items():
+                assert names.keys() <= fields[section].keys()
+    assert fields["i2i"]["weights"] == DEFAULT.i2i.weights
+    other = with_changes(DEFAULT, {"slim": {"penalty": 7.0}, "content": {"min_score": 0.9}})
+    assert with_changes(other, fields).slim == DEFAULT.slim
+    assert with_changes(other, fields).content.min_score == 0.9
+
+
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json"
     path.write_text(json.dumps({"recall": {"slim": {"penalty": 60}}}))
@@ -103,3 +119,42 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         path.write_text(broken)
         with pytest.raises(BadData, match="expected what `reclake tune` writes"):
             tuned(Settings(), path)
+
+
+@pytest.mark.server
+def test_the_command_writes_what_evaluate_takes(tmp_path: Path) -> None:
+    # a process of its own: a local Spark and a Connect client do not share one
+    rows = [(f"u{n % 12}", f"i{(n * 7) % 10}") for n in range(80)]
+    users, items = map(list, zip(*rows, strict=True))
+    pq.write_table(pa.table({"user_id": users, "item_id": items}), tmp_path / "train.parquet")
+    written = tmp_path / "tuned.json"
+    given = ["--train", str(tmp_path / "train.parquet"), "--format", "parquet", "--k", "2"]
+    given += ["--json", str(written), "--minutes", "0.1"]
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "jobs.cli",
+            "tune",
+            *given,
+            "--json",
+            str(written),
+            "--minutes",
+            "1",
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"RECLAKE_HOME": str(tmp_path / "home")},
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(written.read_text())
+    assert (found["seed"], found["split"], found["metric"], found["seen"]) == (
+        7,
+        "auto",
+        "ndcg",
+        "exclude",
+    )
+    assert found["trials"]
+    assert set(found["validation"]) == {"before", "after"}
+    assert tuned(Settings(), written).recall == with_changes(DEFAULT, found["recall"])
+    assert "RECLAKE_RECALL=" in ended.stderr

@@ -36,6 +36,7 @@ def tune(
         typer.Option(
             "--split",
             help="What is held out of train to choose on: last (of each user the newest fifth), "
+            "one (of each user the newest time), "
             "time (the newest fifth of all), random (a fifth of each user). auto: last, or random "
             "where there are no times.",
         ),

@@ -26,6 +26,7 @@ class Split(StrEnum):
 
     auto = "auto"
     last = "last"
+    one = "one"
     time = "time"
     random = "random"
 

@@ -1,6 +1,7 @@
 """A validation part cut from train: what settings are chosen on, so that test stays unseen.
 
     last     of each user the newest fifth of their times, at least one and never all
+    one      of each user the newest time, never all
     time     the newest fifth of all interactions, cut between two days
     random   of each user a fifth of the items, at least one and never all
     auto     last, or random where all interactions have one time
@@ -43,13 +44,13 @@ def cut(
     user = pc.rank(rows["user_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
     if split is Split.random:
         item = pc.rank(rows["item_id"], tiebreaker="dense").to_numpy().astype(np.int64)
-        held_out = _first_fifth(user, item, draw.random)
-    elif split is Split.last:
-        at = rows["event_ts"].cast(pa.int64()).to_numpy()
-        held_out = _first_fifth(user, -at)
-    else:
+        held_out = _first_units(user, item, SHARE, draw.random)
+    elif split is Split.time:
         days = rows["event_date"].cast(pa.int32()).to_numpy()
         held_out = days > np.sort(days)[round(len(days) * (1 - SHARE)) - 1]
+    else:
+        at = rows["event_ts"].cast(pa.int64()).to_numpy()
+        held_out = _first_units(user, -at, SHARE if split is Split.last else 0)
     asked = np.unique(user[held_out])
     if len(asked) > most_users:
         asked = np.sort(draw.choice(asked, most_users, replace=False))
@@ -63,12 +64,13 @@ def cut(
     return train, validation
 
 
-def _first_fifth(
-    user: NDArray, unit: NDArray, order: Callable[[int], NDArray] | None = None
+def _first_units(
+    user: NDArray, unit: NDArray, share: float, order: Callable[[int], NDArray] | None = None
 ) -> NDArray[np.bool_]:
-    """Which rows belong to the first fifth of the distinct units of their user.
+    """Which rows belong to the first distinct units of their user, a share of them.
 
-    unit: of each row, an item or a time; a unit goes as a whole. order: a key for each of so many
+    unit: of each row, an item or a time; a unit goes as a whole. share: 0 to 1; at least one unit
+    goes, and one stays. order: a key for each of so many
     units, smallest first; the units themselves without one.
     """
     units, row = np.unique(np.stack([user, unit]), axis=1, return_inverse=True)
@@ -76,7 +78,7 @@ def _first_fifth(
     places = np.lexsort((keys, units[0]))
     of_user = units[0][places]
     counts = np.bincount(of_user)[of_user]
-    wanted = np.clip(np.rint(counts * SHARE), 1, counts - 1)
+    wanted = np.clip(np.rint(counts * share), 1, counts - 1)
     held_out = np.zeros(len(places), np.bool_)
     held_out[places] = np.arange(len(places)) - np.searchsorted(of_user, of_user) < wanted
     return held_out[row.reshape(-1)]

@@ -56,6 +56,12 @@ def test_the_newest_times_of_each_user_are_held_out(split: Split) -> None:
     assert pairs(train) == pairs(taken(TIMED)) - pairs(validation)
 
 
+def test_the_newest_time_of_each_user_alone_is_held_out() -> None:
+    train, validation = cut(taken(TIMED), Split.one, seed=7, most_users=10)
+    assert pairs(validation) == {("u", "i9"), ("u", "also"), ("v", "b")}
+    assert pairs(train) == pairs(taken(TIMED)) - pairs(validation)
+
+
 def test_the_newest_fifth_of_all_is_held_out_between_two_days() -> None:
     # Of 15 rows 12 are kept: the 12th oldest is of day 7, and days after it are held out.
     train, validation = cut(taken(TIMED), Split.time, seed=7, most_users=10)

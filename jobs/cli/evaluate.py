@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,11 +45,8 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
     )
     rows = reader().query(query, {"ds": ds}).records()
     report = {"as_of": as_of, "horizon_days": horizon, "k": metrics.k, "results": rows}
-    if json is not None and str(json) == "-":
-        print_json(report)
+    if _wrote_to_stdout(report, json):
         return
-    if json is not None:
-        json.write_text(as_json(report) + "\n")
     if not rows:
         note(f"no lists of {as_of}, or nobody with a list took anything up to {ds}")
     found = {(r["table"], r["channel"], r["slice"], r["metric"]): r for r in rows}
@@ -60,6 +57,17 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
         lines.append([table, channel, part, recall_row["users"], *values, ndcg["value"]])
     columns = ("table", "channel", "slice", "users", "recall", "low", "high", "ndcg")
     print_table(columns, lines)
+
+
+def _wrote_to_stdout(report: dict[str, Any], json: Path | None) -> bool:
+    """Write the report as JSON where it was asked for; whether that was standard output."""
+    if json is None:
+        return False
+    if str(json) == "-":
+        print_json(report)
+        return True
+    json.write_text(as_json(report) + "\n")
+    return False
 
 
 TRAIN = _file("--train", "What users took before.")
@@ -186,10 +194,7 @@ def evaluate(
         "k": k,
         "results": rows,
     }
-    if json is not None and str(json) == "-":
-        print_json(report)
+    if _wrote_to_stdout(report, json):
         return
-    if json is not None:
-        json.write_text(as_json(report) + "\n")
     for columns in (_ACCURACY, (*_LISTS, "seconds", "peak_gb")):
         print_table(("method", *columns), [[row[c] for c in ("method", *columns)] for row in rows])

@@ -72,6 +72,11 @@ def last_day(interactions: pa.Table) -> date:
     return newest
 
 
+def is_timed(interactions: pa.Table) -> bool:
+    """Whether the interactions have more than one time."""
+    return len(pc.unique(interactions["event_ts"])) > 1
+
+
 def _read_lightgcn(path: Path) -> pa.Table:
     users: list[str] = []
     items: list[str] = []

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.evaluation.data import last_day
+from jobs.evaluation.data import is_timed, last_day
 from jobs.evaluation.format import Seen
 from jobs.evaluation.methods import Bench, check_methods, prepare
-from jobs.evaluation.metrics import Lists, Metrics, Pairs, evaluate
+from jobs.evaluation.metrics import Lists, Metrics, Pairs, codes_of, evaluate
 from jobs.recall.settings import RecallSettings
 from jobs.settings import Settings
 
@@ -48,7 +47,7 @@ class Data:
 
     def is_timed(self) -> bool:
         """Whether the train part has more than one time."""
-        return len(pc.unique(self.train["event_ts"])) > 1
+        return is_timed(self.train)
 
     def _repeats(self) -> pa.ChunkedArray:
         return pc.is_in(_pairs(self.test), value_set=_pairs(self.train).unique())
@@ -72,7 +71,9 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
     """The settings of the daily run with lists of k, tables of `neighbors`, and no item left out
     of a list (repeats), or every item that the user ever took."""
     days = 0 if repeats else _ALWAYS
-    changes = {
+    length = max(k, settings.recall.user.items)
+    popular = max(length, settings.recall.popular.items)
+    changes: dict[str, dict[str, int]] = {
         "cooccurrence": {"neighbors": neighbors},
         "session": {"neighbors": neighbors},
         "slim": {"neighbors": neighbors},
@@ -81,14 +82,10 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
         "item_history": {"exclude_seen_days": days},
         "similar_users": {"exclude_seen_days": days},
         "repurchase": {"exclude_seen_days": days},
-        "popular": {"exclude_seen_days": days},
-        "user": {"items": max(k, settings.recall.user.items)},
+        "popular": {"exclude_seen_days": days, "items": popular},
+        "user": {"items": length},
     }
-    recall = settings.recall.model_dump()
-    for name, change in changes.items():
-        recall[name] |= change
-    recall["popular"]["items"] = max(recall["popular"]["items"], recall["user"]["items"])
-    return settings.model_copy(update={"recall": RecallSettings.model_validate(recall)})
+    return settings.model_copy(update={"recall": settings.recall.with_changes(changes)})
 
 
 def evaluate_methods(
@@ -141,8 +138,8 @@ def evaluation(
 def _lists(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
     found = rows.where(F.col("rank") <= k).toArrow()
     return Lists(
-        user=_codes(found["user_id"], user_ids),
-        item=_codes(found["item_id"], item_ids),
+        user=codes_of(found["user_id"], user_ids),
+        item=codes_of(found["item_id"], item_ids),
         rank=found["rank"].to_numpy().astype(np.int64),
     )
 
@@ -161,8 +158,4 @@ def _pairs(rows: pa.Table) -> pa.ChunkedArray:
 def _coded(rows: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> Pairs:
     """The distinct pairs of the rows, as codes."""
     distinct = rows.select(["user_id", "item_id"]).group_by(["user_id", "item_id"]).aggregate([])
-    return Pairs(_codes(distinct["user_id"], user_ids), _codes(distinct["item_id"], item_ids))
-
-
-def _codes(column: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
-    return pc.index_in(column, value_set=ids).to_numpy().astype(np.int64)
+    return Pairs(codes_of(distinct["user_id"], user_ids), codes_of(distinct["item_id"], item_ids))

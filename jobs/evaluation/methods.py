@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from jobs.evaluation.memory import PeakMemory
+from jobs.evaluation.published import together
 from jobs.gold.i2i_daily import i2i_daily
 from jobs.gold.popular_items_daily import popular_items_daily
 from jobs.gold.user_recall_daily import user_recall_daily
@@ -97,13 +96,13 @@ def _content(train: Train, _: Frames) -> DataFrame:
 
 def _i2i_daily(train: Train, made: Frames) -> DataFrame:
     with_text = train.items.where("title IS NOT NULL")
-    return i2i_daily(train.run, _together(made, "method"), train.items, with_text, train.events)
+    return i2i_daily(train.run, together(made, "method"), train.items, with_text, train.events)
 
 
 def _user_recall(train: Train, made: Frames) -> DataFrame:
     channels = {name: made[step] for name, step in _CHANNELS.items()}
     return user_recall_daily(
-        train.run, _together(channels, "channel"), train.items, train.users, made["popular_items"]
+        train.run, together(channels, "channel"), train.items, train.users, made["popular_items"]
     )
 
 
@@ -302,9 +301,3 @@ def _encode(
         "embedding": pa.array([matrix[place[text]] for text in of_items], pa.list_(pa.float32())),
     }
     return pa.table(vectors), nearest
-
-
-def _together(frames: Frames, column: str) -> DataFrame:
-    """All rows of all frames, each with the name of its frame in `column`."""
-    named = [frame.withColumn(column, F.lit(name)) for name, frame in frames.items()]
-    return reduce(lambda rows, more: rows.unionByName(more), named)

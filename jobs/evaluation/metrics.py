@@ -24,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -121,14 +123,24 @@ def evaluate(lists: Lists, train: Pairs, test: Pairs, items: int, k: int) -> Met
     )
 
 
-def bootstrap_interval(values: Values, seed: int = 7, draws: int = 1000) -> tuple[float, float]:
-    """The 95% percentile interval of the mean when users are drawn with replacement."""
-    if not len(values):
-        return 0.0, 0.0
+def bootstrap_interval(values: Values, seed: int = 7, draws: int = 1000) -> tuple[Values, Values]:
+    """The 95% percentile interval of the mean when users are drawn with replacement.
+
+    values: (users,), or (metrics, users) for several means by the same draws; without a user the
+    ends are 0. Returns the lower and the upper ends, of the shape of the means.
+    """
+    users = values.shape[-1]
+    if not users:
+        return np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
     draw = np.random.default_rng(seed)
-    means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(draws)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    means = [values[..., draw.integers(0, users, users)].mean(axis=-1) for _ in range(draws)]
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def codes_of(column: pa.ChunkedArray, ids: pa.Array) -> Codes:
+    """The place of each value of a column among distinct ids, all of which are known."""
+    return pc.index_in(column, value_set=ids).to_numpy().astype(np.int64)
 
 
 def _diversity(user: Codes, item: Codes, train: Pairs, taken: Codes) -> float:

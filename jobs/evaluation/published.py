@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.evaluation.metrics import Lists, Pairs, accuracy
+from jobs.evaluation.metrics import Lists, Pairs, accuracy, bootstrap_interval, codes_of
 from jobs.recall.settings import MetricsSettings
 
 NEW_DAYS = 30
@@ -36,7 +36,6 @@ METRICS = ("recall", "ndcg", "hit_rate", "mrr")
 # What stands for the whole list where a table has no channel or method of its own.
 FUSED = "fused"
 _DRAWS = 200
-_SEED = 7
 SCHEMA = pa.schema(
     [
         pa.field("as_of", pa.date32()),
@@ -74,7 +73,7 @@ def measure(
     before = taken.where(F.col("event_date") <= F.lit(as_of))
     last = as_of + timedelta(days=horizon_days)
     after = taken.where(F.col("event_date").between(F.lit(as_of + timedelta(days=1)), F.lit(last)))
-    listed = _together(user_lists).select("user_id").distinct()
+    listed = together(user_lists, "table").select("user_id").distinct()
     asked = (
         after.select("user_id")
         .distinct()
@@ -86,8 +85,8 @@ def measure(
     test = _sliced(wanted, before, as_of).toArrow()
     if not test.num_rows:
         return SCHEMA.empty_table()
-    rows = _together(user_lists).unionByName(
-        _by_last_items(_together(item_lists), before, asked, settings.k)
+    rows = together(user_lists, "table").unionByName(
+        _by_last_items(together(item_lists, "table"), before, asked, settings.k)
     )
     shown = rows.where(F.col("rank") <= settings.k)
     hits = shown.join(wanted, ["user_id", "item_id"]).select(*_KEY, "user_id", "item_id", "rank")
@@ -104,12 +103,10 @@ def measure(
     )
 
 
-def _together(lists: Mapping[str, DataFrame]) -> DataFrame:
-    named = [frame.withColumn("table", F.lit(table)) for table, frame in lists.items()]
-    first, *others = named
-    for frame in others:
-        first = first.unionByName(frame)
-    return first
+def together(frames: Mapping[str, DataFrame], column: str) -> DataFrame:
+    """All rows of all frames, each with the name of its frame in `column`."""
+    named = [frame.withColumn(column, F.lit(name)) for name, frame in frames.items()]
+    return reduce(lambda rows, more: rows.unionByName(more), named)
 
 
 def _by_last_items(lists: DataFrame, before: DataFrame, asked: DataFrame, k: int) -> DataFrame:
@@ -167,18 +164,18 @@ def _rows(
     """slice, metric, value, low, high, users of one source."""
     users, items = (pc.unique(test[name]) for name in ("user_id", "item_id"))
     lists = Lists(
-        user=_codes(hits["user_id"], users),
-        item=_codes(hits["item_id"], items),
+        user=codes_of(hits["user_id"], users),
+        item=codes_of(hits["item_id"], items),
         rank=hits["rank"].to_numpy().astype(np.int64),
     )
     for name in SLICES:
         part = test.filter(_in_slice(test, name))
         if not part.num_rows:
             continue
-        wanted = Pairs(_codes(part["user_id"], users), _codes(part["item_id"], items))
+        wanted = Pairs(codes_of(part["user_id"], users), codes_of(part["item_id"], items))
         each = accuracy(lists, wanted, k)
         values = np.stack([getattr(each, metric) for metric in METRICS])
-        low, high = _intervals(values)
+        low, high = bootstrap_interval(values, draws=_DRAWS)
         means = values.mean(axis=1)
         for place, metric in enumerate(METRICS):
             value = float(means[place])
@@ -190,18 +187,3 @@ def _in_slice(test: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
     if name == "all":
         return pa.array(np.ones(test.num_rows, np.bool_))
     return test["is_new"] if name == "new_users" else pc.equal(test["item_slice"], name)
-
-
-def _intervals(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95% intervals of the means of some rows, by drawing columns with replacement."""
-    users = values.shape[1]
-    draw = np.random.default_rng(_SEED)
-    means = np.empty((_DRAWS, len(values)))
-    for number in range(_DRAWS):
-        means[number] = values[:, draw.integers(0, users, users)].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return low, high
-
-
-def _codes(column: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
-    return pc.index_in(column, value_set=ids).to_numpy().astype(np.int64)

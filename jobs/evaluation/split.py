@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.evaluation.data import BadData
+from jobs.evaluation.data import BadData, is_timed
 from jobs.evaluation.format import Split
 
 SHARE = 0.2
@@ -36,7 +36,7 @@ def cut(
         [("user_id", "ascending"), ("event_ts", "ascending"), ("item_id", "ascending")]
     )
     draw = np.random.default_rng(seed)
-    timed = len(pc.unique(rows["event_ts"])) > 1
+    timed = is_timed(rows)
     if split is Split.auto:
         split = Split.last if timed else Split.random
     if split is not Split.random and not timed:
@@ -70,8 +70,8 @@ def _first_units(
     """Which rows belong to the first distinct units of their user, a share of them.
 
     unit: of each row, an item or a time; a unit goes as a whole. share: 0 to 1; at least one unit
-    goes, and one stays. order: a key for each of so many
-    units, smallest first; the units themselves without one.
+    goes, and one stays. order: a key for each of so many units, smallest first; the units
+    themselves without one.
     """
     units, row = np.unique(np.stack([user, unit]), axis=1, return_inverse=True)
     keys = units[1] if order is None else order(units.shape[1])

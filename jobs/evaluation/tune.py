@@ -174,7 +174,7 @@ class Tuner:
         for value in values:
             if time.monotonic() >= self._ends:
                 break
-            changed = with_changes(recall, value)
+            changed = recall.with_changes(value)
             if changed == recall:
                 continue
             if best_score is None:
@@ -194,18 +194,10 @@ def tuned(settings: Settings, path: Path) -> Settings:
     """The settings with what `reclake tune` wrote. Raises BadData."""
     try:
         changes = json.loads(path.read_text(encoding="utf-8"))["recall"]
-        recall = with_changes(settings.recall, changes)
+        recall = settings.recall.with_changes(changes)
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{path}: expected what `reclake tune` writes: {error}") from error
     return settings.model_copy(update={"recall": recall})
-
-
-def with_changes(recall: RecallSettings, changes: Changes) -> RecallSettings:
-    """The settings with some fields of some sections changed, validated."""
-    values = recall.model_dump()
-    for section, fields in changes.items():
-        values[section] |= fields
-    return RecallSettings.model_validate(values)
 
 
 def chosen_fields(recall: RecallSettings) -> Changes:

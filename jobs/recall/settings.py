@@ -6,6 +6,9 @@ Every model refuses unknown keys. As environment variables the fields read
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 I2I_METHODS = ("cooccurrence", "session", "slim", "content")
@@ -368,3 +371,10 @@ class RecallSettings(_Model):
                 "(user.items); raise the first or lower the second"
             )
         return self
+
+    def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> RecallSettings:
+        """The settings with some fields of some sections changed, validated again."""
+        values = self.model_dump()
+        for section, fields in changes.items():
+            values[section] |= fields
+        return RecallSettings.model_validate(values)

@@ -24,7 +24,6 @@ from jobs.evaluation.tune import (
     Tuner,
     chosen_fields,
     tuned,
-    with_changes,
 )
 from jobs.recall.settings import RecallSettings
 from jobs.settings import Settings
@@ -95,7 +94,7 @@ def test_every_value_of_every_choice_is_a_valid_setting() -> None:
     for choice in CHOICES:
         assert len({json.dumps(value) for value in choice.values}) == len(choice.values)
         for value in choice.values:
-            with_changes(DEFAULT, value)
+            DEFAULT.with_changes(value)
     assert {section for _, section in WEIGHTS} == {"i2i", "user"}
 
 
@@ -106,9 +105,9 @@ def test_what_is_written_says_all_that_can_be_chosen() -> None:
             for section, names in value.items():
                 assert names.keys() <= fields[section].keys()
     assert fields["i2i"]["weights"] == DEFAULT.i2i.weights
-    other = with_changes(DEFAULT, {"slim": {"penalty": 7.0}, "content": {"min_score": 0.9}})
-    assert with_changes(other, fields).slim == DEFAULT.slim
-    assert with_changes(other, fields).content.min_score == 0.9
+    other = DEFAULT.with_changes({"slim": {"penalty": 7.0}, "content": {"min_score": 0.9}})
+    assert other.with_changes(fields).slim == DEFAULT.slim
+    assert other.with_changes(fields).content.min_score == 0.9
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -156,5 +155,5 @@ def test_the_command_writes_what_evaluate_takes(tmp_path: Path) -> None:
     )
     assert found["trials"]
     assert set(found["validation"]) == {"before", "after"}
-    assert tuned(Settings(), written).recall == with_changes(DEFAULT, found["recall"])
+    assert tuned(Settings(), written).recall == DEFAULT.with_changes(found["recall"])
     assert "RECLAKE_RECALL=" in ended.stderr

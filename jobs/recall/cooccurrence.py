@@ -53,7 +53,8 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    return _neighbors(capped_strengths(interactions, ds, settings), items, settings, scratch)
+    strengths = _stored(capped_strengths(interactions, ds, settings), scratch)
+    return _neighbors(strengths, items, settings, scratch)
 
 
 def session_neighbors(
@@ -70,22 +71,27 @@ def session_neighbors(
     of sessions, and co-occurrence says it all.
     """
     sessions = with_sessions(interactions, settings.gap_minutes)
-    counts = sessions.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
-    ((of_sessions, of_users),) = counts.collect()
     strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
+    stored = _stored(strengths, scratch)
+    counts = stored.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
+    ((of_sessions, of_users),) = counts.collect()
     if of_sessions == of_users:
-        strengths = strengths.limit(0)
-    return _neighbors(strengths, items, settings, scratch)
+        stored = stored.limit(0)
+    return _neighbors(stored, items, settings, scratch)
+
+
+def _stored(strengths: DataFrame, scratch: str) -> DataFrame:
+    """The same rows from files: computed once, though all that follows reads them several times."""
+    strengths.write.parquet(f"{scratch}/strengths")
+    spark = strengths.sparkSession
+    return spark.read.schema(strengths.schema).parquet(f"{scratch}/strengths")
 
 
 def _neighbors(
     strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings, scratch: str
 ) -> DataFrame:
-    # Computed once; all that follows reads it several times.
-    strengths.write.parquet(f"{scratch}/strengths")
-    stored = items.sparkSession.read.schema(strengths.schema).parquet(f"{scratch}/strengths")
-    entries, _ = matrix_entries(stored, items, settings)
-    if stored.count() <= settings.max_matrix_entries:
+    entries, _ = matrix_entries(strengths, items, settings)
+    if strengths.count() <= settings.max_matrix_entries:
         return neighbors_in_tasks(entries, settings, f"{scratch}/product")
     return neighbors_by_shuffle(entries, settings)
 

@@ -35,10 +35,12 @@ class RunParams(BaseModel):
     user_budget: int = Field(
         20, ge=0, description="how many user profiles the LLM may describe on the day"
     )
-    methods: tuple[str, ...] = Field((), description="I2I methods to build; empty means all")
+    methods: tuple[str, ...] = Field(
+        (), description="I2I methods to build; empty means all with a weight"
+    )
     channels: tuple[str, ...] = Field(
         (),
-        description="recall channels to build, `popular` among them; empty means all",
+        description="recall channels to build, `popular` among them; empty means all with a weight",
         json_schema_extra={"if": {"minItems": 1}, "then": {"contains": {"const": FILL_CHANNEL}}},
     )
     known_on: date | None = Field(

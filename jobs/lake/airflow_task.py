@@ -99,7 +99,7 @@ def _run(spark: SparkSession, *, name: str, slice: str) -> str:
         run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
     )
     if record.status == SKIPPED:
-        raise AirflowSkipException(f"{record.summary()}: this run did not ask for it")
+        raise AirflowSkipException(f"{record.summary()}: not asked for, or without a weight")
     return record.summary()
 
 

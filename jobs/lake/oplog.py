@@ -30,7 +30,7 @@ FAILED = "failed"
 class RunRecord:
     """One run of one step, as in `ops.runs` without `recorded_at`.
 
-    status: published, unchanged (nothing pending), dry_run, skipped (not selected) or failed.
+    status: published, unchanged (nothing pending), dry_run, skipped (not chosen) or failed.
     rows_in is null where the step does not account for its rows. seconds is wall time.
     reads: the Delta version of each table that was read. counts: what an effect reported.
     """

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INCREMENTAL = (Layout.received, Layout.events, Layout.history)
-# Which run parameter selects the slices of a table that is built in slices.
-_SELECTED_BY = {"method": "methods", "channel": "channels"}
 
 
 @dataclass
@@ -127,7 +125,7 @@ class Lake:
         return record
 
     def _attempt(self, step: Step, record: RunRecord, params: RunParams, scratch: str) -> RunRecord:
-        if not _selected(step, params):
+        if step.slice and step.slice not in _chosen(step.slice_column, params, self.settings):
             return replace(record, status=SKIPPED)
         reads = [read.table for read in step.reads.values() if isinstance(read, Read)]
         past = self.log.past([step.name, *reads])
@@ -177,7 +175,7 @@ class Lake:
             newest = past.watermark(read.table)
             if layout in INCREMENTAL and newest is not None and run.ds <= newest:
                 continue
-            for slice in _slices_read(contract, run.params):
+            for slice in _slices_read(contract, run):
                 if run.ds in past.days(read.table, slice):
                     continue
                 name = f"{read.table}.{slice}" if slice else read.table
@@ -206,7 +204,7 @@ class Lake:
             inputs.versions[read.table] = version
             own = contract is not None and contract.table == read.table
             frame = as_of(self.tables.read(read.table, version), read_contract, read, run, own)
-            inputs.frames[argument] = _only_selected(frame, read_contract, run.params)
+            inputs.frames[argument] = _only_chosen(frame, read_contract, run)
         return inputs
 
     def _run_effect(self, step: Step, run: Run, record: RunRecord, inputs: Inputs) -> RunRecord:
@@ -317,27 +315,33 @@ class Lake:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _selected(step: Step, params: RunParams) -> bool:
-    if not step.slice:
-        return True
-    chosen = getattr(params, _SELECTED_BY[step.slice_column])
-    return not chosen or step.slice in chosen
+def _chosen(slice_column: str, params: RunParams, settings: Settings) -> tuple[str, ...]:
+    """The slices that a run builds and reads: those that its params name, else those with a
+    weight."""
+    recall = settings.recall
+    by_column = {
+        "method": params.methods or recall.i2i.built,
+        "channel": params.channels or recall.user.built,
+    }
+    return by_column[slice_column]
 
 
-def _slices_read(contract: Contract, params: RunParams) -> list[str]:
-    """The slices of a table that a run with these params reads; '' is a table without slices."""
+def _slices_read(contract: Contract, run: Run) -> list[str]:
+    """The slices of a table that a run reads; '' is a table without slices."""
     if contract.slice is None:
         return [""]
+    chosen = _chosen(contract.slice, run.params, run.settings)
     of_table = (step for step in steps().values() if step.name == contract.table)
-    return [step.slice for step in of_table if _selected(step, params)]
+    return [step.slice for step in of_table if step.slice in chosen]
 
 
-def _only_selected(frame: DataFrame, contract: Contract, params: RunParams) -> DataFrame:
-    """A table in slices shows only the slices that the run's params choose."""
+def _only_chosen(frame: DataFrame, contract: Contract, run: Run) -> DataFrame:
+    """A table in slices shows only the slices that the run chooses."""
     if contract.slice is None:
         return frame
-    chosen = getattr(params, _SELECTED_BY[contract.slice])
-    return frame.where(F.col(contract.slice).isin(*chosen)) if chosen else frame
+    return frame.where(
+        F.col(contract.slice).isin(*_chosen(contract.slice, run.params, run.settings))
+    )
 
 
 def _partition(step: Step, contract: Contract, run: Run) -> dict[str, str]:

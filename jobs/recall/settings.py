@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 I2I_METHODS = ("cooccurrence", "session", "slim", "content")
 USER_CHANNELS = ("i2i", "similar_users", "repurchase", "vector", "popular")
@@ -17,14 +17,18 @@ USER_CHANNELS = ("i2i", "similar_users", "repurchase", "vector", "popular")
 FILL_CHANNEL = "popular"
 
 
-def _check_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> None:
-    """Refuse weights that miss a name, have one too many, or leave nothing to rank by."""
-    if set(weights) != set(known):
-        raise ValueError(f"{field}: expected one for each of {known}, found {sorted(weights)}")
+def _all_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> dict[str, float]:
+    """One weight for each name, 0 where none is given.
+
+    Raises ValueError for an unknown name, and where nothing would be left to rank by.
+    """
+    if unknown := sorted(set(weights) - set(known)):
+        raise ValueError(f"{field}: unknown {', '.join(unknown)}; known: {', '.join(known)}")
     if outside := {name: w for name, w in weights.items() if not 0 <= w <= 1}:
         raise ValueError(f"{field}: expected 0 to 1, found {outside}")
     if sum(weights.values()) <= 0:
         raise ValueError(f"{field}: all are 0, so nothing could be ranked")
+    return {name: weights.get(name, 0.0) for name in known}
 
 
 class _Model(BaseModel):
@@ -173,13 +177,20 @@ class I2ISettings(_Model):
     neighbors: int = Field(50, ge=1, le=1000, description="length of every published list")
     weights: dict[str, float] = Field(
         {"cooccurrence": 0.2, "session": 0.15, "slim": 0.55, "content": 0.1},
-        description="share of each method in the fused score, 0 to 1",
+        validate_default=True,
+        description="share of each method in the fused score, 0 to 1; one with 0, or not named, "
+        "is not built by the daily run",
     )
 
-    @model_validator(mode="after")
-    def _weights_name_methods(self) -> I2ISettings:
-        _check_weights(self.weights, I2I_METHODS, "weights")
-        return self
+    @field_validator("weights")
+    @classmethod
+    def _weights_name_methods(cls, weights: dict[str, float]) -> dict[str, float]:
+        return _all_weights(weights, I2I_METHODS, "weights")
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The methods that have a weight."""
+        return tuple(name for name, weight in self.weights.items() if weight)
 
 
 class ItemHistoryChannelSettings(_Model):
@@ -309,16 +320,27 @@ class UserRecallSettings(_Model):
             "vector": 0.08,
             "popular": 0.02,
         },
-        description="share of each channel in the fused score, 0 to 1",
+        validate_default=True,
+        description="share of each channel in the fused score, 0 to 1; one with 0, or not named, "
+        "is not built by the daily run, except popular, which fills the lists",
     )
     quotas: dict[str, int] = Field(
         {},
         description="most items of a list whose strongest channel is this one; none: no limit",
     )
 
+    @field_validator("weights")
+    @classmethod
+    def _weights_name_channels(cls, weights: dict[str, float]) -> dict[str, float]:
+        return _all_weights(weights, USER_CHANNELS, "weights")
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The channels that have a weight, and the one that fills the lists."""
+        return tuple(n for n, weight in self.weights.items() if weight or n == FILL_CHANNEL)
+
     @model_validator(mode="after")
-    def _weights_name_channels(self) -> UserRecallSettings:
-        _check_weights(self.weights, USER_CHANNELS, "weights")
+    def _quotas_name_channels(self) -> UserRecallSettings:
         if unknown := sorted(set(self.quotas) - set(USER_CHANNELS)):
             raise ValueError(f"quotas: unknown {', '.join(unknown)}; known: {USER_CHANNELS}")
         if negative := sorted(name for name, quota in self.quotas.items() if quota < 0):

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from jobs.lake import Lake, Outcome, Read, table
 from jobs.lake import step as registry
 from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
-from jobs.lake.oplog import DRY_RUN, PUBLISHED, UNCHANGED
+from jobs.lake.oplog import DRY_RUN, PUBLISHED, SKIPPED, UNCHANGED
+from jobs.recall.settings import RecallSettings
 from jobs.settings import ROOT, RunParams
 from tests.lake import toy
 
@@ -231,10 +232,7 @@ SLICED = {
 }
 
 
-def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
-    toy.write_contracts(toy_lake.settings.contracts, SLICED)
-    lake = Lake(toy_lake.spark, toy_lake.settings)
-    lake.create_all()
+def register_slices() -> None:
     items = {"items": Read("silver.toy")}
     for method in ("content", "slim"):
         table("silver.toy_candidates", reads=items, slice={"method": method})(
@@ -243,6 +241,13 @@ def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
     table("gold.toy_lists_daily", reads={"candidates": Read("silver.toy_candidates")})(
         lambda run, candidates: candidates.select("item_id", "method")
     )
+
+
+def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
+    toy.write_contracts(toy_lake.settings.contracts, SLICED)
+    lake = Lake(toy_lake.spark, toy_lake.settings)
+    lake.create_all()
+    register_slices()
     toy.receive(lake, D1, {"a": 1.0})
     lake.run("silver.toy", ds=D1)
     only_content = RunParams(methods=("content",))
@@ -257,6 +262,26 @@ def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
     assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == []
     lake.run("gold.toy_lists_daily", ds=D1, params=only_content)
     assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == [("a", "content")]
+
+
+def test_a_slice_without_a_weight_is_built_only_when_asked_for(toy_lake: Lake) -> None:
+    toy.write_contracts(toy_lake.settings.contracts, SLICED)
+    recall = RecallSettings.model_validate({"i2i": {"weights": {"content": 1.0}}})
+    lake = Lake(toy_lake.spark, toy_lake.settings.model_copy(update={"recall": recall}))
+    lake.create_all()
+    register_slices()
+    toy.receive(lake, D1, {"a": 1.0})
+    lake.run("silver.toy", ds=D1)
+    lake.run("silver.toy_candidates", slice="content", ds=D1)
+    assert lake.run("silver.toy_candidates", slice="slim", ds=D1).status == SKIPPED
+    lake.run("gold.toy_lists_daily", ds=D1)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == [("a", "content")]
+    both = RunParams(methods=("content", "slim"))
+    assert lake.run("silver.toy_candidates", slice="slim", ds=D1, params=both).status == PUBLISHED
+    lake.run("gold.toy_lists_daily", ds=D1)
+    assert rows(lake, "gold.toy_lists_daily", "item_id", "method") == [("a", "content")]
+    lake.run("gold.toy_lists_daily", ds=D1, params=both)
+    assert rows(lake, "gold.toy_lists_daily", "method") == [("content",), ("slim",)]
 
 
 def test_a_dry_run_publishes_nothing(toy_lake: Lake) -> None:

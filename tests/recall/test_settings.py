@@ -17,17 +17,25 @@ def test_the_defaults_are_valid() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"content": 1.0}, "expected one for each"),
-        ({"content": 1, "cooccurrence": 0.5, "slim": 0.5, "swing": 0.5}, "expected one for each"),
-        ({"content": 1.5, "cooccurrence": 0.5, "session": 0, "slim": 0.5}, "expected 0 to 1"),
+        ({"content": 1, "swimming": 0.5}, "unknown swimming; known: cooccurrence, "),
+        ({"content": 1.5, "slim": 0.5}, "expected 0 to 1"),
+        ({}, "nothing could be ranked"),
         (dict.fromkeys(I2I_METHODS, 0.0), "nothing could be ranked"),
     ],
 )
-def test_weights_name_each_method_once_and_leave_something_to_rank_by(
+def test_weights_name_methods_and_leave_something_to_rank_by(
     weights: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         I2ISettings(weights=weights)
+
+
+def test_what_has_no_weight_is_not_built_but_for_the_fallback() -> None:
+    assert I2ISettings(weights={"slim": 1.0}).built == ("slim",)
+    assert I2ISettings(weights={"slim": 1.0}).weights == dict.fromkeys(I2I_METHODS, 0.0) | {
+        "slim": 1.0
+    }
+    assert UserRecallSettings(weights={"vector": 0.5, "i2i": 0.0}).built == ("vector", "popular")
 
 
 @pytest.mark.parametrize(

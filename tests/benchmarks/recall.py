@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ def measure() -> Iterator[Result]:
     folder.mkdir(parents=True, exist_ok=True)
     data = Path(os.environ.get("RECLAKE_DATA", "shared/data"))
     yield from _accuracy(data, folder)
+    yield from _cold_items(data, folder)
     gowalla = data / "gowalla" / "train.txt.gz"
     if gowalla.exists():
         train = read_interactions(gowalla, Format.lightgcn)
@@ -96,10 +98,7 @@ def _accuracy(data: Path, folder: Path) -> Iterator[Result]:
             if settings == "tuned" and not chosen.exists():
                 continue
             given = ["--settings", str(chosen)] if settings == "tuned" else []
-            command = [sys.executable, "-m", "jobs.cli", "evaluate", *options, *given]
-            command += ["--train", str(train), "--test", str(test), "--json", "-"]
-            ended = subprocess.run(command, check=True, capture_output=True, text=True)
-            (row,) = json.loads(ended.stdout)["results"]
+            (row,) = _evaluate(train, test, *options, *given)
             peer, *of_peer = peers
             for metric, target, peer_value in zip(
                 ("recall", "ndcg"), targets, of_peer, strict=True
@@ -109,6 +108,39 @@ def _accuracy(data: Path, folder: Path) -> Iterator[Result]:
                 )
 
 
+def _cold_items(data: Path, folder: Path) -> Iterator[Result]:
+    """Items that nobody took in train, found by their text, beside 20 items drawn at random."""
+    lines = _online_retail_lines(data)
+    if lines is None:
+        return
+    titles = lines.dropna(subset="title").groupby("item_id").title.agg(lambda t: t.mode()[0])
+    items = titles.rename("text").reset_index()
+    drawn = np.random.default_rng(7).choice(len(items), len(items) // 5, replace=False)
+    is_cold = lines.item_id.isin(items.item_id[drawn])
+    before = lines.event_ts < "2011-11-01"
+    parts = {"items": items, "train": lines[before & ~is_cold], "test": lines[~before & is_cold]}
+    files = {name: folder / f"cold.{name}.parquet" for name in parts}
+    for name, rows in parts.items():
+        rows.drop(columns="title", errors="ignore").to_parquet(files[name])
+    by_chance = 20 / len(items)
+    options = ["--format", "parquet", "--items", str(files["items"]), "--method"]
+    for row in _evaluate(files["train"], files["test"], *options, "content,default"):
+        name = f"cold items, {row['method']}"
+        yield Result(
+            f"{name}, recall", row["recall"], "", 5, "drawn at random", by_chance, of_ratio=True
+        )
+        yield Result(f"{name}, coverage", row["coverage"], "", 0.6)
+
+
+def _evaluate(train: Path, test: Path, *options: str) -> list[dict[str, Any]]:
+    """The rows that `reclake evaluate` writes."""
+    command = [sys.executable, "-m", "jobs.cli", "evaluate", *options]
+    command += ["--train", str(train), "--test", str(test), "--json", "-"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    results: list[dict[str, Any]] = json.loads(ended.stdout)["results"]
+    return results
+
+
 def _lightgcn(folder: Path) -> tuple[Path, Path] | None:
     train, test = folder / "train.txt.gz", folder / "test.txt.gz"
     return (train, test) if train.exists() else None
@@ -116,24 +148,33 @@ def _lightgcn(folder: Path) -> tuple[Path, Path] | None:
 
 def _online_retail(data: Path, folder: Path) -> tuple[Path, Path] | None:
     """Purchases of known customers before 2011-11-01, and from then on."""
-    source = data / "online_retail" / "online_retail_2010_2011.parquet"
     train, test = folder / "online_retail.train.parquet", folder / "online_retail.test.parquet"
+    lines = _online_retail_lines(data)
+    if lines is None:
+        return None
+    rows = lines.drop(columns="title")
+    before = rows.event_ts < "2011-11-01"
+    rows[before].to_parquet(train)
+    rows[~before].to_parquet(test)
+    return train, test
+
+
+def _online_retail_lines(data: Path) -> pd.DataFrame | None:
+    """What known customers bought, one row for each item of an invoice."""
+    source = data / "online_retail" / "online_retail_2010_2011.parquet"
     if not source.exists():
         return None
     lines = pd.read_parquet(source)
     lines = lines[lines.CustomerID.notna() & (lines.Quantity > 0)]
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user_id": lines.CustomerID.astype(int).astype(str),
             "item_id": lines.StockCode.astype(str),
             "event_ts": lines.InvoiceDate.dt.tz_localize("UTC"),
             "session_id": lines.InvoiceNo.astype(str),
+            "title": lines.Description.str.strip(),
         }
     ).drop_duplicates(["session_id", "item_id"])
-    before = rows.event_ts < "2011-11-01"
-    rows[before].to_parquet(train)
-    rows[~before].to_parquet(test)
-    return train, test
 
 
 def _ml_100k(folder: Path) -> tuple[Path, Path] | None:

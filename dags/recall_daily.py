@@ -105,6 +105,12 @@ with DAG(
     by_repurchase = step("silver.user_candidates", "repurchase")
     by_vector = step("silver.user_candidates", "vector", pool="milvus")
     by_popularity = step("silver.user_candidates", "popular")
+    by_trend = step("silver.user_candidates", "trending")
+    by_novelty = step("silver.user_candidates", "new")
+    by_season = step("silver.user_candidates", "seasonal")
+    by_attributes = step("silver.user_candidates", "newcomer")
+    by_phrases = step("silver.user_candidates", "q2i", pool="milvus")
+    by_product_names = step("silver.user_candidates", "product_names")
     user_recall = step("gold.user_recall_daily", **fused)
     recall_metrics = step("gold.recall_metrics_daily")
 
@@ -129,5 +135,12 @@ with DAG(
     user_profiles >> by_repurchase
     [user_embeddings, milvus_items] >> by_vector
     [user_profiles, popular_items] >> by_popularity
+    [user_profiles, popular_items] >> by_trend
+    [user_profiles, popular_items] >> by_novelty
+    [user_profiles, popular_items] >> by_season
+    user_profiles >> by_attributes
+    [user_texts, milvus_items] >> by_phrases
+    [user_texts, item_embeddings] >> by_product_names
     [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
+    [by_trend, by_novelty, by_season, by_attributes, by_phrases, by_product_names] >> user_recall
     user_recall >> recall_metrics

@@ -27,7 +27,7 @@ _I2I = f"""
     WITH {_NAMES},
     best AS (
         SELECT item_id, rank AS place FROM gold.popular_items_daily
-        WHERE ds = $ds AND segment = 'all' ORDER BY rank LIMIT 5
+        WHERE ds = $ds AND kind = 'popular' AND segment = 'all' ORDER BY rank LIMIT 5
     )
     SELECT a.name AS item, i.rank, b.name AS similar, round(i.score, 3) AS score,
            array_to_string(i.methods, ', ') AS methods, i.reason

@@ -99,7 +99,7 @@ def evaluate(
             "--method",
             metavar="METHOD,…",
             help="default (what the daily run publishes), i2i, cooccurrence, session, slim, "
-            "content, similar_users, repurchase, popular; or all.",
+            "content, similar_users, repurchase, popular, trending, new, seasonal; or all.",
         ),
     ] = "default",
     seen: Annotated[Seen, SEEN] = Seen.auto,

@@ -83,6 +83,9 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
         "similar_users": {"exclude_seen_days": days},
         "repurchase": {"exclude_seen_days": days},
         "popular": {"exclude_seen_days": days, "items": popular},
+        "trending": {"exclude_seen_days": days},
+        "new": {"exclude_seen_days": days},
+        "seasonal": {"exclude_seen_days": days},
         "user": {"items": length},
     }
     return settings.model_copy(update={"recall": settings.recall.with_changes(changes)})

@@ -1,8 +1,9 @@
 """The methods that can be held against a test set: the table functions of the daily run.
 
 Each step runs once, on what the steps before it wrote, as in the daily run. What that run asks of
-Milvus, the texts near a text, is found here by comparing with all; texts of users are in no data to
-evaluate on, so the channel `vector` is missing.
+Milvus, the texts near a text, is found here by comparing with all; texts and attributes of users
+are in no data to evaluate on, so the channels `vector`, `q2i`, `product_names` and `newcomer` are
+missing.
 """
 
 from __future__ import annotations
@@ -100,9 +101,20 @@ def _i2i_daily(train: Train, made: Frames) -> DataFrame:
 
 
 def _user_recall(train: Train, made: Frames) -> DataFrame:
-    channels = {name: made[step] for name, step in _CHANNELS.items()}
+    channels = {name: made[step] for name, step in _CHANNELS.items() if step in made}
     return user_recall_daily(
         train.run, together(channels, "channel"), train.items, train.users, made["popular_items"]
+    )
+
+
+def _by_list(
+    channel: str, recall: Callable[[Run, DataFrame, DataFrame, DataFrame, DataFrame], DataFrame]
+) -> _Step:
+    """One of the lists of popular items for each user."""
+    return _Step(
+        ("popular_items",),
+        (channel, "popular", "user"),
+        lambda t, made: recall(t.run, t.events, made["popular_items"], t.users, t.users),
     )
 
 
@@ -111,6 +123,9 @@ _CHANNELS = {
     "similar_users": "by_similar_users",
     "repurchase": "by_repurchase",
     "popular": "by_popularity",
+    "trending": "by_trend",
+    "new": "by_novelty",
+    "seasonal": "by_season",
 }
 _STEPS = {
     "cooccurrence": _Step(
@@ -125,7 +140,9 @@ _STEPS = {
         ("cooccurrence", "session", "slim", "content"), ("i2i", "popular"), _i2i_daily
     ),
     "popular_items": _Step(
-        (), ("popular",), lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users)
+        (),
+        ("popular", "trending", "new", "seasonal"),
+        lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users),
     ),
     "by_i2i": _by_history("i2i_daily"),
     "by_cooccurrence": _by_history("cooccurrence"),
@@ -142,13 +159,10 @@ _STEPS = {
         ("repurchase",),
         lambda t, _: user_candidates.repurchase(t.run, t.events, t.items, t.users),
     ),
-    "by_popularity": _Step(
-        ("popular_items",),
-        ("popular", "user"),
-        lambda t, made: user_candidates.popular(
-            t.run, t.events, made["popular_items"], t.users, t.users
-        ),
-    ),
+    "by_popularity": _by_list("popular", user_candidates.popular),
+    "by_trend": _by_list("trending", user_candidates.trending),
+    "by_novelty": _by_list("new", user_candidates.new),
+    "by_season": _by_list("seasonal", user_candidates.seasonal),
     "user_recall": _Step((*_CHANNELS.values(), "popular_items"), ("user",), _user_recall),
 }
 METHODS = {
@@ -161,6 +175,9 @@ METHODS = {
     "similar_users": "by_similar_users",
     "repurchase": "by_repurchase",
     "popular": "by_popularity",
+    "trending": "by_trend",
+    "new": "by_novelty",
+    "seasonal": "by_season",
 }
 
 
@@ -216,8 +233,13 @@ class Bench:
         return spark.read.parquet(path)
 
     def _needs(self, name: str) -> list[str]:
+        needs: Sequence[str] = _STEPS[name].needs
+        if name == "user_recall":
+            built = self.train.run.settings.recall.user.built
+            idle = {step for channel, step in _CHANNELS.items() if channel not in built}
+            needs = [need for need in needs if need not in idle]
         without = {"content"} if self.train.texts is None else set()
-        return [need for need in _STEPS[name].needs if need not in without]
+        return [need for need in needs if need not in without]
 
     def _with_needs(self, name: str) -> set[str]:
         return {name}.union(*(self._with_needs(need) for need in self._needs(name)))
@@ -258,6 +280,7 @@ def prepare(
         "item_id": pa.array(ids, pa.string()),
         "title": pa.array([titles.get(item) for item in ids], pa.string()),
         "category": pa.nulls(len(ids), pa.string()),
+        "valid_from": pa.nulls(len(ids), pa.date32()),
         "is_sellable": pa.repeat(pa.scalar(True), len(ids)),
     }
     attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))

@@ -110,15 +110,30 @@ CHOICES: tuple[Choice, ...] = (
         _values("repurchase", "half_life_days", grid=(30.0, 90.0, 180.0, 365.0)),
         _REPEATED,
     ),
+    Choice(
+        "trending",
+        "short half-life",
+        _values("trending", "short_half_life_days", grid=(1.0, 3.0, 7.0)),
+        _TIMED,
+    ),
+    Choice("new", "window", _values("new", "window_days", grid=(14, 28, 56)), _TIMED),
+    Choice("seasonal", "window", _values("seasonal", "window_days", grid=(7, 14, 28)), _TIMED),
 )
 # After all choices: the weights of methods by the I2I lists, of channels by the whole.
 WEIGHTS = (("i2i", "i2i"), ("default", "user"))
-# What the data needs before a source has anything to say; texts of users are in no data.
+# What the data needs before a source has anything to say; texts and attributes of users are in no
+# data.
 SOURCE_NEEDS: dict[str, frozenset[str]] = {
     "session": _TIMED,
     "content": frozenset({"texts"}),
     "repurchase": _REPEATED,
     "vector": frozenset({"texts of users"}),
+    "trending": _TIMED,
+    "new": _TIMED,
+    "seasonal": _TIMED,
+    "newcomer": frozenset({"attributes of users"}),
+    "q2i": frozenset({"texts of users"}),
+    "product_names": frozenset({"texts of users"}),
 }
 # A weight becomes so many times what it is beside the others.
 FACTORS = (0.0, 0.3, 3.0)

@@ -1,15 +1,24 @@
-"""gold.popular_items_daily: what many users took lately, one row per (ds, segment, rank).
+"""gold.popular_items_daily: what many users take, one row per (ds, kind, segment, rank).
 
-Score: users of the item in the window, each counting half for every half-life since the last
-time. The list of all users is the fallback of recall, so it never runs short.
+popular: what most users took lately. Its list of all users is the fallback of recall, so it never
+runs short.
+trending: what users take faster than usual (`jobs.recall.trending`).
+new: what the shop has not had for long (`jobs.recall.new_items`).
+seasonal: what users took in these weeks of earlier years (`jobs.recall.seasonal`).
 """
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
-from jobs.recall.popular import popular_items
+from jobs.recall.new_items import new_items
+from jobs.recall.popular import POPULAR, popular_items
+from jobs.recall.seasonal import seasonal_items
+from jobs.recall.trending import trending_items
 
 
 @table(
@@ -23,5 +32,13 @@ from jobs.recall.popular import popular_items
 def popular_items_daily(
     run: Run, interactions: DataFrame, items: DataFrame, users: DataFrame
 ) -> DataFrame:
-    """The day's popular items of all users and of each large segment."""
-    return popular_items(interactions, items, users, run.ds, run.settings.recall.popular)
+    """The day's lists of each kind, of all users and of each large segment."""
+    recall, log = run.settings.recall, (interactions, items, users, run.ds)
+    lists = {
+        POPULAR: popular_items(*log, recall.popular),
+        "trending": trending_items(*log, recall.trending, recall.popular),
+        "new": new_items(*log, recall.new, recall.popular),
+        "seasonal": seasonal_items(*log, recall.seasonal, recall.popular),
+    }
+    named = (rows.withColumn("kind", F.lit(kind)) for kind, rows in lists.items())
+    return reduce(DataFrame.unionByName, named)

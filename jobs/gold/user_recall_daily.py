@@ -7,10 +7,11 @@ Every active user (a row in silver.user_profiles of the day) gets a full list.
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.recall.fusion import fuse_channels
-from jobs.recall.popular import ALL_USERS
+from jobs.recall.popular import ALL_USERS, POPULAR, of_kind
 
 
 @table(
@@ -26,5 +27,5 @@ def user_recall_daily(
     run: Run, candidates: DataFrame, items: DataFrame, profiles: DataFrame, popular: DataFrame
 ) -> DataFrame:
     """The day's list of every active user."""
-    popularity = popular.where(popular["segment"] == ALL_USERS)
+    popularity = of_kind(popular, POPULAR).where(F.col("segment") == ALL_USERS)
     return fuse_channels(candidates, items, profiles, popularity, run.settings.recall.user)

@@ -140,7 +140,7 @@ def recall_popular(
 ) -> DataFrame:
     """Channel `popular`: exactly `length` rows for every user, if so many items are listed.
 
-    popular: segment string, rank int, item_id string (gold.popular_items_daily).
+    popular: segment string, rank int, item_id string (one kind of gold.popular_items_daily).
     segments: user_id, segment string, at most one row a user. users: user_id string, the active
     users. seen: distinct user_id, item_id string; these come after all others, and so only fill a
     list that would be short without them.
@@ -149,7 +149,27 @@ def recall_popular(
     stands, 1 for the first of the list, 1/2 for the second: lists of large and of small segments
     then weigh alike in the fusion.
     """
-    lists = popular_lists(popular)
+    return _best_listed(popular, segments, users, seen, length).drop("is_seen")
+
+
+def recall_listed(
+    listed: DataFrame,
+    segments: DataFrame,
+    users: DataFrame,
+    seen: DataFrame,
+    length: int,
+) -> DataFrame:
+    """Channels `trending`, `new` and `seasonal`: as `recall_popular`, but without seen items, so a
+    list may be short."""
+    best = _best_listed(listed, segments, users, seen, length)
+    return best.where("is_seen = 0").drop("is_seen")
+
+
+def _best_listed(
+    listed: DataFrame, segments: DataFrame, users: DataFrame, seen: DataFrame, length: int
+) -> DataFrame:
+    """The columns of the channels and is_seen int, 1 for seen items, which come last."""
+    lists = popular_lists(listed)
     readers = (
         users.select("user_id")
         .join(segments, "user_id", "left")
@@ -178,6 +198,7 @@ def recall_popular(
             "item_id",
             (F.lit(1.0) / F.col("rank")).alias("score"),
             F.lit(None).cast("string").alias("because_item_id"),
+            "is_seen",
         )
     )
 

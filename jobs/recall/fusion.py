@@ -302,23 +302,26 @@ def take_within_quotas(scored: DataFrame, settings: UserRecallSettings) -> DataF
 
 def user_reason(scores: Column, because_title: Column, users_count: Column) -> Column:
     """Why an item is recalled, in words, one clause for each channel that found it."""
-    history = F.when(
-        F.map_contains_key(scores, "i2i"),
-        F.concat(F.lit("goes with your "), F.coalesce(because_title, F.lit("recent items"))),
-    )
-    similar = F.when(
-        F.map_contains_key(scores, "similar_users"), F.lit("users with a taste like yours took it")
-    )
-    again = F.when(F.map_contains_key(scores, "repurchase"), F.lit("you took it before"))
-    vector = F.when(F.map_contains_key(scores, "vector"), F.lit("fits your interests"))
+    history = F.concat(F.lit("goes with your "), F.coalesce(because_title, F.lit("recent items")))
     popular = F.when(
-        F.map_contains_key(scores, "popular"),
-        F.when(
-            users_count > 0,
-            F.concat(F.lit("popular with "), _users(users_count), F.lit(" lately")),
-        ).otherwise(F.lit("popular")),
-    )
-    return F.concat_ws("; ", again, history, similar, vector, popular)
+        users_count > 0,
+        F.concat(F.lit("popular with "), _users(users_count), F.lit(" lately")),
+    ).otherwise(F.lit("popular"))
+    clauses = {
+        "repurchase": F.lit("you took it before"),
+        "i2i": history,
+        "similar_users": F.lit("users with a taste like yours took it"),
+        "newcomer": F.lit("users like you take it more than others do"),
+        "q2i": F.lit("fits what you may search for"),
+        "product_names": F.lit("may be what you buy next"),
+        "vector": F.lit("fits your interests"),
+        "trending": F.lit("taken more than usual lately"),
+        "new": F.lit("new in the shop"),
+        "seasonal": F.lit("in season"),
+        "popular": popular,
+    }
+    found = (F.when(F.map_contains_key(scores, name), said) for name, said in clauses.items())
+    return F.concat_ws("; ", *found)
 
 
 def _users(count: Column) -> Column:

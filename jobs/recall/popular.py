@@ -8,14 +8,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.recall.ranking import exact_sum, top_k
-from jobs.recall.settings import PopularChannelSettings
+from jobs.recall.settings import PopularChannelSettings, RecentUseSettings
 from jobs.recall.strength import decay
 
 ALL_USERS = "all"
+# The kind of a list of gold.popular_items_daily that fills what recall leaves open.
+POPULAR = "popular"
 _SCORE_BITS = 24
 
 
-def recent_uses(interactions: DataFrame, ds: date, settings: PopularChannelSettings) -> DataFrame:
+def recent_uses(interactions: DataFrame, ds: date, settings: RecentUseSettings) -> DataFrame:
     """One row for each (user, item) of the window, worth less the longer ago it last happened.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double.
@@ -63,19 +65,45 @@ def popular_items(
     list with score 0, so that the fallback is never too short. A segment lists used items only.
     """
     sellable = items.where("is_sellable").select("item_id")
-    uses = recent_uses(interactions, ds, settings)
-    everyone = (
-        sellable.join(count_uses(uses), "item_id", "left")
-        .na.fill({"score": 0.0, "users_count": 0})
-        .withColumn("segment", F.lit(ALL_USERS))
-    )
+    uses = uses_by_segment(recent_uses(interactions, ds, settings), users, settings)
+    used = count_uses(uses, "segment").join(sellable, "item_id", "left_semi")
+    best = top_k(with_unused(used, sellable), ["segment"], settings.items, item="item_id")
+    return best.select("segment", "rank", "item_id", "score", "users_count")
+
+
+def uses_by_segment(
+    uses: DataFrame, users: DataFrame, settings: PopularChannelSettings
+) -> DataFrame:
+    """Each use for `all` users, and once more for the segment of its user if that is large.
+
+    uses: user_id string and any others; they come back with segment string.
+    users: user_id string, attributes map<string,string>.
+    """
     segments = user_segments(users, settings)
     large = large_segments(segments, uses, settings.segment_min_users)
-    in_segments = uses.join(segments.join(large, "segment", "left_semi"), "user_id")
-    by_segment = count_uses(in_segments, "segment")
-    rows = everyone.unionByName(by_segment.join(sellable, "item_id"))
-    best = top_k(rows, ["segment"], settings.items, item="item_id")
-    return best.select("segment", "rank", "item_id", "score", "users_count")
+    of_segments = uses.join(segments.join(large, "segment", "left_semi"), "user_id")
+    return uses.withColumn("segment", F.lit(ALL_USERS)).unionByName(of_segments)
+
+
+def with_unused(used: DataFrame, items: DataFrame) -> DataFrame:
+    """The counts of each segment, and no users for what of `items` the segment `all` lacks.
+
+    used: segment, item_id string, score double, users_count long. items: item_id string. The
+    columns of `used` come back.
+    """
+    unused = items.select(
+        F.lit(ALL_USERS).alias("segment"),
+        "item_id",
+        F.lit(0.0).alias("score"),
+        F.lit(0).cast("long").alias("users_count"),
+    )
+    counts = (F.max(name).alias(name) for name in ("score", "users_count"))
+    return used.unionByName(unused).groupBy("segment", "item_id").agg(*counts)
+
+
+def of_kind(listed: DataFrame, kind: str) -> DataFrame:
+    """The lists of one kind of gold.popular_items_daily."""
+    return listed.where(F.col("kind") == kind)
 
 
 def user_segments(users: DataFrame, settings: PopularChannelSettings) -> DataFrame:

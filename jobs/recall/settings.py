@@ -12,7 +12,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 I2I_METHODS = ("cooccurrence", "session", "slim", "content")
-USER_CHANNELS = ("i2i", "similar_users", "repurchase", "vector", "popular")
+USER_CHANNELS = (
+    "i2i",
+    "similar_users",
+    "repurchase",
+    "vector",
+    "popular",
+    "trending",
+    "new",
+    "seasonal",
+    "newcomer",
+    "q2i",
+    "product_names",
+)
 # The channel that fills whatever the others leave open, so that every list is full.
 FILL_CHANNEL = "popular"
 
@@ -287,11 +299,16 @@ class VectorChannelSettings(_Model):
     )
 
 
-class PopularChannelSettings(_Model):
-    """Popular items, the fallback of every list (`jobs.recall.popular`)."""
+class RecentUseSettings(_Model):
+    """How much a user counts who took an item lately (`jobs.recall.popular.recent_uses`)."""
 
     window_days: int = Field(28, ge=1, description="days of interactions that count")
     half_life_days: float = Field(7.0, gt=0, description="days after which a user counts half")
+
+
+class PopularChannelSettings(RecentUseSettings):
+    """Popular items, the fallback of every list (`jobs.recall.popular`)."""
+
     items: int = Field(500, ge=1, description="items listed in each segment")
     segment_attribute: str | None = Field(
         "age",
@@ -306,6 +323,172 @@ class PopularChannelSettings(_Model):
         description="items that the user took in this many days come last, 0 treats all alike; "
         "they are not left out, because this channel has to fill every list",
     )
+
+
+class CandidateSettings(_Model):
+    """What a channel hands to the fusion."""
+
+    items: int = Field(100, ge=1, description="candidates kept of a user")
+    exclude_seen_days: int = Field(
+        7,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none",
+    )
+
+
+class ListedChannelSettings(CandidateSettings):
+    """A list beside that of the popular items, for the same segments."""
+
+    items: int = Field(
+        100, ge=1, description="items listed in each segment, and candidates kept of a user"
+    )
+
+
+class TrendingChannelSettings(ListedChannelSettings):
+    """Items whose users come faster than usual (`jobs.recall.trending`)."""
+
+    window_days: int = Field(84, ge=1, description="days of interactions that count")
+    short_half_life_days: float = Field(
+        3.0, gt=0, description="days after which a user counts half for the pace of late"
+    )
+    long_half_life_days: float = Field(
+        28.0, gt=0, description="days after which a user counts half for the usual pace"
+    )
+    min_users: int = Field(5, ge=1, description="users in the window that an item needs, in users")
+    smoothing: float = Field(
+        20.0, gt=0, description="users at the usual pace that each item is given beside its own"
+    )
+
+    @model_validator(mode="after")
+    def _short_is_shorter(self) -> TrendingChannelSettings:
+        if self.short_half_life_days >= self.long_half_life_days:
+            raise ValueError(
+                f"short_half_life_days: {self.short_half_life_days} is not below "
+                f"long_half_life_days: {self.long_half_life_days}, so no pace could differ"
+            )
+        return self
+
+
+class NewChannelSettings(ListedChannelSettings, RecentUseSettings):
+    """Items that the shop has not had for long (`jobs.recall.new_items`)."""
+
+    window_days: int = Field(28, ge=1, description="days for which an item is new")
+    exclude_seen_days: int = Field(
+        90,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none; "
+        "long because what the user knows is not new to them",
+    )
+
+
+class SeasonalChannelSettings(ListedChannelSettings):
+    """Items of the same weeks of earlier years (`jobs.recall.seasonal`)."""
+
+    window_days: int = Field(
+        14, ge=0, le=90, description="days before and after the day's date that are its season"
+    )
+    years: int = Field(3, ge=1, description="how many earlier years count, in years")
+    min_users: int = Field(5, ge=1, description="users in the season that an item needs, in users")
+    smoothing: float = Field(
+        20.0, gt=0, description="days of a user at the usual share that each item is given"
+    )
+
+
+class NewcomerChannelSettings(CandidateSettings, RecentUseSettings):
+    """Channel `newcomer`: what users with the same attributes take (`jobs.recall.newcomer`)."""
+
+    max_items: int = Field(
+        10, ge=1, description="distinct items up to which a user is a newcomer, in items"
+    )
+    attributes: tuple[str, ...] = Field(
+        (), description="user attributes that speak; empty means all that there are"
+    )
+    max_values: int = Field(
+        50,
+        ge=1,
+        description="distinct values up to which an attribute counts; one with more may be a name "
+        "or a number of its own for each user",
+    )
+    value_min_users: int = Field(
+        10, ge=1, description="users that must share a value before it counts, in users"
+    )
+    window_days: int = Field(365, ge=1, description="days of interactions that count")
+    half_life_days: float = Field(90.0, gt=0, description="days after which a user counts half")
+    candidates: int = Field(
+        500, ge=1, description="most used items, of which newcomers are given some, in items"
+    )
+    smoothing: float = Field(
+        20.0, gt=0, description="users without a preference that each item is given beside its own"
+    )
+
+
+class Q2IChannelSettings(CandidateSettings):
+    """Channel `q2i`: items by phrases that the LLM expects of a user (`jobs.recall.phrases`)."""
+
+    phrase_decay: float = Field(
+        0.8, gt=0, le=1, description="factor for each phrase that the LLM named before; 1 is none"
+    )
+    interest_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="weight of an interest beside that of a search phrase; 0 leaves interests out",
+    )
+    search_depth: int = Field(
+        50, ge=1, le=16_384, description="texts asked of the vector index for each phrase"
+    )
+    items_per_text: int = Field(
+        10, ge=1, description="items with one and the same text that a phrase may find"
+    )
+    min_score: float = Field(
+        0.4, ge=-1, le=1, description="least cosine of a phrase and the text of an item"
+    )
+    exclude_seen_days: int = Field(
+        90,
+        ge=0,
+        description="items that the user took in this many days are left out, 0 leaves out none; "
+        "long because this channel is there to discover",
+    )
+
+
+NAME_PARTS = ("text", "popularity", "brand", "price")
+
+
+class ProductNamesChannelSettings(CandidateSettings, RecentUseSettings):
+    """Channel `product_names`: products that the LLM names, found in the catalogue in two stages
+    (`jobs.recall.product_names`)."""
+
+    name_decay: float = Field(
+        0.8, gt=0, le=1, description="factor for each product that the LLM named before; 1 is none"
+    )
+    catalogue_names: int = Field(
+        5_000,
+        ge=1,
+        description="most used distinct names of the catalogue that are compared, and the most "
+        "that a day encodes of it",
+    )
+    matches: int = Field(3, ge=1, description="catalogue names that one named product may match")
+    theta: float = Field(
+        0.6, ge=-1, le=1, description="least cosine of a named product and a catalogue name"
+    )
+    skus: int = Field(50, ge=1, description="most used items of a name that are looked at")
+    weights: dict[str, float] = Field(
+        {"text": 0.4, "popularity": 0.3, "brand": 0.2, "price": 0.1},
+        validate_default=True,
+        description="share of each part of the selection score, 0 to 1; one that is not known for "
+        "a user and an item leaves its share to the others",
+    )
+    epsilon: float = Field(0.3, ge=0, le=1, description="least selection score of an item")
+    items_per_name: int = Field(5, ge=1, description="items of one name that a list may hold")
+    window_days: int = Field(
+        180, ge=1, description="days of interactions that make popularity and habits"
+    )
+    half_life_days: float = Field(60.0, gt=0, description="days after which a use counts half")
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_name_parts(cls, weights: dict[str, float]) -> dict[str, float]:
+        return _all_weights(weights, NAME_PARTS, "weights")
 
 
 class UserRecallSettings(_Model):
@@ -382,6 +565,12 @@ class RecallSettings(_Model):
     repurchase: RepurchaseChannelSettings = RepurchaseChannelSettings()
     vector: VectorChannelSettings = VectorChannelSettings()
     popular: PopularChannelSettings = PopularChannelSettings()
+    trending: TrendingChannelSettings = TrendingChannelSettings()
+    new: NewChannelSettings = NewChannelSettings()
+    seasonal: SeasonalChannelSettings = SeasonalChannelSettings()
+    newcomer: NewcomerChannelSettings = NewcomerChannelSettings()
+    q2i: Q2IChannelSettings = Q2IChannelSettings()
+    product_names: ProductNamesChannelSettings = ProductNamesChannelSettings()
     user: UserRecallSettings = UserRecallSettings()
     metrics: MetricsSettings = MetricsSettings()
 

@@ -69,3 +69,12 @@ def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: str) -> DataFra
     return distinct.repartition(max(1, tasks)).mapInArrow(
         encode, "text_hash string, embedding array<float>"
     )
+
+
+def encode_words(words: DataFrame, column: str, encoder: Encoder, scratch: str) -> DataFrame:
+    """One row for each distinct word or phrase, encoded on the executors: `column`, embedding.
+
+    words: `column` string, which is its own key. scratch: as in `embeddings_to_add`.
+    """
+    texts = words.select(F.col(column).alias("text"), F.col(column).alias("text_hash"))
+    return encode_distinct(texts, encoder, scratch).withColumnRenamed("text_hash", column)

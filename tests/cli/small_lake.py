@@ -319,12 +319,22 @@ def _popular_items_daily() -> Iterable[Row]:
         for rank, (item_id, (score, users)) in enumerate(_POPULAR.items(), 1):
             yield {
                 "ds": ds,
+                "kind": "popular",
                 "segment": "all",
                 "rank": rank,
                 "item_id": item_id,
                 "score": score,
                 "users_count": users,
             }
+    yield {
+        "ds": D30,
+        "kind": "trending",
+        "segment": "all",
+        "rank": 1,
+        "item_id": "jam",
+        "score": 1.5,
+        "users_count": 1,
+    }
 
 
 def _run(table: str, ds: date, minute: int, **rest: Any) -> Row:

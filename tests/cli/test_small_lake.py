@@ -47,7 +47,10 @@ def test_neighbors_are_fused_as_the_product_does(
         frame("SELECT * EXCLUDE ds FROM silver.i2i_candidates WHERE ds = $ds"),
         frame(ITEMS),
         frame("SELECT item_id FROM silver.item_texts WHERE ds = $ds"),
-        frame("SELECT item_id, score FROM gold.popular_items_daily WHERE ds = $ds"),
+        frame(
+            "SELECT item_id, score FROM gold.popular_items_daily "
+            "WHERE ds = $ds AND kind = 'popular'"
+        ),
         I2ISettings(neighbors=LIST_LENGTH),
         str(tmp_path),
     )
@@ -73,7 +76,10 @@ def test_users_lists_are_fused_as_the_product_does(
         frame("SELECT * EXCLUDE ds FROM silver.user_candidates WHERE ds = $ds"),
         frame(ITEMS),
         frame("SELECT user_id FROM silver.user_profiles WHERE ds = $ds"),
-        frame("SELECT item_id, users_count FROM gold.popular_items_daily WHERE ds = $ds"),
+        frame(
+            "SELECT item_id, users_count FROM gold.popular_items_daily "
+            "WHERE ds = $ds AND kind = 'popular'"
+        ),
         UserRecallSettings(items=LIST_LENGTH),
     )
     words = ("user_id", "rank", "item_id", "channel", "because_item_id", "reason")

@@ -47,6 +47,7 @@ RENEW = "If you meant this change, run `python -m tests.dags.described` and comm
 BY_MILVUS = {
     ("milvus.items", "silver.i2i_candidates.content"),
     ("milvus.items", "silver.user_candidates.vector"),
+    ("milvus.items", "silver.user_candidates.q2i"),
 }
 PARSE_CPU_SECONDS = 3.0
 HEAVY = {"pyspark", "torch", "great_expectations", "sentence_transformers", "pymilvus", "openai"}

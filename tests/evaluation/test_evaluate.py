@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -107,6 +108,28 @@ def test_texts_reach_an_item_that_nobody_took(
     # a person of a lacks a0 and a9 of the wines, and the same with screws
     assert found["content"].metrics.recall == 1
     assert found["cooccurrence"].metrics.recall == 0
+
+
+def test_lists_beside_the_popular_one_are_evaluated_on_timed_data(
+    tmp_path: Path, results: Callable[..., dict[str, Result]]
+) -> None:
+    # All took a for years. In the last days all but one took b, and so did that one next.
+    people = [f"p{number}" for number in range(6)]
+    last = datetime(2020, 6, 1, tzinfo=UTC)
+    rows = [(person, "a", last - timedelta(days=day)) for person in people for day in (0, 30, 700)]
+    rows += [(person, "b", last - timedelta(days=1)) for person in people[1:]]
+    columns = ("user_id", "item_id", "event_ts")
+    wanted = [("p0", "b", last + timedelta(days=1))]
+    parts = []
+    for name, taken in (("train", rows), ("test", wanted)):
+        pq.write_table(
+            pa.table(dict(zip(columns, map(list, zip(*taken, strict=True)), strict=True))),
+            tmp_path / f"{name}.parquet",
+        )
+        parts.append(read_interactions(tmp_path / f"{name}.parquet", Format.parquet))
+    found = results(Data(*parts), "trending", "new", "seasonal")
+    recall = {method: result.metrics.recall for method, result in found.items()}
+    assert recall == {"trending": 1, "new": 1, "seasonal": 0}
 
 
 def test_an_unknown_method_stops_before_any_work(

@@ -41,8 +41,12 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
         "item_id string, neighbor_item_id string, score double",
     )
     popular = spark.createDataFrame(
-        [("all", rank, item, 9.0 - rank, 10 - rank) for rank, item in enumerate(SELLABLE, 1)],
-        "segment string, rank int, item_id string, score double, users_count bigint",
+        [
+            (kind, "all", rank, item, 9.0 - rank, users)
+            for rank, item in enumerate(SELLABLE, 1)
+            for kind, users in (("popular", 10 - rank), ("trending", 99))
+        ],
+        "kind string, segment string, rank int, item_id string, score double, users_count bigint",
     )
     no_attributes = spark.createDataFrame(
         [("new", {})], "user_id string, attributes map<string,string>"
@@ -103,6 +107,8 @@ def test_invariant_7_every_row_names_its_channel_its_scores_and_a_reason(rows: l
     first = next(row for row in rows if row["user_id"] == "vector")
     assert (first["item_id"], first["channel"]) == ("i5", "vector")
     assert first["reason"] == "fits your interests"
+    # counts are those of the popular list
+    assert not any("99 users" in row["reason"] for row in rows)
 
 
 def test_a_better_rank_never_has_a_lower_score(rows: list[dict]) -> None:

@@ -76,6 +76,7 @@ def test_a_replaced_day_is_read_once(lake: Lake) -> None:
     def day(ds: date, item_id: str) -> dict[str, Any]:
         return {
             "ds": ds,
+            "kind": "popular",
             "segment": "all",
             "rank": 1,
             "item_id": item_id,

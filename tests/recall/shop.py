@@ -36,6 +36,7 @@ _ITEMS = pa.schema(
         pa.field("title", pa.string()),
         pa.field("category", pa.string()),
         pa.field("is_sellable", pa.bool_()),
+        pa.field("valid_from", pa.date32()),
     ]
 )
 _VECTORS = pa.schema(
@@ -75,12 +76,35 @@ def items(
     sellable: Iterable[str],
     unsellable: Iterable[str] = (),
     category: Mapping[str, str] | None = None,
+    age: Mapping[str, int] | None = None,
 ) -> DataFrame:
-    """silver.items as of a day; the title of `a` is `Product a`."""
-    categories = category or {}
-    rows = [(i, f"Product {i}", categories.get(i), True) for i in sellable]
-    rows += [(i, f"Product {i}", categories.get(i), False) for i in unsellable]
-    return frame(spark, rows, _ITEMS)
+    """silver.items as of a day; the title of `a` is `Product a`.
+
+    age: days before DS on which the newest record of an item was known; the day of the others is
+    null.
+    """
+    categories, ages = category or {}, age or {}
+    return frame(
+        spark,
+        [
+            (
+                item,
+                f"Product {item}",
+                categories.get(item),
+                is_sellable,
+                DS - timedelta(days=ages[item]) if item in ages else None,
+            )
+            for names, is_sellable in ((sellable, True), (unsellable, False))
+            for item in names
+        ],
+        _ITEMS,
+    )
+
+
+def users(spark: SparkSession, attributes: Mapping[str, Mapping[str, str]]) -> DataFrame:
+    """silver.users as of a day, from {user_id: attributes}."""
+    rows = [(user, dict(values)) for user, values in attributes.items()]
+    return spark.createDataFrame(rows, "user_id string, attributes map<string,string>")
 
 
 def i2i_candidates(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:

@@ -14,6 +14,7 @@ from jobs.recall.channels import (
     popular_lists,
     recall_by_history,
     recall_by_vector,
+    recall_listed,
     recall_popular,
     seen_items,
 )
@@ -205,6 +206,36 @@ def test_seen_items_only_fill_what_would_be_short(
 ) -> None:
     rows = popular(spark, [("u", item) for item in sorted(set(seen))], 3)
     assert [row[2] for row in rows if row[0] == "u"] == listed
+
+
+def test_a_list_beside_the_popular_one_leaves_out_what_was_seen(spark: SparkSession) -> None:
+    # Three rows of the list of y: c, b and a; u, who has no segment, reads a, b, c and d.
+    found = recall_listed(
+        spark.createDataFrame(POPULAR, "segment string, rank int, item_id string"),
+        spark.createDataFrame([("y", "age=young")], "user_id string, segment string"),
+        users(spark, "u", "y"),
+        spark.createDataFrame(
+            [("u", "b"), *(("y", item) for item in "abc")], "user_id string, item_id string"
+        ),
+        2,
+    )
+    assert rows_of(found, *COLUMNS) == [
+        ("u", 1, "a", 1.0, None),
+        ("u", 2, "c", 0.5, None),
+        ("y", 1, "d", 1.0, None),
+    ]
+
+
+def test_who_has_no_list_gets_no_rows(spark: SparkSession) -> None:
+    # Nothing is listed for all users, so only the young have a list.
+    found = recall_listed(
+        spark.createDataFrame([("age=young", 1, "c")], "segment string, rank int, item_id string"),
+        spark.createDataFrame([("y", "age=young")], "user_id string, segment string"),
+        users(spark, "u", "y"),
+        spark.createDataFrame([("nobody", "a")], "user_id string, item_id string"),
+        2,
+    )
+    assert rows_of(found, *COLUMNS) == [("y", 1, "c", 1.0, None)]
 
 
 def test_seen_is_by_day_and_counts_the_day_itself(spark: SparkSession) -> None:

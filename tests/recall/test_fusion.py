@@ -298,6 +298,12 @@ def test_every_channel_says_why_it_recalls_an_item(spark: SparkSession) -> None:
         "repurchase": "you took it before",
         "vector": "fits your interests",
         "popular": "popular with 3 users lately",
+        "trending": "taken more than usual lately",
+        "new": "new in the shop",
+        "seasonal": "in season",
+        "newcomer": "users like you take it more than others do",
+        "q2i": "fits what you may search for",
+        "product_names": "may be what you buy next",
     }
     assert set(expected) == set(UserRecallSettings().weights)
     words = (F.lit("Tea"), F.lit(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from infra.stack import milvus
 from jobs.lake import Run
 from jobs.lake.errors import UpstreamMissing
 from jobs.silver.i2i_candidates import content
-from jobs.silver.user_candidates import vector
+from jobs.silver.user_candidates import q2i, vector
 from jobs.vectors.encoder import GRID, Encoder
 from jobs.vectors.items_index import items_index
 from tests.recall.shop import (
@@ -109,6 +110,42 @@ def test_neighbors_and_user_hits_come_from_the_index_of_the_day(
         ("v", 3, "b3"),
         ("v", 4, "m1"),
     ]
+
+
+def test_phrases_of_the_llm_find_items_in_the_index_of_the_day(
+    spark: SparkSession, run: Run
+) -> None:
+    tomorrow = replace(run, ds=DS + timedelta(days=1))
+    encoder = Encoder.of(run.settings)
+    words = {"bun": "hamburger buns, bread", "cat": "cat food", "oil": "motor oil, automotive"}
+    item_texts = spark.createDataFrame(list(words.items()), "item_id string, text_hash string")
+    item_embeddings = spark.createDataFrame(
+        [
+            (item, words[item], encoder.name, vector.tolist())
+            for item, vector in zip(words, encoder.encode([*words.values()]), strict=True)
+        ],
+        "item_id string, text_hash string, encoder string, embedding array<float>",
+    )
+    items_index(tomorrow, None, item_texts, item_embeddings)
+    said = "user_id string, profile_hash string, prompt_version string, model string"
+    found = q2i(
+        tomorrow,
+        interactions(spark, []),
+        items(spark, words),
+        item_texts,
+        spark.createDataFrame([("u", "p", "v1", "llm"), ("v", "p", None, None)], said),
+        spark.createDataFrame(
+            [
+                ("u", "p", "v1", "llm", ["kittens"], ["burger buns"], []),
+                ("v", "p", "v1", "llm", [], ["motor oil"], []),
+            ],
+            f"{said}, interests array<string>, search_phrases array<string>, "
+            "next_products array<string>",
+        ),
+    )
+    assert column_types(found) == contract_types("silver.user_candidates")
+    # u's answer is in the day's text, v's came after it.
+    assert rows_of(found, "user_id", "rank", "item_id") == [("u", 1, "bun"), ("u", 2, "cat")]
 
 
 def test_a_day_that_is_not_loaded_is_refused_and_says_what_to_run(

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs.recall.popular import popular_items, segments_listed
 from jobs.recall.settings import PopularChannelSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import DS, interactions, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 SETTINGS = PopularChannelSettings(
     window_days=14, half_life_days=7, items=3, segment_attribute="age", segment_min_users=2
 )
 # Two of the young and one of the old took something in the window; x has no age.
-AGES = {"y1": "young", "y2": "young", "o1": "old", "o2": "old", "x": ""}
+AGES = {
+    "y1": {"age": "young"},
+    "y2": {"age": "young"},
+    "o1": {"age": "old"},
+    "o2": {"age": "old"},
+    "x": {},
+}
 ROWS = [
     ("y1", "a", 0),
     ("y1", "a", 3),
@@ -26,11 +32,6 @@ ROWS = [
     ("x", "gone", 0),
     ("y1", "returned", 0, -1.0),
 ]
-
-
-def users(spark: SparkSession, ages: dict[str, str]) -> DataFrame:
-    rows = [(user, {"age": age} if age else {}) for user, age in ages.items()]
-    return spark.createDataFrame(rows, "user_id string, attributes map<string,string>")
 
 
 def popular(spark: SparkSession, settings: PopularChannelSettings) -> list[tuple]:

@@ -58,6 +58,16 @@ def test_a_popular_list_that_cannot_fill_a_users_list_is_refused() -> None:
         RecallSettings.model_validate({"popular": {"items": 40}})
 
 
+def test_a_pace_of_late_has_to_forget_sooner_than_the_usual_one() -> None:
+    with pytest.raises(ValidationError, match=r"28\.0 is not below long_half_life_days: 28\.0"):
+        RecallSettings.model_validate({"trending": {"short_half_life_days": 28}})
+
+
+def test_the_parts_of_a_selection_have_known_names() -> None:
+    with pytest.raises(ValidationError, match="unknown colour; known: text, popularity, brand"):
+        RecallSettings.model_validate({"product_names": {"weights": {"colour": 1}}})
+
+
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ValidationError, match="half_life"):
         RecallSettings.model_validate({"cooccurrence": {"half_life": 3}})

@@ -178,9 +178,16 @@ def _why_left_out(day: Day, taken: date | None) -> str:
         "similar_users": recall.similar_users.exclude_seen_days,
         "repurchase": recall.repurchase.exclude_seen_days,
         "vector": recall.vector.exclude_seen_days,
+        "trending": recall.trending.exclude_seen_days,
+        "new": recall.new.exclude_seen_days,
+        "seasonal": recall.seasonal.exclude_seen_days,
+        "newcomer": recall.newcomer.exclude_seen_days,
+        "q2i": recall.q2i.exclude_seen_days,
+        "product_names": recall.product_names.exclude_seen_days,
     }
     age = (day.ds - taken).days
-    out = [f"{name} {days} days" for name, days in windows.items() if age < days]
+    built = {name: days for name, days in windows.items() if name in recall.user.built}
+    out = [f"{name} {days} days" for name, days in built.items() if age < days]
     because = f"; left out after a purchase: {', '.join(out)}" if out else ""
     return f" The user last took it on {taken}{because}."
 

@@ -35,8 +35,8 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BehaviorSettings(_Model):
-    """How strongly users took to items, and how the matrix of both is computed."""
+class StrengthSettings(_Model):
+    """How strongly users took to items, and how many must have."""
 
     half_life_days: float = Field(
         180.0, gt=0, description="days after which an interaction counts half"
@@ -53,6 +53,11 @@ class BehaviorSettings(_Model):
     min_support: int = Field(
         2, ge=1, description="distinct users that must stand behind a pair, in users"
     )
+
+
+class BehaviorSettings(StrengthSettings):
+    """How strongly users took to items, and how the matrix of both is computed."""
+
     max_matrix_entries: int = Field(
         20_000_000,
         ge=0,

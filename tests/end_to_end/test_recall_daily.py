@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from infra.stack.jars import delta_jars, spark_submit
 from infra.stack.paths import PYTHON, ROOT
 from jobs.lake.contract import Contracts, Layout
-from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
+from jobs.recall.settings import I2I_METHODS, USER_CHANNELS, RecallSettings
 from tests.end_to_end.conftest import Shop
 from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
 
@@ -24,6 +24,11 @@ DAY, OTHER_DAY = DAYS
 GOLD = ("gold.i2i_daily", "gold.popular_items_daily", "gold.user_recall_daily")
 RECALLED = f"SELECT * FROM gold.user_recall_daily WHERE ds = DATE '{DAY}' ORDER BY user_id, rank"
 LEDGER = "SELECT * FROM ops.llm_ledger ORDER BY ALL"
+RECALL = RecallSettings()
+WITHOUT_A_WEIGHT = {
+    *(f"silver.i2i_candidates.{name}" for name in set(I2I_METHODS) - set(RECALL.i2i.built)),
+    *(f"silver.user_candidates.{name}" for name in set(USER_CHANNELS) - set(RECALL.user.built)),
+}
 UNSOLD = {str(number) for number in range(26, 31)}
 
 
@@ -64,10 +69,10 @@ def test_every_sellable_item_has_neighbors_that_say_why(published: Shop) -> None
     assert any("similar product: " in reason for (reason,) in reasons)
 
 
-def test_every_method_and_every_channel_has_rows(published: Shop) -> None:
+def test_every_method_and_every_channel_with_a_weight_has_rows(published: Shop) -> None:
     for table, column, names in (
-        ("silver.i2i_candidates", "method", I2I_METHODS),
-        ("silver.user_candidates", "channel", USER_CHANNELS),
+        ("silver.i2i_candidates", "method", RECALL.i2i.built),
+        ("silver.user_candidates", "channel", RECALL.user.built),
     ):
         found = published.rows(f"SELECT DISTINCT {column} FROM {table} WHERE ds = DATE '{DAY}'")
         assert {name for (name,) in found} == set(names), table
@@ -126,8 +131,10 @@ def test_days_that_run_again_come_out_the_same_and_pay_nothing(
     published: Shop, rerun: Rerun
 ) -> None:
     assert rerun.paid
-    assert set(rerun.states[str(OTHER_DAY)].values()) == {"success"}
-    assert set(rerun.states[str(DAY)].values()) == {"success"}
+    for day in (OTHER_DAY, DAY):
+        states = rerun.states[str(day)]
+        assert {task for task, state in states.items() if state != "success"} == WITHOUT_A_WEIGHT
+        assert set(states.values()) == {"success", "skipped"}
     assert published.sql.open("gold.user_recall_daily").version() >= rerun.version + len(DAYS)
     again = daily_rows(published)
     for table, before in rerun.rows.items():
@@ -141,7 +148,7 @@ def test_a_run_without_a_method_and_a_channel_fills_its_lists_with_the_others(
 ) -> None:
     states = rerun.states[str(NEXT_DAY)]
     skipped = {task for task, state in states.items() if state == "skipped"}
-    assert skipped == {
+    assert skipped == WITHOUT_A_WEIGHT | {
         "silver.i2i_candidates.content",
         "silver.i2i_candidates.session",
         "silver.i2i_candidates.slim",

@@ -97,7 +97,10 @@ with DAG(
     cooccurrence = step("silver.i2i_candidates", "cooccurrence")
     session = step("silver.i2i_candidates", "session")
     slim = step("silver.i2i_candidates", "slim")
+    swing = step("silver.i2i_candidates", "swing")
+    transition = step("silver.i2i_candidates", "transition")
     content = step("silver.i2i_candidates", "content", pool="milvus")
+    augmented = step("silver.i2i_candidates", "augmented")
     i2i = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
     by_i2i = step("silver.user_candidates", "i2i")
@@ -126,8 +129,11 @@ with DAG(
     [interactions, items] >> cooccurrence
     [interactions, items] >> session
     [interactions, items] >> slim
+    [interactions, items] >> swing
+    [interactions, items] >> transition
     milvus_items >> content
-    [cooccurrence, session, slim, content] >> i2i
+    item_texts >> augmented
+    [cooccurrence, session, slim, swing, transition, content, augmented] >> i2i
     [interactions, items, users] >> popular_items
 
     [user_profiles, i2i] >> by_i2i

@@ -76,7 +76,10 @@ FORMAT: typer.models.OptionInfo = typer.Option(
     help="lightgcn: `user item item …` a line, also gzipped. parquet: user_id, item_id "
     "and, if known, event_ts, weight and session_id.",
 )
-ITEMS = _file("--items", "Texts of items, Parquet: item_id, text.")
+ITEMS = _file(
+    "--items",
+    "Texts of items, Parquet: item_id, text and, if an LLM described them, tags (a list).",
+)
 SEEN: typer.models.OptionInfo = typer.Option(
     "--seen",
     help="Items of train in lists and in test: exclude or allow them. auto allows them if "
@@ -99,7 +102,8 @@ def evaluate(
             "--method",
             metavar="METHOD,…",
             help="default (what the daily run publishes), i2i, cooccurrence, session, slim, "
-            "content, similar_users, repurchase, popular, trending, new, seasonal; or all.",
+            "swing, transition, content, augmented, similar_users, repurchase, popular, trending, "
+            "new, seasonal; or all.",
         ),
     ] = "default",
     seen: Annotated[Seen, SEEN] = Seen.auto,
@@ -155,19 +159,19 @@ def evaluate(
     from jobs.cli.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
     from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
-    from jobs.evaluation.methods import METHODS, check_methods
+    from jobs.evaluation.methods import check_methods, methods_for
     from jobs.evaluation.tune import tuned
     from jobs.spark import local
 
     methods = [name.strip() for name in method.split(",") if name.strip()]
-    if methods == ["all"]:
-        methods = [name for name in METHODS if items or name != "content"]
-    check_methods(methods, with_texts=items is not None)
     data = Data(
         read_interactions(train, format),
         read_interactions(test, format),
         read_items(items) if items else None,
     )
+    if methods == ["all"]:
+        methods = methods_for(data.known)
+    check_methods(methods, data.known)
     data, repeats = data.seen_as(seen)
     chosen = current() if settings is None else tuned(current(), settings)
     with tempfile.TemporaryDirectory(prefix="reclake-evaluate-") as folder:

@@ -73,15 +73,7 @@ def tune(
     kept, validation = cut(rows, split, seed, users)
     data = Data(kept, validation, read_items(items) if items else None)
     data, repeats = data.seen_as(seen)
-    known = {
-        name
-        for name, is_known in (
-            ("times", data.is_timed()),
-            ("texts", data.texts is not None),
-            ("repeats", repeats),
-        )
-        if is_known
-    }
+    known = data.known | ({"repeats"} if repeats else set())
     trials: list[Trial] = []
 
     def tried(trial: Trial) -> None:
@@ -97,7 +89,7 @@ def tune(
         tuner = Tuner(
             lambda method, recall: judge(method, recall).metrics,
             metric.value,
-            frozenset(known),
+            known,
             minutes,
             tried,
         )

@@ -3,7 +3,8 @@
     lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
     parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction
 
-Items, where texts are known: Parquet with item_id and text.
+Items, where texts are known: Parquet with item_id, text and, if an LLM described them, tags: a list
+of strings.
 """
 
 from __future__ import annotations
@@ -56,13 +57,16 @@ def read_interactions(path: Path, format: Format) -> pa.Table:
 
 
 def read_items(path: Path) -> pa.Table:
-    """item_id string, text string of every item that has a text. Raises BadData."""
+    """item_id, text string of every item that has a text, and tags list<string> where the file has
+    them. Raises BadData."""
     try:
         found = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise BadData(f"{path}: expected parquet: {error}. Nothing was evaluated.") from error
     _require(path, found, "item_id", "text")
     texts = pa.table({name: found[name].cast(pa.string()) for name in ("item_id", "text")})
+    if "tags" in found.column_names:
+        texts = texts.append_column("tags", found["tags"].cast(pa.list_(pa.string())))
     return texts.filter(pc.greater(pc.utf8_length(pc.fill_null(texts["text"], "")), 0))
 
 

@@ -45,9 +45,12 @@ class Data:
         repeats = seen is Seen.allow or (seen is Seen.auto and self.has_repeats())
         return (self if repeats else self.without_repeats()), repeats
 
-    def is_timed(self) -> bool:
-        """Whether the train part has more than one time."""
-        return is_timed(self.train)
+    @property
+    def known(self) -> frozenset[str]:
+        """What is known beside who took what: of times (more than one), texts and tags."""
+        columns = [] if self.texts is None else self.texts.column_names
+        found = {"times": is_timed(self.train), "texts": bool(columns), "tags": "tags" in columns}
+        return frozenset(name for name, is_known in found.items() if is_known)
 
     def _repeats(self) -> pa.ChunkedArray:
         return pc.is_in(_pairs(self.test), value_set=_pairs(self.train).unique())
@@ -77,7 +80,10 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
         "cooccurrence": {"neighbors": neighbors},
         "session": {"neighbors": neighbors},
         "slim": {"neighbors": neighbors},
+        "swing": {"neighbors": neighbors},
+        "transition": {"neighbors": neighbors},
         "content": {"neighbors": neighbors},
+        "augmented": {"neighbors": neighbors},
         "i2i": {"neighbors": neighbors},
         "item_history": {"exclude_seen_days": days},
         "similar_users": {"exclude_seen_days": days},
@@ -105,7 +111,7 @@ def evaluate_methods(
     settings: as `settings_for` returns them. folder: an empty folder that is shared with the
     executors. started: called with the name of each step that begins.
     """
-    check_methods(methods, with_texts=data.texts is not None)
+    check_methods(methods, data.known)
     evaluate = evaluation(spark, data, k, settings, folder, started)
     return [evaluate(method, settings.recall) for method in methods]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -29,25 +29,41 @@ from jobs.gold.popular_items_daily import popular_items_daily
 from jobs.gold.user_recall_daily import user_recall_daily
 from jobs.lake import Run
 from jobs.lake.errors import Terminal
+from jobs.recall.augmented import augmented_neighbors
 from jobs.recall.content import Hits, content_neighbors
-from jobs.recall.settings import RecallSettings
+from jobs.recall.settings import I2I_METHODS, RecallSettings
 from jobs.settings import RunParams, Settings
 from jobs.silver import i2i_candidates, user_candidates
 
 _QUERIES_AT_ONCE = 1_000
 
 
+# What the data must have for a method, and how to give it.
+_NEEDS = {
+    "content": ("texts", "the texts of the items; name them with --items"),
+    "augmented": (
+        "tags",
+        "what an LLM said of the items: a column tags, a list of strings, in the file of --items",
+    ),
+}
+
+
 class UnknownMethod(Terminal):
-    """A method that does not exist, or that needs texts where none are given."""
+    """A method that does not exist, or that needs what the data does not have."""
 
 
-def check_methods(methods: Sequence[str], with_texts: bool) -> None:
-    """Raises UnknownMethod for a method that cannot be evaluated."""
+def methods_for(known: Collection[str]) -> list[str]:
+    """All methods that can be evaluated. known: what the data has, as `Data.known`."""
+    return [name for name in METHODS if name not in _NEEDS or _NEEDS[name][0] in known]
+
+
+def check_methods(methods: Sequence[str], known: Collection[str]) -> None:
+    """Raises UnknownMethod for a method that cannot be evaluated. known: as `Data.known`."""
     for method in methods:
         if method not in METHODS:
             raise UnknownMethod(f"{method}: no such method; one of {', '.join(METHODS)}")
-        if method == "content" and not with_texts:
-            raise UnknownMethod("content: needs the texts of the items; name them with --items")
+        if method not in methods_for(known):
+            raise UnknownMethod(f"{method}: needs {_NEEDS[method][1]}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Train:
 
     events: silver.interactions. items: silver.items. users: user_id, attributes: who gets a list.
     texts: item_id, text_hash string, embedding array<float>, or None where no texts are known.
-    nearest: the search over `texts`.
+    nearest: the search over `texts`. described: item_id string, tags array<string>, or None.
     """
 
     run: Run
@@ -65,6 +81,7 @@ class Train:
     users: DataFrame
     texts: DataFrame | None = None
     nearest: Callable[[NDArray[np.float32], int], Hits] | None = None
+    described: DataFrame | None = None
 
 
 Frames = Mapping[str, DataFrame]
@@ -95,7 +112,15 @@ def _content(train: Train, _: Frames) -> DataFrame:
     return content_neighbors(train.texts, train.nearest, settings, train.run.scratch)
 
 
+def _augmented(train: Train, _: Frames) -> DataFrame:
+    assert train.described is not None
+    settings = train.run.settings.recall.augmented
+    return augmented_neighbors(train.described, train.items, train.events, settings)
+
+
 def _i2i_daily(train: Train, made: Frames) -> DataFrame:
+    if not made:
+        raise UnknownMethod("i2i: no method that has a weight can be evaluated on this data")
     with_text = train.items.where("title IS NOT NULL")
     return i2i_daily(train.run, together(made, "method"), train.items, with_text, train.events)
 
@@ -135,10 +160,13 @@ _STEPS = {
         (), ("session",), lambda t, _: i2i_candidates.session(t.run, t.events, t.items)
     ),
     "slim": _Step((), ("slim",), lambda t, _: i2i_candidates.slim(t.run, t.events, t.items)),
-    "content": _Step((), ("content",), _content),
-    "i2i_daily": _Step(
-        ("cooccurrence", "session", "slim", "content"), ("i2i", "popular"), _i2i_daily
+    "swing": _Step((), ("swing",), lambda t, _: i2i_candidates.swing(t.run, t.events, t.items)),
+    "transition": _Step(
+        (), ("transition",), lambda t, _: i2i_candidates.transition(t.run, t.events, t.items)
     ),
+    "content": _Step((), ("content",), _content),
+    "augmented": _Step((), ("augmented",), _augmented),
+    "i2i_daily": _Step(I2I_METHODS, ("i2i", "popular"), _i2i_daily),
     "popular_items": _Step(
         (),
         ("popular", "trending", "new", "seasonal"),
@@ -148,7 +176,10 @@ _STEPS = {
     "by_cooccurrence": _by_history("cooccurrence"),
     "by_session": _by_history("session"),
     "by_slim": _by_history("slim"),
+    "by_swing": _by_history("swing"),
+    "by_transition": _by_history("transition"),
     "by_content": _by_history("content"),
+    "by_augmented": _by_history("augmented"),
     "by_similar_users": _Step(
         (),
         ("similar_users",),
@@ -171,7 +202,10 @@ METHODS = {
     "cooccurrence": "by_cooccurrence",
     "session": "by_session",
     "slim": "by_slim",
+    "swing": "by_swing",
+    "transition": "by_transition",
     "content": "by_content",
+    "augmented": "by_augmented",
     "similar_users": "by_similar_users",
     "repurchase": "by_repurchase",
     "popular": "by_popularity",
@@ -233,12 +267,17 @@ class Bench:
         return spark.read.parquet(path)
 
     def _needs(self, name: str) -> list[str]:
+        """The steps that a step reads here: of a fusion those with a weight, as in the daily run,
+        and nothing that the data cannot give."""
         needs: Sequence[str] = _STEPS[name].needs
-        if name == "user_recall":
-            built = self.train.run.settings.recall.user.built
-            idle = {step for channel, step in _CHANNELS.items() if channel not in built}
+        recall = self.train.run.settings.recall
+        if name == "i2i_daily":
+            needs = recall.i2i.built
+        elif name == "user_recall":
+            idle = {step for channel, step in _CHANNELS.items() if channel not in recall.user.built}
             needs = [need for need in needs if need not in idle]
         without = {"content"} if self.train.texts is None else set()
+        without |= {"augmented"} if self.train.described is None else set()
         return [need for need in needs if need not in without]
 
     def _with_needs(self, name: str) -> set[str]:
@@ -256,8 +295,8 @@ def prepare(
 ) -> Train:
     """Write the tables that the methods read, and encode the texts.
 
-    interactions: as `jobs.evaluation.data` reads them. texts: item_id, text string. users: ids of
-    those who get a list. ds: the last day of train. folder: shared with the executors.
+    interactions, texts: as `jobs.evaluation.data` reads them. users: ids of those who get a list.
+    ds: the last day of train. folder: shared with the executors.
     """
     run = Run(
         ds=ds,
@@ -274,7 +313,9 @@ def prepare(
         pq.write_table(table, path)
         return spark.read.parquet(str(path))
 
-    titles = {} if texts is None else dict(zip(*texts.to_pydict().values(), strict=True))
+    titles = {}
+    if texts is not None:
+        titles = dict(zip(texts["item_id"].to_pylist(), texts["text"].to_pylist(), strict=True))
     ids = sorted({*interactions["item_id"].unique().to_pylist(), *titles})
     items = {
         "item_id": pa.array(ids, pa.string()),
@@ -285,6 +326,9 @@ def prepare(
     }
     attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))
     vectors, nearest = (None, None) if texts is None else _encode(texts, settings)
+    described = None
+    if texts is not None and "tags" in texts.column_names:
+        described = stored("described", texts.select(["item_id", "tags"]))
     return Train(
         run=run,
         events=stored("events", interactions),
@@ -292,6 +336,7 @@ def prepare(
         users=stored("users", pa.table({"user_id": users, "attributes": attributes})),
         texts=None if vectors is None else stored("texts", vectors),
         nearest=nearest,
+        described=described,
     )
 
 

@@ -29,7 +29,7 @@ Changes = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Choice:
     """One choice among values. method: by whose lists it is judged. needs: what the data must have,
-    of times, texts and repeats."""
+    of times, texts, tags and repeats."""
 
     method: str
     name: str
@@ -43,6 +43,9 @@ def _values(section: str, *fields: str, grid: Sequence[Any]) -> tuple[Changes, .
     return tuple({section: dict(zip(fields, row, strict=True))} for row in rows)
 
 
+_DEGREES = ("item_exponent", "neighbor_exponent")
+
+
 def _support(section: str) -> tuple[Changes, ...]:
     grid = ((1, 0.0), (2, 0.0), (2, 2.0), (3, 2.0))
     return _values(section, "min_support", "shrinkage", grid=grid)
@@ -50,7 +53,7 @@ def _support(section: str) -> tuple[Changes, ...]:
 
 def _degrees(section: str) -> tuple[Changes, ...]:
     grid = ((0.5, 0.5), (0.6, 0.4), (0.75, 0.25), (0.9, 0.1))
-    return _values(section, "item_exponent", "neighbor_exponent", grid=grid)
+    return _values(section, *_DEGREES, grid=grid)
 
 
 def _half_life(section: str) -> tuple[Changes, ...]:
@@ -91,6 +94,28 @@ CHOICES: tuple[Choice, ...] = (
     Choice("slim", "user exponent", _values("slim", "user_exponent", grid=(0.0, 0.25, 0.5))),
     Choice("slim", "candidates", _values("slim", "candidates", grid=(100, 200))),
     Choice("slim", "half-life", _half_life("slim"), _TIMED),
+    Choice("swing", "alpha", _values("swing", "alpha", grid=(0.1, 1.0, 10.0))),
+    Choice(
+        "swing",
+        "item exponents",
+        _values("swing", *_DEGREES, grid=((1.0, 0.25), (1.5, 0.4), (2.0, 0.5))),
+    ),
+    Choice("swing", "user exponent", _values("swing", "user_exponent", grid=_EXPONENTS[:3])),
+    Choice("swing", "half-life", _half_life("swing"), _TIMED),
+    Choice(
+        "transition",
+        "window and decay",
+        _values("transition", "window", "position_decay", grid=((1, 1.0), (3, 0.7), (10, 0.7))),
+        _TIMED,
+    ),
+    Choice("transition", "support", _support("transition"), _TIMED),
+    Choice("transition", "item exponents", _degrees("transition"), _TIMED),
+    Choice(
+        "augmented",
+        "most users",
+        _values("augmented", "max_users", grid=(5, 20, 100)),
+        frozenset({"tags"}),
+    ),
     Choice(
         "similar_users",
         "user exponent",
@@ -125,7 +150,9 @@ WEIGHTS = (("i2i", "i2i"), ("default", "user"))
 # data.
 SOURCE_NEEDS: dict[str, frozenset[str]] = {
     "session": _TIMED,
+    "transition": _TIMED,
     "content": frozenset({"texts"}),
+    "augmented": frozenset({"tags"}),
     "repurchase": _REPEATED,
     "vector": frozenset({"texts of users"}),
     "trending": _TIMED,
@@ -135,8 +162,9 @@ SOURCE_NEEDS: dict[str, frozenset[str]] = {
     "q2i": frozenset({"texts of users"}),
     "product_names": frozenset({"texts of users"}),
 }
-# A weight becomes so many times what it is beside the others.
+# A weight becomes so many times what it is beside the others; one of 0 becomes so large a share.
 FACTORS = (0.0, 0.3, 3.0)
+SHARES = (0.1, 0.3)
 
 
 @dataclass(frozen=True)
@@ -153,7 +181,7 @@ class Trial:
 class Tuner:
     """Looks for the best settings. judge: the metrics of a method's lists under settings.
 
-    metric: a field of Metrics. known: what the data has, of times, texts and repeats.
+    metric: a field of Metrics. known: what the data has, of times, texts, tags and repeats.
     minutes: after which no new trial begins. tried: called with each trial as it ends.
     """
 
@@ -175,9 +203,7 @@ class Tuner:
                     continue
                 weights = getattr(recall, section).weights
                 values = tuple(
-                    {section: {"weights": changed}}
-                    for changed in (_scaled(weights, source, factor) for factor in FACTORS)
-                    if changed is not None
+                    {section: {"weights": changed}} for changed in _other_weights(weights, source)
                 )
                 recall = self._best(method, f"weight of {source}", recall, values)
         return recall
@@ -229,11 +255,18 @@ def chosen_fields(recall: RecallSettings) -> Changes:
     return found
 
 
-def _scaled(weights: dict[str, float], source: str, factor: float) -> dict[str, float] | None:
-    """The weights with one of them `factor` times as large, then all to a sum of 1; None if that
-    leaves nothing."""
-    scaled = weights | {source: weights[source] * factor}
-    total = sum(scaled.values())
-    if not total or scaled == weights:
-        return None
-    return {name: round(weight / total, 4) for name, weight in scaled.items()}
+def _other_weights(weights: dict[str, float], source: str) -> list[dict[str, float]]:
+    """The weights with other values of one of them, all to a sum of 1; none that leaves nothing."""
+    others = sum(weight for name, weight in weights.items() if name != source)
+    if weights[source]:
+        tried = [weights[source] * factor for factor in FACTORS]
+    else:
+        tried = [others * share / (1 - share) for share in SHARES]
+    return [
+        {
+            name: round((value if name == source else weight) / (others + value), 4)
+            for name, weight in weights.items()
+        }
+        for value in tried
+        if others + value > 0
+    ]

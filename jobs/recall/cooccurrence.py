@@ -26,14 +26,13 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.recall.product import SUM_BITS, SparseProduct, top_rows_in_tasks
+from jobs.recall.product import NEIGHBOR_DDL, SUM_BITS, SparseProduct, top_rows_in_tasks
 from jobs.recall.ranking import top_k
 from jobs.recall.sessions import owner, with_sessions
-from jobs.recall.settings import CooccurrenceSettings, SessionSettings
-from jobs.recall.strength import cap_user_history, pair_strengths
+from jobs.recall.settings import CooccurrenceSettings, SessionSettings, StrengthSettings
+from jobs.recall.strength import cap_user_history, pair_strengths, stored
 
 _MAX_BITS = 24
-_NEIGHBOR_DDL = "item_id string, rank int, neighbor_item_id string, score double, support bigint"
 
 
 def cooccurrence_neighbors(
@@ -53,7 +52,7 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = _stored(capped_strengths(interactions, ds, settings), scratch)
+    strengths = stored(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
     return _neighbors(strengths, items, settings, scratch)
 
 
@@ -72,19 +71,12 @@ def session_neighbors(
     """
     sessions = with_sessions(interactions, settings.gap_minutes)
     strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
-    stored = _stored(strengths, scratch)
-    counts = stored.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
+    strengths = stored(strengths, f"{scratch}/strengths")
+    counts = strengths.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
     ((of_sessions, of_users),) = counts.collect()
     if of_sessions == of_users:
-        stored = stored.limit(0)
-    return _neighbors(stored, items, settings, scratch)
-
-
-def _stored(strengths: DataFrame, scratch: str) -> DataFrame:
-    """The same rows from files: computed once, though all that follows reads them several times."""
-    strengths.write.parquet(f"{scratch}/strengths")
-    spark = strengths.sparkSession
-    return spark.read.schema(strengths.schema).parquet(f"{scratch}/strengths")
+        strengths = strengths.limit(0)
+    return _neighbors(strengths, items, settings, scratch)
 
 
 def _neighbors(
@@ -96,9 +88,7 @@ def _neighbors(
     return neighbors_by_shuffle(entries, settings)
 
 
-def capped_strengths(
-    interactions: DataFrame, ds: date, settings: CooccurrenceSettings
-) -> DataFrame:
+def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
     """user_id, item_id string, strength double: the newest `history_length` items of each user."""
     strengths = pair_strengths(interactions, ds, settings.half_life_days, settings.saturation)
     return cap_user_history(strengths, settings.history_length).drop("last_ts")
@@ -164,7 +154,7 @@ def neighbors_in_tasks(
     top_rows = top_rows_in_tasks(
         folder, settings.neighbors, settings.min_support, settings.shrinkage
     )
-    return blocks.mapInArrow(top_rows, _NEIGHBOR_DDL)
+    return blocks.mapInArrow(top_rows, NEIGHBOR_DDL)
 
 
 def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> DataFrame:

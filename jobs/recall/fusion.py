@@ -22,7 +22,7 @@ from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 
 FILL_METHOD = "popular"
-BEHAVIOR_METHODS = ("cooccurrence", "session", "slim")
+BEHAVIOR_METHODS = ("cooccurrence", "session", "slim", "swing")
 _SUM_BITS = 32
 # A list without any neighbor is filled with scores below this, one with neighbors below its last.
 _FILL_CEILING = 0.1
@@ -209,21 +209,26 @@ def fill_neighbors(
 
 
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
-    """Why a neighbor is listed, in words: who chose both, what it is like, or how it fills."""
+    """Why a neighbor is listed, in words: who chose both or one after the other, what it is like,
+    or how it fills."""
     by_users = reduce(or_, (F.map_contains_key(scores, name) for name in BEHAVIOR_METHODS))
     together = F.when(
         by_users,
         F.concat(F.lit("chosen together by "), _users(support)),
     )
+    after = F.when(F.map_contains_key(scores, "transition"), F.lit("users took it soon after"))
     alike = F.when(
         F.map_contains_key(scores, "content"),
         F.concat(F.lit("similar product: "), F.coalesce(title, F.lit("untitled"))),
+    )
+    described = F.when(
+        F.map_contains_key(scores, "augmented"), F.lit("described alike by a language model")
     )
     popular = F.when(
         F.map_contains_key(scores, FILL_METHOD),
         F.concat(F.lit("popular in "), F.coalesce(category, F.lit("the shop"))),
     )
-    return F.concat_ws("; ", together, alike, popular)
+    return F.concat_ws("; ", together, after, alike, described, popular)
 
 
 def fuse_channels(

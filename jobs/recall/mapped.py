@@ -34,3 +34,9 @@ def in_id_order(*columns: pa.ChunkedArray) -> pa.StringArray:
     chunks = [chunk for column in columns for chunk in column.chunks]
     distinct = pa.chunked_array(chunks, columns[0].type).unique().cast(pa.string())
     return distinct.take(pc.array_sort_indices(distinct))
+
+
+def id_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.StringArray]:
+    """Each value's place among the distinct values in ascending order, and those values."""
+    ordered = in_id_order(column)
+    return pc.index_in(column, value_set=ordered).to_numpy().astype(np.int64), ordered

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from jobs.recall.heap import offer, put_best_first
-from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
+from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 
 SUM_BITS = 53
+NEIGHBOR_DDL = "item_id string, rank int, neighbor_item_id string, score double, support bigint"
 NEIGHBOR_SCHEMA = pa.schema(
     [
         pa.field("item_id", pa.string()),
@@ -66,6 +66,21 @@ class BestCells:
     counts: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
+    def named(self, item_ids: pa.StringArray) -> pa.RecordBatch:
+        """The cells as neighbors, in the columns of NEIGHBOR_SCHEMA; order: row, then rank."""
+        within = np.arange(self.columns.shape[1]) < self.sizes[:, None]
+        ranks = np.broadcast_to(np.arange(1, within.shape[1] + 1, dtype=np.int32), within.shape)
+        return pa.record_batch(
+            [
+                item_ids.take(pa.array(np.repeat(self.rows, self.sizes))),
+                pa.array(ranks[within]),
+                item_ids.take(pa.array(self.columns[within])),
+                pa.array(self.scores[within]),
+                pa.array(self.counts[within]),
+            ],
+            schema=NEIGHBOR_SCHEMA,
+        )
+
 
 @dataclass(frozen=True)
 class SparseProduct:
@@ -99,12 +114,12 @@ class SparseProduct:
         users are one, owner_id string, which their user_ids begin with.
         block_products: multiplications in one block, roughly.
         """
-        users, user_ids = _codes(entries["user_id"])
+        users, user_ids = id_codes(entries["user_id"])
         owners = np.arange(len(user_ids), dtype=np.int32)
         if "owner_id" in entries.column_names:
-            codes, _ = _codes(entries["owner_id"])
+            codes, _ = id_codes(entries["owner_id"])
             owners[users] = codes
-        rows, item_ids = _codes(entries["item_id"])
+        rows, item_ids = id_codes(entries["item_id"])
         shape = (len(item_ids), int(users.max(initial=-1)) + 1)
         left_data = entries["left"].to_numpy().astype(np.float64)
         left = csr_matrix((left_data, (rows, users)), shape=shape)
@@ -123,7 +138,7 @@ class SparseProduct:
             right_data=right.data,
             row_scale=row_scale,
             owners=owners,
-            blocks=_balanced_blocks(left, right, block_products),
+            blocks=_product_blocks(left, right, block_products),
         )
 
     @property
@@ -174,19 +189,7 @@ class SparseProduct:
 
         Order: item ascending, then score descending, then neighbor ascending.
         """
-        best = self.best_cells(block, k, min_support, shrinkage)
-        within = np.arange(k) < best.sizes[:, None]
-        ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), within.shape)[within]
-        return pa.record_batch(
-            [
-                self.item_ids.take(pa.array(np.repeat(best.rows, best.sizes))),
-                pa.array(ranks),
-                self.item_ids.take(pa.array(best.columns[within])),
-                pa.array(best.scores[within]),
-                pa.array(best.counts[within]),
-            ],
-            schema=NEIGHBOR_SCHEMA,
-        )
+        return self.best_cells(block, k, min_support, shrinkage).named(self.item_ids)
 
 
 @njit(cache=True, nogil=True)
@@ -275,20 +278,21 @@ def top_rows_in_tasks(
     return top_rows
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.StringArray]:
-    """Each value's place among the distinct values in ascending order, and those values."""
-    ordered = in_id_order(column)
-    return pc.index_in(column, value_set=ordered).to_numpy().astype(np.int64), ordered
-
-
-def _balanced_blocks(left: csr_matrix, right: csr_matrix, products: int) -> NDArray[np.int64]:
+def _product_blocks(left: csr_matrix, right: csr_matrix, products: int) -> NDArray[np.int64]:
     """Cut the rows of left × right into runs of about `products` multiplications each."""
     per_user = np.diff(right.indptr)
     per_entry = np.concatenate([[0], np.cumsum(per_user[left.indices], dtype=np.int64)])
-    cost = np.diff(per_entry[left.indptr]) + _ROW_COST
-    total = np.cumsum(cost)
+    return balanced_blocks(np.diff(per_entry[left.indptr]), products)
+
+
+def balanced_blocks(cost: NDArray[np.int64], block_cost: int) -> NDArray[np.int64]:
+    """Cut rows into runs of about one cost: the first row of each block, and the end.
+
+    cost: of each row, in multiplications, without what every row costs.
+    """
+    total = np.cumsum(cost + _ROW_COST)
     if not len(total):
         return np.zeros(1, dtype=np.int64)
-    targets = np.arange(products, total[-1], products)
+    targets = np.arange(block_cost, total[-1], block_cost)
     cuts = np.searchsorted(total, targets, side="left") + 1
     return np.unique(np.concatenate([[0], cuts, [len(total)]])).astype(np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-I2I_METHODS = ("cooccurrence", "session", "slim", "content")
+I2I_METHODS = ("cooccurrence", "session", "slim", "swing", "transition", "content", "augmented")
 USER_CHANNELS = (
     "i2i",
     "similar_users",
@@ -47,8 +47,8 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BehaviorSettings(_Model):
-    """How strongly users took to items, and how the matrix of both is computed."""
+class StrengthSettings(_Model):
+    """How strongly users took to items, and how many must have."""
 
     half_life_days: float = Field(
         180.0, gt=0, description="days after which an interaction counts half"
@@ -65,6 +65,11 @@ class BehaviorSettings(_Model):
     min_support: int = Field(
         2, ge=1, description="distinct users that must stand behind a pair, in users"
     )
+
+
+class BehaviorSettings(StrengthSettings):
+    """How strongly users took to items, and how the matrix of both is computed."""
+
     max_matrix_entries: int = Field(
         20_000_000,
         ge=0,
@@ -161,6 +166,73 @@ class SlimSettings(BehaviorSettings):
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
 
+class SwingSettings(BehaviorSettings):
+    """Item similarity from pairs of users (`jobs.recall.swing`).
+
+    The exponents were chosen on a fifth of the train part of Gowalla (recall@20); 0.5 of the user
+    and 0 and 0 of the two items would be the paper's.
+    `block_products` counts terms: an item of one of two users, looked up among those of the other.
+    """
+
+    min_support: int = Field(
+        2, ge=2, description="distinct users that must stand behind a pair, in users"
+    )
+    alpha: float = Field(
+        1.0,
+        ge=0,
+        description="items in common to which those of two users are added before they divide "
+        "what the two say; more of it tells close users less from others",
+    )
+    user_exponent: float = Field(
+        0.25, ge=0, le=2, description="how much a long history loses weight, degree^-x"
+    )
+    item_exponent: float = Field(
+        1.5, ge=0, le=3, description="how much a popular source item loses weight, degree^-x"
+    )
+    neighbor_exponent: float = Field(
+        0.4, ge=0, le=3, description="how much a popular neighbor loses weight, degree^-x"
+    )
+    users: int = Field(
+        200,
+        ge=2,
+        le=2000,
+        description="users of an item that are heard, those with the most weight",
+    )
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+
+
+class TransitionSettings(StrengthSettings):
+    """Item similarity from what comes soon after what (`jobs.recall.transitions`)."""
+
+    history_length: int = Field(
+        1000, ge=1, description="newest events of a user that count, in events"
+    )
+    window: int = Field(
+        3, ge=1, le=100, description="later times of a user at which an item is led to, in times"
+    )
+    position_decay: float = Field(
+        0.7, gt=0, le=1, description="factor for each time between the two items; 1 is none"
+    )
+    basket_length: int = Field(
+        50, ge=1, description="items of one time that count, those with the most weight first"
+    )
+    user_exponent: float = Field(
+        0.5, ge=0, le=2, description="how much a long history loses weight, degree^-x"
+    )
+    item_exponent: float = Field(
+        0.75, ge=0, le=2, description="how much a popular source item loses weight, degree^-x"
+    )
+    neighbor_exponent: float = Field(
+        0.25, ge=0, le=2, description="how much a popular neighbor loses weight, degree^-x"
+    )
+    shrinkage: float = Field(
+        2.0,
+        ge=0,
+        description="users beside the first at which a pair counts half; 0: all pairs alike",
+    )
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
+
+
 class ContentSettings(_Model):
     """Item similarity from the embedding of the item's text (`jobs.recall.content`)."""
 
@@ -181,6 +253,27 @@ class ContentSettings(_Model):
         le=1,
         description="least cosine of a neighbor; below it texts are unrelated",
     )
+
+
+class AugmentedSettings(_Model):
+    """Item similarity from what the LLM said (`jobs.recall.augmented`)."""
+
+    max_users: int = Field(
+        20,
+        ge=0,
+        description="distinct users of an item up to which it gets neighbors this way; beyond it "
+        "behaviour knows better",
+    )
+    tag_descriptions: int = Field(
+        200, ge=1, description="descriptions that may share a tag before it says too little"
+    )
+    items_per_description: int = Field(
+        10, ge=1, description="items of one and the same description that a list may hold"
+    )
+    min_score: float = Field(
+        0.1, ge=0, le=1, description="least weighted Jaccard index of a neighbor"
+    )
+    neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
 
 class I2ISettings(_Model):
@@ -558,7 +651,10 @@ class RecallSettings(_Model):
     cooccurrence: CooccurrenceSettings = CooccurrenceSettings()
     session: SessionSettings = SessionSettings()
     slim: SlimSettings = SlimSettings()
+    swing: SwingSettings = SwingSettings()
+    transition: TransitionSettings = TransitionSettings()
     content: ContentSettings = ContentSettings()
+    augmented: AugmentedSettings = AugmentedSettings()
     i2i: I2ISettings = I2ISettings()
     item_history: ItemHistoryChannelSettings = ItemHistoryChannelSettings()
     similar_users: SimilarUsersChannelSettings = SimilarUsersChannelSettings()

@@ -3,7 +3,10 @@
 cooccurrence: the same users take both (`jobs.recall.cooccurrence`).
 session: the same visits hold both (`jobs.recall.cooccurrence`).
 slim: what an item says of another beside all that others say (`jobs.recall.slim`).
+swing: pairs of users who have little else in common take both (`jobs.recall.swing`).
+transition: users take one soon after the other (`jobs.recall.transitions`).
 content: their texts mean the same (`jobs.recall.content`), asked of the day's Milvus collection.
+augmented: the LLM described them alike (`jobs.recall.augmented`), for items that few users took.
 Scores compare within one method; gold.i2i_daily fuses them.
 """
 
@@ -12,9 +15,12 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import Read, Run, table
+from jobs.recall.augmented import augmented_neighbors, described_items
 from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
 from jobs.recall.cooccurrence import cooccurrence_neighbors, session_neighbors
 from jobs.recall.slim import slim_neighbors
+from jobs.recall.swing import swing_neighbors
+from jobs.recall.transitions import transition_neighbors
 
 TABLE = "silver.i2i_candidates"
 
@@ -52,6 +58,27 @@ def slim(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
 
 @table(
     TABLE,
+    slice={"method": "swing"},
+    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
+)
+def swing(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item, by pairs of its users."""
+    return swing_neighbors(interactions, items, run.ds, run.settings.recall.swing, run.scratch)
+
+
+@table(
+    TABLE,
+    slice={"method": "transition"},
+    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
+)
+def transition(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """What at least `min_support` users took soon after each item."""
+    settings = run.settings.recall.transition
+    return transition_neighbors(interactions, items, run.ds, settings, run.scratch)
+
+
+@table(
+    TABLE,
     slice={"method": "content"},
     reads={
         "items": Read("silver.items"),
@@ -66,3 +93,21 @@ def content(run: Run, items: DataFrame, texts: DataFrame, embeddings: DataFrame)
     item_texts = item_texts_with_vectors(texts, embeddings, items, Encoder.of(run.settings).name)
     search = search_of_day(run.settings, run.ds)
     return content_neighbors(item_texts, search, run.settings.recall.content, run.scratch)
+
+
+@table(
+    TABLE,
+    slice={"method": "augmented"},
+    reads={
+        "interactions": Read("silver.interactions"),
+        "items": Read("silver.items"),
+        "texts": Read("silver.item_texts"),
+        "enrichments": Read("silver.item_enrichments"),
+    },
+)
+def augmented(
+    run: Run, interactions: DataFrame, items: DataFrame, texts: DataFrame, enrichments: DataFrame
+) -> DataFrame:
+    """The neighbors of every item that few users took and whose text has an LLM answer."""
+    described = described_items(texts, enrichments)
+    return augmented_neighbors(described, items, interactions, run.settings.recall.augmented)

@@ -99,7 +99,7 @@ def test_json_is_one_document(reclake: Reclake, words: tuple[str, ...]) -> None:
         (
             ("run", "gold.i2i_daily", "--ds", "2017-12-30", "--methods", "swimming"),
             "--methods: Value error, unknown: swimming; known: cooccurrence, session, slim, "
-            "content",
+            "swing, transition, content, augmented",
         ),
         (
             ("run", "gold.user_recall_daily", "--ds", "2017-12-30", "--channels", "i2i"),

@@ -77,7 +77,7 @@ def test_every_sellable_item_has_neighbors_that_say_why(published: Shop) -> None
     assert any("similar product: " in reason for (reason,) in reasons)
 
 
-def test_every_method_and_every_channel_has_rows(published: Shop) -> None:
+def test_every_method_and_every_channel_with_a_weight_has_rows(published: Shop) -> None:
     for table, column, names in (
         ("silver.i2i_candidates", "method", published.settings.recall.i2i.built),
         ("silver.user_candidates", "channel", published.settings.recall.user.built),

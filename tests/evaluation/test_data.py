@@ -59,6 +59,11 @@ def test_items_without_a_text_are_left_out(tmp_path: Path) -> None:
     assert read_items(path).to_pylist() == [{"item_id": "1", "text": "a mug"}]
 
 
+def test_tags_come_along_where_the_file_has_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "items", item_id=[1], text=["a mug"], tags=[["cup", "kitchen"]])
+    assert read_items(path)["tags"].to_pylist() == [["cup", "kitchen"]]
+
+
 def test_a_file_that_is_not_what_it_says_is_named(tmp_path: Path) -> None:
     text = tmp_path / "train.txt"
     text.write_text("1 2 3\n")

@@ -132,6 +132,53 @@ def test_lists_beside_the_popular_one_are_evaluated_on_timed_data(
     assert recall == {"trending": 1, "new": 1, "seasonal": 0}
 
 
+def test_tags_reach_an_item_that_nobody_took(
+    data: Data, results: Callable[..., dict[str, Result]]
+) -> None:
+    said = {item: ["wine" if item[0] == "a" else "screws"] for _, item, _ in TAKEN}
+    said |= {"a9": ["wine"], "b9": ["screws"]}
+    texts = pa.table(
+        {
+            "item_id": [*said],
+            "text": [*said],
+            "tags": pa.array(said.values(), pa.list_(pa.string())),
+        }
+    )
+    test = data.train.slice(0, 2)
+    for place, wanted in enumerate((["a-0", "b-0"], ["a9", "b9"])):
+        test = test.set_column(place, test.column_names[place], [wanted])
+    described = Data(data.train, test, texts)
+    assert described.known == {"texts", "tags"}
+    # a person of a lacks a0 and a9 of the wines, and the same with screws
+    assert results(described, "augmented", k=2)["augmented"].metrics.recall == 1
+
+
+def test_a_method_without_a_weight_is_made_only_for_itself(
+    data: Data, spark: SparkSession, tmp_path: Path
+) -> None:
+    settings = settings_for(Settings(home=tmp_path), 1, 10, repeats=False)
+    recall = settings.recall.with_changes(
+        {"i2i": {"weights": {"cooccurrence": 1.0}}, "user": {"weights": {"i2i": 1.0}}}
+    )
+    settings = settings.model_copy(update={"recall": recall})
+    steps: list[str] = []
+    evaluate_methods(spark, data, ["default", "swing"], 1, settings, tmp_path, steps.append)
+    assert set(steps) == {
+        *("cooccurrence", "i2i_daily", "by_i2i", "popular_items", "by_popularity", "user_recall"),
+        *("swing", "by_swing"),
+    }
+
+
+def test_methods_that_cannot_be_made_leave_nothing_to_fuse(
+    data: Data, spark: SparkSession, tmp_path: Path
+) -> None:
+    settings = settings_for(Settings(home=tmp_path), 1, 10, repeats=False)
+    recall = settings.recall.with_changes({"i2i": {"weights": {"content": 1.0}}})
+    settings = settings.model_copy(update={"recall": recall})
+    with pytest.raises(UnknownMethod, match="no method that has a weight"):
+        evaluate_methods(spark, data, ["i2i"], 1, settings, tmp_path, lambda step: None)
+
+
 def test_an_unknown_method_stops_before_any_work(
     data: Data, results: Callable[..., dict[str, Result]]
 ) -> None:
@@ -139,6 +186,8 @@ def test_an_unknown_method_stops_before_any_work(
         results(data, "swimming")
     with pytest.raises(UnknownMethod, match="content: needs the texts of the items"):
         results(data, "content", k=2)
+    with pytest.raises(UnknownMethod, match="augmented: needs what an LLM said of the items"):
+        results(data, "augmented", k=2)
 
 
 def test_settings_change_only_lengths_and_what_is_left_out() -> None:

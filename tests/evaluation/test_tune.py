@@ -63,11 +63,21 @@ def test_each_setting_takes_the_value_that_scores_best() -> None:
     assert [trial.choice for trial in trials if trial.kept and "slim: " in trial.choice]
 
 
+def test_a_method_without_a_weight_gets_one_where_that_helps() -> None:
+    def score(method: str, recall: RecallSettings) -> float:
+        return recall.i2i.weights["swing"] if method == "i2i" else 0.0
+
+    found, _ = run(score)
+    assert DEFAULT.i2i.weights["swing"] == 0
+    assert found.i2i.weights["swing"] == 0.3
+    assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
+
+
 def test_a_gain_within_the_noise_changes_nothing() -> None:
     def score(method: str, recall: RecallSettings) -> float:
         return 0.0 if recall == DEFAULT else TIE * 0.9
 
-    found, trials = run(score, "times", "texts", "repeats")
+    found, trials = run(score, "times", "texts", "tags", "repeats")
     assert found == DEFAULT
     assert len(trials) > 50
     assert not any(trial.kept for trial in trials)
@@ -77,9 +87,16 @@ def test_what_the_data_lacks_is_not_tried() -> None:
     _, plain = run(lambda method, recall: 0.0)
     tried = {trial.choice for trial in plain}
     assert "cooccurrence: support" in tried
-    for absent in ("session: support", "cooccurrence: position decay", "repurchase: due exponent"):
+    for absent in (
+        "session: support",
+        "cooccurrence: position decay",
+        "transition: support",
+        "augmented: most users",
+        "repurchase: due exponent",
+    ):
         assert absent not in tried
-    for absent in ("weight of vector", "weight of repurchase", "weight of session"):
+    for absent in ("vector", "repurchase", "session", "transition", "augmented"):
+        absent = f"weight of {absent}"
         assert not any(absent in choice for choice in tried)
     _, timed = run(lambda method, recall: 0.0, "times", "repeats")
     assert {"session: support", "repurchase: due exponent"} <= {trial.choice for trial in timed}

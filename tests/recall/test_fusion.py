@@ -283,6 +283,9 @@ def test_every_method_says_why_it_lists_a_neighbor(spark: SparkSession) -> None:
         "cooccurrence": "chosen together by 3 users",
         "session": "chosen together by 3 users",
         "slim": "chosen together by 3 users",
+        "swing": "chosen together by 3 users",
+        "transition": "users took it soon after",
+        "augmented": "described alike by a language model",
         "content": "similar product: Tea",
         "popular": "popular in DRINKS",
     }

@@ -1,8 +1,9 @@
 """What every item similarity method promises, on a checkerboard whose answer needs no model.
 
 Even users take even items and odd users odd ones, so every neighbor has the parity of its item.
-In the same shop: `hot` takes everything many times over, `gone` is even and no longer sellable,
-`unseen` is even and nobody took it yet.
+They take them on two days, so that each item also follows each other. In the same shop: `hot`
+takes everything many times over, `gone` is even and no longer sellable, `unseen` is even and nobody
+took it yet.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.recall.augmented import augmented_neighbors
 from jobs.recall.content import content_neighbors
 from jobs.recall.cooccurrence import cooccurrence_neighbors
 from jobs.recall.fusion import fuse_neighbors
 from jobs.recall.popular import count_uses, recent_uses
 from jobs.recall.settings import (
+    AugmentedSettings,
     ContentSettings,
     CooccurrenceSettings,
     I2ISettings,
     PopularChannelSettings,
     SlimSettings,
+    SwingSettings,
+    TransitionSettings,
 )
 from jobs.recall.slim import slim_neighbors
+from jobs.recall.swing import swing_neighbors
+from jobs.recall.transitions import transition_neighbors
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 K = 3
@@ -35,8 +42,20 @@ SELLABLE = [*EVEN, *ODD, "unseen"]
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score")
 
 CHECKERBOARD = [
-    *((f"even{n}", item, n) for n in range(3) for item in [*EVEN, "gone"] if item != EVEN[n]),
-    *((f"odd{n}", item, n) for n in range(3) for item in ODD if item != ODD[n]),
+    *(
+        (f"even{n}", item, n + day)
+        for day in range(2)
+        for n in range(3)
+        for item in [*EVEN, "gone"]
+        if item != EVEN[n]
+    ),
+    *(
+        (f"odd{n}", item, n + day)
+        for day in range(2)
+        for n in range(3)
+        for item in ODD
+        if item != ODD[n]
+    ),
     *(("hot", item, days) for item in [*EVEN, *ODD, "gone"] for days in range(9)),
 ]
 
@@ -52,6 +71,10 @@ class Shop:
         texts = {item: (f"text {vector}", vector) for item, vector in vectors.items()}
         self.texts = item_vectors(spark, texts if rows else {})
         self.search = exact_index(texts)
+        # Every item has a tag of its side and one of its own, as "gone" has, which is not on sale.
+        sides = {**dict.fromkeys([*EVEN, "unseen", "gone"], "even"), **dict.fromkeys(ODD, "odd")}
+        said = [(item, [side, item]) for item, side in sides.items()] if rows else []
+        self.described = spark.createDataFrame(said, "item_id string, tags array<string>")
 
 
 def in_tasks(shop: Shop) -> DataFrame:
@@ -74,6 +97,26 @@ def slim_by_shuffle(shop: Shop) -> DataFrame:
     return slim_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
 
 
+def swing_in_tasks(shop: Shop) -> DataFrame:
+    settings = SwingSettings(neighbors=K)
+    return swing_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+
+
+def swing_by_shuffle(shop: Shop) -> DataFrame:
+    settings = SwingSettings(neighbors=K, max_matrix_entries=0)
+    return swing_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+
+
+def transitions(shop: Shop) -> DataFrame:
+    settings = TransitionSettings(neighbors=K)
+    return transition_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+
+
+def augmented(shop: Shop) -> DataFrame:
+    settings = AugmentedSettings(neighbors=K)
+    return augmented_neighbors(shop.described, shop.items, shop.interactions, settings)
+
+
 def content(shop: Shop) -> DataFrame:
     return content_neighbors(shop.texts, shop.search, ContentSettings(neighbors=K), shop.scratch)
 
@@ -92,7 +135,18 @@ def fused(shop: Shop) -> DataFrame:
 
 
 Method = Callable[[Shop], DataFrame]
-METHODS: list[Method] = [in_tasks, by_shuffle, slim_in_tasks, slim_by_shuffle, content, fused]
+METHODS: list[Method] = [
+    in_tasks,
+    by_shuffle,
+    slim_in_tasks,
+    slim_by_shuffle,
+    swing_in_tasks,
+    swing_by_shuffle,
+    transitions,
+    augmented,
+    content,
+    fused,
+]
 
 
 @pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.__name__)
@@ -144,10 +198,10 @@ def test_what_is_not_sellable_is_never_a_neighbor(rows: list[tuple]) -> None:
     assert "gone" not in {neighbor for _, _, neighbor, _ in rows}
 
 
-def test_an_item_that_nobody_took_is_found_by_its_text_alone(
+def test_an_item_that_nobody_took_is_found_by_its_text_or_its_description_alone(
     method: Method, rows: list[tuple]
 ) -> None:
-    assert ("unseen" in lists(rows)) == (method in (content, fused))
+    assert ("unseen" in lists(rows)) == (method in (content, augmented, fused))
 
 
 def test_the_order_of_the_input_does_not_change_a_row(

@@ -102,7 +102,12 @@ def _i2i_daily(train: Train, made: Frames) -> DataFrame:
 def _user_recall(train: Train, made: Frames) -> DataFrame:
     channels = {name: made[step] for name, step in _CHANNELS.items()}
     return user_recall_daily(
-        train.run, together(channels, "channel"), train.items, train.users, made["popular_items"]
+        train.run,
+        together(channels, "channel"),
+        train.items,
+        train.users,
+        made["popular_items"],
+        made["i2i_daily"],
     )
 
 
@@ -149,7 +154,9 @@ _STEPS = {
             t.run, t.events, made["popular_items"], t.users, t.users
         ),
     ),
-    "user_recall": _Step((*_CHANNELS.values(), "popular_items"), ("user",), _user_recall),
+    "user_recall": _Step(
+        (*_CHANNELS.values(), "popular_items", "i2i_daily"), ("user",), _user_recall
+    ),
 }
 METHODS = {
     "default": "user_recall",

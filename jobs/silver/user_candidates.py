@@ -149,4 +149,4 @@ def popular(
     recall = run.settings.recall
     segments = segments_listed(users, popular, recall.popular)
     seen = seen_items(interactions, run.ds, recall.popular.exclude_seen_days)
-    return recall_popular(popular, segments, profiles, seen, recall.user.items)
+    return recall_popular(popular, segments, profiles, seen, recall.user.popular_items)

@@ -50,6 +50,11 @@ class RunParams(BaseModel):
     dry_run: bool = Field(
         False, description="compute and audit, publish nothing, send nothing to the LLM"
     )
+    accept_worse: bool = Field(
+        False,
+        description="publish lists although they are clearly worse than those of the trailing "
+        "week; later days are compared with these",
+    )
 
     @field_validator("methods")
     @classmethod

@@ -67,6 +67,13 @@ def run(
         ),
     ] = None,
     dry_run: DryRun = False,
+    accept_worse: Annotated[
+        bool,
+        typer.Option(
+            "--accept-worse",
+            help="Publish lists although they are clearly worse than those of the trailing week.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Build and publish a day of one table, as Airflow would.
@@ -98,6 +105,7 @@ def run(
             channels=tuple(channels or ()),
             known_on=known_on,
             dry_run=dry_run,
+            accept_worse=accept_worse,
         )
     except ValidationError as error:
         problems = (f"--{item['loc'][0]}: {item['msg']}" for item in error.errors())

@@ -128,7 +128,12 @@ def _i2i_daily(train: Train, made: Frames) -> DataFrame:
 def _user_recall(train: Train, made: Frames) -> DataFrame:
     channels = {name: made[step] for name, step in _CHANNELS.items() if step in made}
     return user_recall_daily(
-        train.run, together(channels, "channel"), train.items, train.users, made["popular_items"]
+        train.run,
+        together(channels, "channel"),
+        train.items,
+        train.users,
+        made["popular_items"],
+        made["i2i_daily"],
     )
 
 
@@ -194,7 +199,9 @@ _STEPS = {
     "by_trend": _by_list("trending", user_candidates.trending),
     "by_novelty": _by_list("new", user_candidates.new),
     "by_season": _by_list("seasonal", user_candidates.seasonal),
-    "user_recall": _Step((*_CHANNELS.values(), "popular_items"), ("user",), _user_recall),
+    "user_recall": _Step(
+        (*_CHANNELS.values(), "popular_items", "i2i_daily"), ("user",), _user_recall
+    ),
 }
 METHODS = {
     "default": "user_recall",

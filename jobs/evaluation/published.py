@@ -15,7 +15,7 @@ the user took last, by their best rank.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import reduce
 
@@ -26,6 +26,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.evaluation.metrics import Lists, Pairs, accuracy, bootstrap_interval, codes_of
+from jobs.recall.mapped import in_id_order
 from jobs.recall.settings import MetricsSettings
 
 NEW_DAYS = 30
@@ -74,19 +75,19 @@ def measure(
     last = as_of + timedelta(days=horizon_days)
     after = taken.where(F.col("event_date").between(F.lit(as_of + timedelta(days=1)), F.lit(last)))
     listed = together(user_lists, "table").select("user_id").distinct()
-    asked = (
-        after.select("user_id")
-        .distinct()
-        .join(listed, "user_id", "left_semi")
-        .orderBy(F.xxhash64("user_id"), "user_id")
-        .limit(settings.users)
-    )
+    took = after.select("user_id").distinct().join(listed, "user_id", "left_semi")
+    asked = in_sample_order(took).limit(settings.users)
     wanted = after.join(asked, "user_id", "left_semi").select("user_id", "item_id").distinct()
     test = _sliced(wanted, before, as_of).toArrow()
     if not test.num_rows:
         return SCHEMA.empty_table()
     rows = together(user_lists, "table").unionByName(
-        _by_last_items(together(item_lists, "table"), before, asked, settings.k)
+        by_last_items(
+            together(item_lists, "table"),
+            last_items(before.join(asked, "user_id", "left_semi")),
+            settings.k,
+            _KEY,
+        )
     )
     shown = rows.where(F.col("rank") <= settings.k)
     hits = shown.join(wanted, ["user_id", "item_id"]).select(*_KEY, "user_id", "item_id", "rank")
@@ -103,26 +104,41 @@ def measure(
     )
 
 
+def in_sample_order(users: DataFrame) -> DataFrame:
+    """Users in an order that says nothing of them and is the same each time. users: user_id."""
+    return users.orderBy(F.xxhash64("user_id"), "user_id")
+
+
 def together(frames: Mapping[str, DataFrame], column: str) -> DataFrame:
     """All rows of all frames, each with the name of its frame in `column`."""
     named = [frame.withColumn(column, F.lit(name)) for name, frame in frames.items()]
     return reduce(lambda rows, more: rows.unionByName(more), named)
 
 
-def _by_last_items(lists: DataFrame, before: DataFrame, asked: DataFrame, k: int) -> DataFrame:
-    """The neighbors of what each asked user took on their last day, by their best rank."""
-    own = before.join(asked, "user_id", "left_semi")
-    newest = own.groupBy("user_id").agg(F.max("event_date").alias("event_date"))
-    last = own.join(newest, ["user_id", "event_date"], "left_semi").select("user_id", "item_id")
+def last_items(taken: DataFrame) -> DataFrame:
+    """user_id, item_id of what each user took on their last day.
+
+    taken: user_id, item_id string, event_date date.
+    """
+    newest_first = Window.partitionBy("user_id").orderBy(F.desc("event_date"))
+    on_last_day = taken.withColumn("day", F.rank().over(newest_first)).where("day = 1")
+    return on_last_day.select("user_id", "item_id").distinct()
+
+
+def by_last_items(lists: DataFrame, last: DataFrame, k: int, key: Sequence[str]) -> DataFrame:
+    """The neighbors of what each user took last, by their best rank.
+
+    lists: `key`, item_id, neighbor_item_id string, rank int. last: user_id, item_id string. k: how
+    many ranks of a list count. Returns `key`, user_id, item_id string, rank int.
+    """
     best = (
-        last.distinct()
-        .join(lists.where(F.col("rank") <= k), "item_id")
-        .groupBy(*_KEY, "user_id", "neighbor_item_id")
+        last.join(lists.where(F.col("rank") <= k), "item_id")
+        .groupBy(*key, "user_id", "neighbor_item_id")
         .agg(F.min("rank").alias("best"))
     )
-    order = Window.partitionBy(*_KEY, "user_id").orderBy("best", "neighbor_item_id")
+    order = Window.partitionBy(*key, "user_id").orderBy("best", "neighbor_item_id")
     return best.select(
-        *_KEY,
+        *key,
         "user_id",
         F.col("neighbor_item_id").alias("item_id"),
         F.row_number().over(order).alias("rank"),
@@ -162,7 +178,8 @@ def _rows(
     hits: pa.Table, test: pa.Table, k: int
 ) -> Iterator[tuple[str, str, float, float, float, int]]:
     """slice, metric, value, low, high, users of one source."""
-    users, items = (pc.unique(test[name]) for name in ("user_id", "item_id"))
+    # In the order of their ids, so that the same users are drawn whatever order they came in.
+    users, items = in_id_order(test["user_id"]), in_id_order(test["item_id"])
     lists = Lists(
         user=codes_of(hits["user_id"], users),
         item=codes_of(hits["item_id"], items),

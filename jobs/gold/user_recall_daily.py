@@ -1,7 +1,9 @@
 """gold.user_recall_daily: what to recommend to a user, one row per (ds, user_id, rank).
 
 The lists of every channel in silver.user_candidates, fused by weight (`jobs.recall.fusion`).
-Every active user (a row in silver.user_profiles of the day) gets a full list.
+Every active user (a row in silver.user_profiles of the day) gets a full list. A day whose lists
+would have been clearly worse than those of the trailing week is not published
+(`jobs.evaluation.regression`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Read, Run, table
+from jobs.evaluation.regression import judge_user_lists
+from jobs.lake import Gate, Read, Run, table
 from jobs.recall.fusion import fuse_channels
 from jobs.recall.popular import ALL_USERS, POPULAR, of_kind
 
@@ -21,11 +24,19 @@ from jobs.recall.popular import ALL_USERS, POPULAR, of_kind
         "items": Read("silver.items"),
         "profiles": Read("silver.user_profiles"),
         "popular": Read("gold.popular_items_daily"),
+        "neighbors": Read("gold.i2i_daily"),
     },
+    gate=Gate(judge_user_lists, reads={"interactions": Read("silver.interactions")}, rebuilds=True),
 )
 def user_recall_daily(
-    run: Run, candidates: DataFrame, items: DataFrame, profiles: DataFrame, popular: DataFrame
+    run: Run,
+    candidates: DataFrame,
+    items: DataFrame,
+    profiles: DataFrame,
+    popular: DataFrame,
+    neighbors: DataFrame,
 ) -> DataFrame:
     """The day's list of every active user."""
     popularity = of_kind(popular, POPULAR).where(F.col("segment") == ALL_USERS)
-    return fuse_channels(candidates, items, profiles, popularity, run.settings.recall.user)
+    settings = run.settings.recall.user
+    return fuse_channels(candidates, items, profiles, popularity, neighbors, settings, run.scratch)

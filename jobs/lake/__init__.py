@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, effect, table
+from jobs.lake.step import (
+    Drops,
+    EffectResult,
+    Gate,
+    Outcome,
+    Read,
+    Run,
+    Verdict,
+    effect,
+    table,
+)
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
     from jobs.lake.sink import Sink
 
-__all__ = ["Drops", "EffectResult", "Lake", "Outcome", "Read", "Run", "Sink", "effect", "table"]
+__all__ = [
+    "Drops",
+    "EffectResult",
+    "Gate",
+    "Lake",
+    "Outcome",
+    "Read",
+    "Run",
+    "Sink",
+    "Verdict",
+    "effect",
+    "table",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -138,6 +138,8 @@ OURS: dict[str, Rows] = {
     "expect_condition_to_hold": Rows(("condition",), condition=lambda a: a["condition"]),
 }
 TRAILING_MEAN = "expect_row_count_near_trailing_mean"
+# Not of the staged rows alone: the runtime asks the gate of the table (`jobs.lake.step.Gate`).
+NO_WORSE = "expect_lists_no_worse_than_published"
 
 
 def check_problem(check: Check, contract: Contract) -> str:
@@ -151,8 +153,11 @@ def check_problem(check: Check, contract: Contract) -> str:
         required, optional = set(OURS[check.expect].required), set(OURS[check.expect].optional)
     elif check.expect == TRAILING_MEAN:
         required, optional = {"days", "within"}, set()
+    elif check.expect == NO_WORSE:
+        required, optional = {"days"}, set()
     else:
-        near = difflib.get_close_matches(check.expect, [*GX_ARGUMENTS, *OURS, TRAILING_MEAN], n=1)
+        known = [*GX_ARGUMENTS, *OURS, TRAILING_MEAN, NO_WORSE]
+        near = difflib.get_close_matches(check.expect, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"expect: unknown check {check.expect!r}{hint}"
     if missing := sorted(required - given):
@@ -200,7 +205,8 @@ def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expect
     """The Great Expectations object of one check; None when it has nothing to compare with yet.
 
     expect_row_count_near_trailing_mean compares with the mean of the last `days` published days
-    and has nothing to say before the first.
+    and has nothing to say before the first. expect_lists_no_worse_than_published has none: a gate
+    answers it.
     """
     gxe: Any = importlib.import_module("great_expectations.expectations")
     if rows := OURS.get(name):
@@ -208,6 +214,8 @@ def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expect
         if rows.condition:
             return ours.ExpectNoRowToBreak(condition=rows.condition(arguments))
         return ours.ExpectNoRowToAnswer(query=rows.broken_rows(arguments))
+    if name == NO_WORSE:
+        return None
     if name == TRAILING_MEAN:
         past = context.past_row_counts[: int(arguments["days"])]
         if not past:

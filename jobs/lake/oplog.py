@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -132,18 +132,19 @@ class OpLog:
         """What is known of finished runs of these tables, in one read."""
         found = self.tables.rows(
             "ops.runs",
-            ["table", "slice", "ds", "status", "rows_out", "recorded_at"],
+            ["table", "slice", "ds", "status", "rows_out", "params", "recorded_at"],
             [("table", "in", list(tables)), ("status", "in", [PUBLISHED, UNCHANGED])],
         )
         newest = {
-            (run["table"], run["slice"], run["ds"], run["status"]): run["rows_out"]
+            (run["table"], run["slice"], run["ds"], run["status"]): (run["rows_out"], run["params"])
             for run in found.sort_by("recorded_at").to_pylist()
         }
-        return PastRuns([(*key, rows) for key, rows in newest.items()])
+        return PastRuns([(*key, *found) for key, found in newest.items()])
 
 
 class PastRuns:
-    """Published and unchanged runs of some tables: rows of (table, slice, ds, status, rows_out)."""
+    """Published and unchanged runs of some tables: rows of (table, slice, ds, status, rows_out,
+    params), the newest of each day."""
 
     def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self.rows = rows
@@ -155,6 +156,18 @@ class PastRuns:
     def days(self, table: str, slice: str = "") -> set[date]:
         """The days of which a run of the table, or of one of its slices, ended well."""
         return {r[2] for r in self.rows if r[0] == table and r[1] == slice}
+
+    def trailing_days(self, table: str, before: date, days: int) -> list[date]:
+        """Published days among the `days` before one, oldest first.
+
+        Those before the newest that was published on purpose (`accept_worse`) are left out: what
+        was accepted is what later days are compared with.
+        """
+        first = before - timedelta(days=days)
+        found = {r[2]: r[5] for r in self.rows if r[0] == table and r[3] == PUBLISHED}
+        trailing = sorted(day for day in found if first <= day < before)
+        accepted = [day for day in trailing if json.loads(found[day]).get("accept_worse")]
+        return [day for day in trailing if not accepted or day >= accepted[-1]]
 
     def row_counts(self, table: str, slice: str, before: date) -> tuple[int, ...]:
         """Rows that each earlier day published, newest day first."""

@@ -26,7 +26,7 @@ from jobs.lake.asof import as_of
 from jobs.lake.audit import CheckResult, audit
 from jobs.lake.contract import Contract, Contracts, Layout
 from jobs.lake.errors import AuditFailed, RowsVanished, UpstreamMissing
-from jobs.lake.expectations import AuditContext
+from jobs.lake.expectations import NO_WORSE, AuditContext
 from jobs.lake.oplog import (
     DRY_RUN,
     FAILED,
@@ -38,7 +38,17 @@ from jobs.lake.oplog import (
     RunRecord,
 )
 from jobs.lake.sink import Sink
-from jobs.lake.step import Drops, EffectResult, Outcome, Read, Run, Step, find_step, steps
+from jobs.lake.step import (
+    Drops,
+    EffectResult,
+    Outcome,
+    Read,
+    Run,
+    Step,
+    Verdict,
+    find_step,
+    steps,
+)
 from jobs.lake.tables import Staged, Tables
 from jobs.settings import RunParams, Settings
 
@@ -127,7 +137,7 @@ class Lake:
     def _attempt(self, step: Step, record: RunRecord, params: RunParams, scratch: str) -> RunRecord:
         if step.slice and step.slice not in _chosen(step.slice_column, params, self.settings):
             return replace(record, status=SKIPPED)
-        reads = [read.table for read in step.reads.values() if isinstance(read, Read)]
+        reads = [read.table for read in step.inputs if isinstance(read, Read)]
         past = self.log.past([step.name, *reads])
         watermark = past.watermark(step.name)
         run = Run(
@@ -165,7 +175,7 @@ class Lake:
         )
 
     def _require_upstream(self, step: Step, run: Run, past: PastRuns) -> None:
-        for read in step.reads.values():
+        for read in step.inputs:
             if not isinstance(read, Read) or read.table == step.name:
                 continue
             contract = self.contracts[read.table]
@@ -226,8 +236,7 @@ class Lake:
         inputs: Inputs,
         past: PastRuns,
     ) -> RunRecord:
-        made = step.function(run, **inputs.frames)
-        outcome = made if isinstance(made, Outcome) else Outcome(made)
+        outcome = _outcome(step.function(run, **inputs.frames))
         rows = _stamped(outcome.rows, step, contract, run)
         rows = self.tables.conform(contract.table, rows, str(run.ds))
         staged = self.tables.stage(contract.table, rows, _partition(step, contract, run))
@@ -236,6 +245,8 @@ class Lake:
             record = self._account(step, run, record, inputs, outcome)
             counts = past.row_counts(step.name, step.slice, run.ds)
             results = audit(staged.frame, contract, AuditContext(counts))
+            if not _errors(results):
+                results += self._judged(step, contract, run, staged, past)
             self.log.record_audit(record, results)
             self._require_passed(step, run, results)
             if run.params.dry_run:
@@ -276,6 +287,50 @@ class Lake:
             )
         return replace(record, rows_in=rows_in)
 
+    def _judged(
+        self, step: Step, contract: Contract, run: Run, staged: Staged, past: PastRuns
+    ) -> list[CheckResult]:
+        """What the gate of the table says, where the contract asks it."""
+        check = next((check for check in contract.checks if check.expect == NO_WORSE), None)
+        gate = step.gate
+        if check is None or gate is None:
+            return []
+        days = int(check.arguments["days"])
+        trailing = past.trailing_days(step.name, run.ds, days)
+        found: tuple[date, DataFrame] | None = None
+        if gate.rebuilds:
+            found = self._oldest_rebuilt(step, contract, run, trailing, past)
+        elif trailing:
+            found = trailing[-1], staged.frame
+        verdict = Verdict(True, f"nothing to compare with in the {days} days before")
+        if found is not None:
+            day, rows = found
+            published = self.tables.read(step.name).where(F.col("ds") == F.lit(day))
+            frames = {
+                argument: as_of(self.tables.read(r.table), self.contracts[r.table], r, run, False)
+                for argument, r in gate.reads.items()
+            }
+            verdict = gate.judge(run, day, rows, published, **frames)
+        severity = "warn" if run.params.accept_worse else check.severity
+        result = CheckResult(
+            check.expect, severity, verdict.success, verdict.observed, f"days={days}"
+        )
+        return [result]
+
+    def _oldest_rebuilt(
+        self, step: Step, contract: Contract, run: Run, days: list[date], past: PastRuns
+    ) -> tuple[date, DataFrame] | None:
+        """The first of the days that has all inputs of today's, as it would be made now."""
+        for day in days:
+            earlier = replace(run, ds=day, known_on=day, scratch=f"{run.scratch}/rebuilt")
+            try:
+                self._require_upstream(step, earlier, past)
+            except UpstreamMissing:
+                continue
+            inputs = self._inputs(step, earlier, contract)
+            return day, _outcome(step.function(earlier, **inputs.frames)).rows
+        return None
+
     def _require_passed(self, step: Step, run: Run, results: list[CheckResult]) -> None:
         failed = [result for result in results if not result.success]
         for result in failed:
@@ -283,14 +338,16 @@ class Lake:
                 logger.warning(
                     "%s ds=%s: %s: %s", step.task_id, run.ds, result.check, result.observed
                 )
-        errors = [result for result in failed if result.severity == "error"]
-        if errors:
+        if errors := _errors(results):
             listed = "; ".join(f"{r.check}({r.details}): {r.observed}" for r in errors)
             path = f"{self.settings.contracts.name}/{step.name.replace('.', '/')}.yaml"
+            runbook = "docs/runbooks/contract-failed.md"
+            if any(result.check == NO_WORSE for result in errors):
+                runbook = "docs/runbooks/recall-regressed.md"
             raise AuditFailed(
                 f"{step.task_id} ds={run.ds}: {len(errors)} of {len(results)} checks of {path} "
                 f"failed: {listed}. Nothing was published; readers still see the day before. "
-                "See docs/runbooks/contract-failed.md."
+                f"See {runbook}."
             )
 
     def _publish(self, contract: Contract, run: Run, staged: Staged) -> None:
@@ -342,6 +399,15 @@ def _only_chosen(frame: DataFrame, contract: Contract, run: Run) -> DataFrame:
     return frame.where(
         F.col(contract.slice).isin(*_chosen(contract.slice, run.params, run.settings))
     )
+
+
+def _outcome(made: DataFrame | Outcome) -> Outcome:
+    return made if isinstance(made, Outcome) else Outcome(made)
+
+
+def _errors(results: list[CheckResult]) -> list[CheckResult]:
+    """The checks that keep a day from being published."""
+    return [r for r in results if not r.success and r.severity == "error"]
 
 
 def _partition(step: Step, contract: Contract, run: Run) -> dict[str, str]:

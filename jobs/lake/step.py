@@ -86,6 +86,31 @@ class EffectResult:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a gate says of a day, and what it saw."""
+
+    success: bool
+    observed: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Judges a day of a daily table by an earlier published day, of which more is known by now.
+
+    judge: `judge(run, made_on, rows, published, **frames) -> Verdict`. published: what readers got
+    for day `made_on`. reads: argument name to declared input, as of the run.
+    rebuilds: whether `rows` are day `made_on` again, as the function makes it now of what was known
+    then; made_on is the oldest trailing day. Otherwise `rows` are those of the run's own day, and
+    made_on is the newest.
+    The contract says how far back a day may lie: `expect_lists_no_worse_than_published`.
+    """
+
+    judge: Callable[..., Verdict]
+    reads: Mapping[str, Read]
+    rebuilds: bool
+
+
+@dataclass(frozen=True)
 class Step:
     """A registered function. `name` is the table or effect, `slice` its slice value or ''."""
 
@@ -96,11 +121,17 @@ class Step:
     reads: Mapping[str, Read | Drops]
     accounts_for: str
     function: Callable[..., Any]
+    gate: Gate | None = None
 
     @property
     def task_id(self) -> str:
         """The Airflow task of this step: `silver.i2i_candidates.content`."""
         return f"{self.name}.{self.slice}" if self.slice else self.name
+
+    @property
+    def inputs(self) -> tuple[Read | Drops, ...]:
+        """All that a run reads, for its gate too."""
+        return (*self.reads.values(), *(self.gate.reads.values() if self.gate else ()))
 
 
 _STEPS: dict[str, Step] = {}
@@ -120,19 +151,20 @@ def table(
     reads: Mapping[str, Read | Drops],
     slice: Mapping[str, str] | None = None,
     accounts_for: str = "",
+    gate: Gate | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(run, **frames) -> DataFrame` as the maker of a table, or of one slice.
 
     name: zone and table, which must have a contract. reads: argument name to declared input.
     slice: `{column: value}` when each value of the column is built by a function of its own.
     accounts_for: the input whose every row must come out, be quarantined or be folded; the run
-    fails with RowsVanished otherwise.
+    fails with RowsVanished otherwise. gate: asked before a day is published.
     The frame has the contract's columns without `ds` and the slice column, in any order.
     """
     ((column, value),) = slice.items() if slice else (("", ""),)
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
-        _register(Step(name, value, column, "table", dict(reads), accounts_for, function))
+        _register(Step(name, value, column, "table", dict(reads), accounts_for, function, gate))
         return function
 
     return keep

@@ -18,6 +18,8 @@ from operator import add, or_
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.recall.diversity import diversify
+from jobs.recall.exposure import cap_exposure
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 
@@ -236,19 +238,24 @@ def fuse_channels(
     items: DataFrame,
     users: DataFrame,
     popularity: DataFrame,
+    neighbors: DataFrame,
     settings: UserRecallSettings,
+    scratch: str,
 ) -> DataFrame:
     """One list for each active user, full whenever the channel `popular` is.
 
     candidates: channel, user_id, item_id string, score double > 0, because_item_id string or null.
     items: item_id, title string, is_sellable boolean. users: user_id string, the active users.
-    popularity: item_id string, users_count long.
+    popularity: item_id string, users_count long. neighbors: item_id, neighbor_item_id string, score
+    double, methods array<string> (gold.i2i_daily), read only for diversity. scratch: a folder that
+    this process and the executors share; must live until the result is read.
     Returns user_id string, rank int, item_id string, score double in 0 to 1, channel string (the
     largest weighted part), channel_scores map<string,double>, because_item_id string or null,
     reason string. Order: score descending, item_id ascending.
 
     With a quota, a channel keeps its best rows up to it; rows beyond are taken only where the
-    list would be short.
+    list would be short. With diversity the score is that of `jobs.recall.diversity`. An item that
+    stands in too many lists gives way as `jobs.recall.exposure` says.
     """
     allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
@@ -262,7 +269,17 @@ def fuse_channels(
         unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
         carry="because_item_id",
     ).withColumn("score", F.least("score", F.lit(1.0)))
-    best = top_k(take_within_quotas(scored, settings), ["user_id"], settings.items, item="item_id")
+    offered = take_within_quotas(scored, settings)
+    if settings.diversity:
+        similar = neighbors.where(F.array_size(F.array_remove("methods", FILL_METHOD)) > 0)
+        offered = diversify(
+            offered, similar, settings.diversity, settings.diversity_pool, f"{scratch}/similar"
+        )
+    if settings.max_exposure < 1:
+        offered = cap_exposure(
+            offered, users, settings.items, settings.max_exposure, f"{scratch}/exposure"
+        )
+    best = top_k(offered, ["user_id"], settings.items, item="item_id")
     titles = items.select(
         F.col("item_id").alias("because_item_id"), F.col("title").alias("because_title")
     )
@@ -286,13 +303,13 @@ def fuse_channels(
 
 
 def take_within_quotas(scored: DataFrame, settings: UserRecallSettings) -> DataFrame:
-    """The rows of each user's list: within quotas first, then whatever fills it.
+    """The rows that may stand in a list: all within quotas, and what fills a list without them.
 
     scored: user_id, item_id, strongest string, score double. The same columns come back.
     """
     if not settings.quotas:
         return scored
-    quota = _lookup(settings.quotas, F.col("strongest"), default=settings.items)
+    quota = _lookup(settings.quotas, F.col("strongest"), default=float("inf"))
     within_channel = Window.partitionBy("user_id", "strongest").orderBy(
         F.desc("score"), F.asc("item_id")
     )
@@ -300,7 +317,7 @@ def take_within_quotas(scored: DataFrame, settings: UserRecallSettings) -> DataF
     return (
         scored.withColumn("is_over", F.row_number().over(within_channel) > quota)
         .withColumn("choice", F.row_number().over(in_order))
-        .where(F.col("choice") <= settings.items)
+        .where(~F.col("is_over") | (F.col("choice") <= settings.items))
         .drop("is_over", "choice")
     )
 

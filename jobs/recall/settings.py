@@ -7,6 +7,7 @@ Every model refuses unknown keys. As environment variables the fields read
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -604,6 +605,22 @@ class UserRecallSettings(_Model):
         {},
         description="most items of a list whose strongest channel is this one; none: no limit",
     )
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much an item loses that is a neighbor of one above it; 0 asks for no "
+        "diversity, 1 for nothing else",
+    )
+    diversity_pool: int = Field(
+        100, ge=1, le=5000, description="best candidates of a user among which diversity chooses"
+    )
+    max_exposure: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of all users in whose lists an item may stand; 1 sets no cap",
+    )
 
     @field_validator("weights")
     @classmethod
@@ -614,6 +631,13 @@ class UserRecallSettings(_Model):
     def built(self) -> tuple[str, ...]:
         """The channels that have a weight, and the one that fills the lists."""
         return tuple(n for n, weight in self.weights.items() if weight or n == FILL_CHANNEL)
+
+    @property
+    def popular_items(self) -> int:
+        """Popular items that fill any list, though others may be shown to enough users already
+        (`jobs.recall.exposure`)."""
+        shown_enough = ceil(self.items / self.max_exposure) if self.max_exposure < 1 else 0
+        return self.items + shown_enough
 
     @model_validator(mode="after")
     def _quotas_name_channels(self) -> UserRecallSettings:
@@ -637,6 +661,16 @@ class MetricsSettings(_Model):
     )
     k: int = Field(20, ge=1, le=1000, description="ranks of a list that count")
     users: int = Field(20_000, ge=1, description="most users that are asked, the same every day")
+    max_loss: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of the ndcg of published lists that a day's may surely lose (lower end "
+        "of the 95% interval) before the day is refused; 1 refuses none",
+    )
+    min_users: int = Field(
+        30, ge=1, description="users who have to be watched before a day can be refused"
+    )
 
     @model_validator(mode="after")
     def _horizons_are_kept(self) -> MetricsSettings:

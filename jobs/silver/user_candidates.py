@@ -161,7 +161,7 @@ def popular(
     recall, of_all = run.settings.recall, of_kind(listed, POPULAR)
     segments = segments_listed(users, of_all, recall.popular)
     seen = seen_items(interactions, run.ds, recall.popular.exclude_seen_days)
-    return recall_popular(of_all, segments, profiles, seen, recall.user.items)
+    return recall_popular(of_all, segments, profiles, seen, recall.user.popular_items)
 
 
 @table(TABLE, slice={"channel": "trending"}, reads=_LISTED)

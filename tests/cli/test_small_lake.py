@@ -70,7 +70,7 @@ def test_neighbors_are_fused_as_the_product_does(
 
 
 def test_users_lists_are_fused_as_the_product_does(
-    day: Day, frame: Callable[[str], DataFrame]
+    day: Day, frame: Callable[[str], DataFrame], tmp_path: Path
 ) -> None:
     fused = fuse_channels(
         frame("SELECT * EXCLUDE ds FROM silver.user_candidates WHERE ds = $ds"),
@@ -80,7 +80,9 @@ def test_users_lists_are_fused_as_the_product_does(
             "SELECT item_id, users_count FROM gold.popular_items_daily "
             "WHERE ds = $ds AND kind = 'popular'"
         ),
+        frame("SELECT * EXCLUDE ds FROM gold.i2i_daily WHERE ds = $ds"),
         UserRecallSettings(items=LIST_LENGTH),
+        str(tmp_path),
     )
     words = ("user_id", "rank", "item_id", "channel", "because_item_id", "reason")
     found = sorted((row.asDict() for row in fused.collect()), key=lambda row: key(row, *words[:2]))

@@ -222,8 +222,8 @@ def test_the_timetable_page_is_up_to_date(dags: dict[str, DAG]) -> None:
 
 def makers(step: Step, registry: dict[str, Step]) -> set[str]:
     """The tasks that make what a step reads: all slices of a table, the wait for drops."""
-    made = {"drops_are_due" for read in step.reads.values() if isinstance(read, Drops)}
-    tables = {read.table for read in step.reads.values() if not isinstance(read, Drops)}
+    made = {"drops_are_due" for read in step.inputs if isinstance(read, Drops)}
+    tables = {read.table for read in step.inputs if not isinstance(read, Drops)}
     made |= {other.task_id for other in registry.values() if other.name in tables}
     return made - {other.task_id for other in registry.values() if other.name == step.name}
 

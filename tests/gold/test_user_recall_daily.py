@@ -1,12 +1,25 @@
-"""gold.user_recall_daily: nobody is left out (invariant 8), every row explains itself (7)."""
+"""gold.user_recall_daily: nobody is left out (invariant 8), every row explains itself (7), and what
+would have been clearly worse is not published (3)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.gold.user_recall_daily import user_recall_daily
+from jobs.lake import Lake, Run, step
+from jobs.lake.errors import AuditFailed
+from jobs.lake.oplog import PUBLISHED, RunRecord
+from jobs.lake.schema import arrow_schema
 from jobs.recall.settings import RecallSettings
+from jobs.settings import RunParams
 from jobs.silver import user_candidates
 from tests.recall.shop import (
     column_types,
@@ -68,7 +81,9 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
     for channel, frame in channels.items():
         named = frame.selectExpr("*", f"'{channel}' AS channel")
         candidates = named if candidates is None else candidates.unionByName(named)
-    found = user_recall_daily(run, candidates, catalogue, profiles, popular)
+    found = user_recall_daily(
+        run, candidates, catalogue, profiles, popular, neighbors.withColumn("methods", F.array())
+    )
     assert column_types(found) == contract_types("gold.user_recall_daily")
     columns = list(contract_types("gold.user_recall_daily"))
     return [dict(zip(columns, row, strict=True)) for row in rows_of(found, *columns)]
@@ -114,3 +129,169 @@ def test_invariant_7_every_row_names_its_channel_its_scores_and_a_reason(rows: l
 def test_a_better_rank_never_has_a_lower_score(rows: list[dict]) -> None:
     in_order = sorted(rows, key=lambda r: (r["user_id"], -r["score"], r["item_id"]))
     assert in_order == sorted(rows, key=lambda r: (r["user_id"], r["rank"]))
+
+
+D1 = date(2026, 11, 1)
+SHOPPERS = [f"u{n:02}" for n in range(40)]
+TWO_LONG: dict[str, Any] = {"items": 2, "weights": {"i2i": 0.9, "popular": 0.1}}
+PROFILE = {
+    "profile": "buys often: tea",
+    "profile_hash": "0" * 64,
+    "last_event_date": D1,
+    "interactions_count_90d": 1,
+}
+NO_WORSE = "expect_lists_no_worse_than_published"
+
+
+def put(lake: Lake, name: str, day: date, rows: list[dict[str, Any]], slice: str = "") -> None:
+    """Rows of a day in a table, and the record of a run that published them."""
+    schema = arrow_schema(lake.contracts[name])
+    lake.tables.append_arrow(name, pa.Table.from_pylist(rows, schema=schema))
+    run = RunRecord(f"{name}-{slice}-{day}", name, slice, day, day, PUBLISHED, rows_out=len(rows))
+    lake.log.record_run(run)
+
+
+def put_day(lake: Lake, day: date) -> None:
+    """What a day's lists are made of: the best candidate of each user is what they take next.
+
+    Each user took that item on the day itself; items p and q are popular.
+    """
+    taken = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    put(
+        lake,
+        "silver.interactions",
+        day,
+        [
+            {"user_id": user, "item_id": f"next-{user}", "event_ts": taken, "event_date": day}
+            | {"event_type": "purchase", "weight": 1.0, "quantity": 1.0, "ingest_ds": day}
+            for user in SHOPPERS
+        ],
+    )
+    known = ["p", "q", "other", *(f"next-{user}" for user in SHOPPERS)] if day == D1 else []
+    hashes = {"content_hash": "0" * 64, "row_hash": "0" * 64}
+    items = [{"item_id": i, "valid_from": D1, "is_sellable": True} | hashes for i in known]
+    put(lake, "silver.items", day, items)
+    put(
+        lake,
+        "silver.user_profiles",
+        day,
+        [{"ds": day, "user_id": user} | PROFILE for user in SHOPPERS],
+    )
+    for channel, found in {
+        "i2i": lambda user: (f"next-{user}", "other"),
+        "popular": lambda user: ("p", "q"),
+    }.items():
+        rows = [
+            {"ds": day, "channel": channel, "user_id": user, "rank": rank, "item_id": item}
+            | {"score": 1 / rank, "because_item_id": "p" if channel == "i2i" else None}
+            for user in SHOPPERS
+            for rank, item in enumerate(found(user), 1)
+        ]
+        put(lake, "silver.user_candidates", day, rows, channel)
+    popular = [
+        {"ds": day, "segment": "all", "rank": rank, "item_id": item, "score": 1 / rank}
+        | {"users_count": 9}
+        for rank, item in enumerate("pq", 1)
+    ]
+    put(lake, "gold.popular_items_daily", day, popular)
+    put(lake, "gold.i2i_daily", day, [])
+
+
+@pytest.fixture
+def shop(make_lake: Callable[..., Lake]) -> Lake:
+    """A lake with the inputs of three days, of which the first is published."""
+    lake = make_lake(recall=RecallSettings.model_validate({"user": TWO_LONG}))
+    for day in days(3):
+        put_day(lake, day)
+    lake.run("gold.user_recall_daily", ds=D1)
+    return lake
+
+
+def days(count: int) -> list[date]:
+    return [D1 + timedelta(days=n) for n in range(count)]
+
+
+def with_user(lake: Lake, **changes: Any) -> Lake:
+    """The same lake, of which the settings of the user lists were changed."""
+    recall = lake.settings.recall.with_changes({"user": changes})
+    return Lake(lake.spark, lake.settings.model_copy(update={"recall": recall}))
+
+
+def gate_rows(lake: Lake, day: date) -> list[tuple[str, bool]]:
+    """Severity and success of the gate, of each run of a day."""
+    audits = lake.tables.read("ops.audits").where(f"check = '{NO_WORSE}' AND ds = DATE '{day}'")
+    return [(r.severity, r.success) for r in audits.orderBy("recorded_at").collect()]
+
+
+def lists_of(lake: Lake, day: date) -> set[str]:
+    rows = lake.tables.read("gold.user_recall_daily").where(f"ds = DATE '{day}' AND rank = 1")
+    return {row.item_id for row in rows.collect()}
+
+
+def test_invariant_3_a_day_of_lists_in_reverse_is_refused_and_yesterday_stays(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second, _ = days(3)
+    before = lists_of(shop, D1)
+    assert before == {f"next-{user}" for user in SHOPPERS}
+
+    def reversed_lists(run: Run, candidates: DataFrame, **others: DataFrame) -> DataFrame:
+        upside_down = candidates.selectExpr("* EXCEPT (score)", "1 / score AS score")
+        return user_recall_daily(run, upside_down, **others)
+
+    broken = replace(step.find_step("gold.user_recall_daily"), function=reversed_lists)
+    monkeypatch.setitem(step._STEPS, "gold.user_recall_daily", broken)
+    with pytest.raises(AuditFailed) as error:
+        shop.run("gold.user_recall_daily", ds=second)
+    message = str(error.value)
+    # what is taken next stands at rank 2: 1/log2(3) of the gain of rank 1
+    for words in (
+        "gold.user_recall_daily ds=2026-11-02",
+        f"{NO_WORSE}(days=7): ndcg@20 is 0.6309 as lists are made today and 1.0000 as they were",
+        "for 40 users who had lists of 2026-11-01 and took something since",
+        "Nothing was published",
+        "See docs/runbooks/recall-regressed.md.",
+    ):
+        assert words in message
+    assert gate_rows(shop, second) == [("error", False)]
+    assert lists_of(shop, D1) == before
+    assert lists_of(shop, second) == set()
+
+
+def test_a_day_like_the_days_before_passes(shop: Lake) -> None:
+    for day in days(3):
+        shop.run("gold.user_recall_daily", ds=day)
+        assert gate_rows(shop, day)[-1] == ("error", True)
+    # a change that costs nothing
+    put_day(shop, days(4)[-1])
+    with_user(shop, weights={"i2i": 0.6, "popular": 0.4}).run(
+        "gold.user_recall_daily", ds=days(4)[-1]
+    )
+
+
+def test_worse_lists_are_published_on_purpose_and_are_what_later_days_are_compared_with(
+    shop: Lake,
+) -> None:
+    _, second, third = days(3)
+    popular_only = with_user(shop, weights={"popular": 1.0})
+    with pytest.raises(AuditFailed, match=NO_WORSE):
+        popular_only.run("gold.user_recall_daily", ds=second)
+    on_purpose = RunParams(accept_worse=True)
+    popular_only.run("gold.user_recall_daily", ds=second, params=on_purpose)
+    assert gate_rows(shop, second) == [("error", False), ("warn", False)]
+    assert lists_of(shop, second) == {"p"}
+    popular_only.run("gold.user_recall_daily", ds=third)
+    assert gate_rows(shop, third) == [("error", True)]
+
+
+def test_a_day_with_a_channel_that_no_earlier_day_had_is_not_compared(shop: Lake) -> None:
+    second = days(2)[-1]
+    rows = [
+        {"ds": second, "channel": "vector", "user_id": user, "rank": 1, "item_id": "other"}
+        | {"score": 1.0}
+        for user in SHOPPERS
+    ]
+    put(shop, "silver.user_candidates", second, rows, "vector")
+    with_user(shop, weights={"vector": 1.0}).run("gold.user_recall_daily", ds=second)
+    assert gate_rows(shop, second) == [("error", True)]
+    assert lists_of(shop, second) == {"other"}

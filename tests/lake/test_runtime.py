@@ -8,11 +8,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Lake, Outcome, Read, table
+from jobs.lake import Gate, Lake, Outcome, Read, Run, Verdict, table
 from jobs.lake import step as registry
+from jobs.lake.contract import Contracts
 from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
+from jobs.lake.expectations import NO_WORSE
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, SKIPPED, UNCHANGED
 from jobs.recall.settings import RecallSettings
 from jobs.settings import ROOT, RunParams
@@ -305,6 +308,60 @@ def test_a_dry_run_writes_its_record_and_its_checks_alone(toy_lake: Lake) -> Non
     assert (record.status, record.rows_out, record.rows_quarantined) == (DRY_RUN, 1, 1)
     written = {name for name, version in versions().items() if version != before[name]}
     assert written == {"ops.runs", "ops.audits"}
+
+
+GATE = {"expect": NO_WORSE, "days": 2, "severity": "error"}
+GATED = {"gold.toy_daily": toy.CONTRACTS["gold.toy_daily"] | {"checks": [GATE]}}
+SEEN_ON_D3 = {
+    "the oldest trailing day, made again": (True, (D1, 1.0, 1.0, 3.0)),
+    "today beside the newest": (False, (D2, 3.0, 2.0, 3.0)),
+}
+
+
+@pytest.mark.parametrize(("rebuilds", "on_d3"), SEEN_ON_D3.values(), ids=SEEN_ON_D3)
+def test_a_gate_sees_earlier_rows_and_what_is_known_now(
+    toy_lake: Lake, rebuilds: bool, on_d3: tuple[date, float, float, float]
+) -> None:
+    toy.write_contracts(toy_lake.settings.contracts, GATED)
+    lake = Lake(toy_lake.spark, toy_lake.settings)
+    seen = []
+
+    def judge(run: Run, made_on: date, rows: DataFrame, published: DataFrame, items: DataFrame):
+        prices = [frame.select("price").collect()[0][0] for frame in (rows, published, items)]
+        seen.append((made_on, *prices))
+        return Verdict(run.ds < D3, "seen")
+
+    reads = {"items": Read("silver.toy")}
+    registry._STEPS.pop("gold.toy_daily")
+    table("gold.toy_daily", reads=reads, gate=Gate(judge, reads, rebuilds))(
+        lambda run, items: items.select("item_id", "price")
+    )
+    for day, price in ((D1, 1.0), (D2, 2.0), (D3, 3.0)):
+        toy.receive(lake, day, {"a": price})
+        lake.run("silver.toy", ds=day)
+        if day < D3:
+            lake.run("gold.toy_daily", ds=day)
+    with pytest.raises(AuditFailed, match=r"seen\. Nothing .* docs/runbooks/recall-reg"):
+        lake.run("gold.toy_daily", ds=D3)
+    assert [made_on for made_on, *_ in seen] == [D1, on_d3[0]]
+    assert seen[-1] == on_d3
+    assert rows(lake, "gold.toy_daily", "ds") == [(D1,), (D2,)]
+    audits = lake.tables.read("ops.audits").where(F.col("check") == NO_WORSE)
+    assert [r.observed for r in audits.orderBy("recorded_at").collect()] == [
+        "nothing to compare with in the 2 days before",
+        "seen",
+        "seen",
+    ]
+
+
+def test_contracts_ask_the_gates_that_there_are() -> None:
+    asked = {
+        contract.table
+        for contract in Contracts(ROOT / "expectations")
+        if any(check.expect == NO_WORSE for check in contract.checks)
+    }
+    assert asked == {step.name for step in registry.steps().values() if step.gate}
+    assert asked == {"gold.i2i_daily", "gold.user_recall_daily"}
 
 
 def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:

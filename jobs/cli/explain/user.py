@@ -160,10 +160,11 @@ def _why_item(
         return f"Not in the list: not sellable; its record of {record['valid_from']} says so."
     if candidates and recommended:
         by = ", ".join(f"{row['channel']} (rank {row['rank']})" for row in candidates)
-        last = recommended[-1]
+        last, cap = recommended[-1], day.settings.recall.user.max_exposure
+        enough = f", or enough lists of others hold it (max_exposure {cap:g})" if cap < 1 else ""
         return (
             f"Not in the list: brought by {by}, but after fusion {len(recommended)} others came "
-            f"before it; the last of them has score {last['score']:.4f}."
+            f"before it{enough}; the last of them has score {last['score']:.4f}."
         )
     return f"Not in the list: no channel brought it.{_why_left_out(day, bought['last_date'])}"
 

@@ -7,9 +7,9 @@ user.
 `landing/{events,items,users}/ds=D/*`, due by 02:30 UTC of the day after D.
 
 ## Outputs
-Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily` and `gold.popular_items_daily`, and
-the Milvus alias of the item vectors, ready by 04:00 UTC. Readers see a day whole and audited, or
-not at all.
+Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily`, `gold.popular_items_daily` and
+`gold.item_bundles_daily`, and the Milvus alias of the item vectors, ready by 04:00 UTC. Readers see
+a day whole and audited, or not at all.
 
 ## Kind
 Data interval: the run of logical date D makes `ds=D`. It starts when D ends, at 00:00 UTC, and
@@ -103,6 +103,7 @@ with DAG(
     augmented = step("silver.i2i_candidates", "augmented")
     i2i = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
+    item_bundles = step("gold.item_bundles_daily")
     by_i2i = step("silver.user_candidates", "i2i")
     by_similar_users = step("silver.user_candidates", "similar_users")
     by_repurchase = step("silver.user_candidates", "repurchase")
@@ -135,6 +136,7 @@ with DAG(
     item_texts >> augmented
     [cooccurrence, session, slim, swing, transition, content, augmented] >> i2i
     [interactions, items, users] >> popular_items
+    [interactions, items] >> item_bundles
 
     [user_profiles, i2i] >> by_i2i
     user_profiles >> by_similar_users

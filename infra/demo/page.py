@@ -9,7 +9,12 @@ from typing import Any
 
 from jobs.lake.sql import LakeSql
 
-GOLD = ("gold.i2i_daily", "gold.user_recall_daily", "gold.popular_items_daily")
+GOLD = (
+    "gold.i2i_daily",
+    "gold.user_recall_daily",
+    "gold.popular_items_daily",
+    "gold.item_bundles_daily",
+)
 I2I_ROWS = 10
 USERS = 2
 ROWS_PER_USER = 6

@@ -1,4 +1,4 @@
-"""The best cells of a row while it is computed: a binary heap for loops that numba compiles.
+"""The best cells of a row, for loops that numba compiles.
 
 Order: score descending, then column ascending. So the cells that stay, and their order, do not
 depend on the order in which they came.
@@ -12,10 +12,62 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 Columns = NDArray[np.int32]
+# Scores are counted by their distance from the best, 32 steps to each factor of two.
+_STEPS = 512
+_STEP_BITS = 47
 
 
 @njit(cache=True, nogil=True)
-def offer(scores: Scores, columns: Columns, size: int, score: float, column: int) -> int:
+def put_best_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
+    """Move the k best of the first `size` cells to the front, the best at 0; how many they are.
+
+    scores: above 0. What lies behind the best means nothing afterwards.
+    """
+    kept = 0
+    heap_scores, heap_columns = scores[:k], columns[:k]
+    for place in range(_put_likely_first(scores, columns, size, k)):
+        kept = _offer(heap_scores, heap_columns, kept, scores[place], columns[place])
+    for end in range(kept - 1, 0, -1):
+        score, column = scores[0], columns[0]
+        _sift_down(scores, columns, end, scores[end], columns[end])
+        scores[end], columns[end] = score, column
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _put_likely_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
+    """Move the cells that may be among the k best to the front; how many they are.
+
+    Counting finds a step above which k cells lie, and a heap, which takes far longer for a cell,
+    then sees few more than these.
+    """
+    if size <= k:
+        return size
+    # The bits of positive doubles are in the order of the doubles.
+    bits = scores.view(np.int64)
+    best = np.int64(0)
+    for place in range(size):
+        best = max(best, bits[place])
+    counts = np.zeros(_STEPS, np.int64)
+    for place in range(size):
+        counts[min((best - bits[place]) >> _STEP_BITS, _STEPS - 1)] += 1
+    steps, above = 0, 0
+    while above < k:
+        above += counts[steps]
+        steps += 1
+    if steps == _STEPS:
+        return size
+    least = best - (np.int64(steps) << _STEP_BITS)
+    kept = 0
+    for place in range(size):
+        is_likely = bits[place] > least
+        scores[kept], columns[kept] = scores[place], columns[place]
+        kept += is_likely
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _offer(scores: Scores, columns: Columns, size: int, score: float, column: int) -> int:
     """Keep a cell if it is among the best len(scores); how many cells are kept then.
 
     scores, columns: the heap, of which the first `size` cells are filled, the worst at 0.
@@ -26,15 +78,6 @@ def offer(scores: Scores, columns: Columns, size: int, score: float, column: int
     if _is_worse(scores[0], columns[0], score, column):
         _sift_down(scores, columns, size, score, column)
     return size
-
-
-@njit(cache=True, nogil=True)
-def put_best_first(scores: Scores, columns: Columns, size: int) -> None:
-    """Turn the heap of `size` cells into a list, the best at 0."""
-    for end in range(size - 1, 0, -1):
-        score, column = scores[0], columns[0]
-        _sift_down(scores, columns, end, scores[end], columns[end])
-        scores[end], columns[end] = score, column
 
 
 @njit(cache=True, nogil=True)

@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from jobs.recall.heap import offer, put_best_first
+from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
 
 TERM_SCALE = float(2**40)
@@ -86,8 +86,7 @@ class NeighborTable:
         descending, then item ascending. because_item_id: the item with the largest term, ties by
         item ascending. Items that no list names are skipped.
         """
-        items, starts = self._coded(histories["items"])
-        seen, seen_starts = self._coded(histories["seen"])
+        (items, starts), (seen, seen_starts) = self._coded(histories["items"], histories["seen"])
         columns, scores, because, sizes = best_of_histories(
             starts,
             items,
@@ -114,12 +113,16 @@ class NeighborTable:
             schema=RECALL_SCHEMA,
         )
 
-    def _coded(self, lists: pa.ListArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The index of each item of the lists, -1 for one unknown, and where each list begins."""
-        codes = pc.index_in(lists.flatten(), value_set=self.item_ids).fill_null(_NOTHING)
-        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        return codes.to_numpy(zero_copy_only=False).astype(np.int32), starts
+    def _coded(self, *lists: pa.ListArray) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Of each array: the index of each item of its lists, -1 for one unknown, and where each
+        list begins."""
+        lengths = [pc.list_value_length(each).fill_null(0).to_numpy() for each in lists]
+        starts = [np.concatenate([[0], np.cumsum(each, dtype=np.int64)]) for each in lengths]
+        # In one call, because each hashes all of item_ids.
+        flat = pa.concat_arrays([each.flatten() for each in lists])
+        codes = pc.index_in(flat, value_set=self.item_ids).fill_null(_NOTHING).to_numpy()
+        ends = np.cumsum([each[-1] for each in starts])
+        return list(zip(np.split(codes.astype(np.int32), ends[:-1]), starts, strict=True))
 
 
 def recall_in_tasks(
@@ -166,8 +169,8 @@ def best_of_histories(
     largest = np.zeros(items, np.int64)
     by = np.full(items, _NOTHING, np.int32)
     touched = np.empty(items, np.int32)
-    heap_scores = np.empty(k, np.float64)
-    heap_columns = np.empty(k, np.int32)
+    found = np.empty(items, np.float64)
+    found_columns = np.empty(items, np.int32)
     for user in range(users):
         n_touched = 0
         for place in range(starts[user], starts[user + 1]):
@@ -188,19 +191,18 @@ def best_of_histories(
         for place in range(seen_starts[user], seen_starts[user + 1]):
             if seen[place] != _NOTHING:
                 totals[seen[place]] = 0
-        size = 0
+        n_found = 0
         for place in range(n_touched):
             column = touched[place]
             if totals[column] > 0:
-                score = totals[column] / TERM_SCALE
-                size = offer(heap_scores, heap_columns, size, score, column)
-        put_best_first(heap_scores, heap_columns, size)
+                found[n_found], found_columns[n_found] = totals[column] / TERM_SCALE, column
+                n_found += 1
+        size = put_best_first(found, found_columns, n_found, k)
         sizes[user] = size
+        columns[user, :size] = found_columns[:size]
+        scores[user, :size] = found[:size]
         for place in range(size):
-            column = heap_columns[place]
-            columns[user, place] = column
-            scores[user, place] = heap_scores[place]
-            because[user, place] = by[column]
+            because[user, place] = by[found_columns[place]]
         for place in range(n_touched):
             by[touched[place]] = _NOTHING
     return columns, scores, because, sizes

@@ -23,7 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from jobs.recall.heap import offer, put_best_first
+from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 
 SUM_BITS = 53
@@ -221,8 +221,8 @@ def _top_of_rows(
     users = np.zeros(items, np.int32)
     last_owner = np.full(items, -1, np.int32)
     touched = np.empty(items, np.int32)
-    heap_scores = np.empty(k, np.float64)
-    heap_columns = np.empty(k, np.int32)
+    found = np.empty(items, np.float64)
+    found_columns = np.empty(items, np.int32)
     for row in range(first, end):
         n_touched = 0
         for place in range(left_indptr[row], left_indptr[row + 1]):
@@ -237,7 +237,7 @@ def _top_of_rows(
                     users[column] += 1
                     last_owner[column] = owner
                 sums[column] += mark * right_data[cell]
-        size = 0
+        n_found = 0
         for place in range(n_touched):
             column = touched[place]
             if users[column] < min_support or sums[column] <= 0 or column == row:
@@ -247,13 +247,14 @@ def _top_of_rows(
                 score *= (users[column] - 1) / (users[column] - 1 + shrinkage)
                 if score == 0:
                     continue
-            size = offer(heap_scores, heap_columns, size, score, column)
-        put_best_first(heap_scores, heap_columns, size)
+            found[n_found], found_columns[n_found] = score, column
+            n_found += 1
+        size = put_best_first(found, found_columns, n_found, k)
         sizes[row - first] = size
-        columns[row - first, :size] = heap_columns[:size]
-        scores[row - first, :size] = heap_scores[:size]
+        columns[row - first, :size] = found_columns[:size]
+        scores[row - first, :size] = found[:size]
         for place in range(size):
-            counts[row - first, place] = users[heap_columns[place]]
+            counts[row - first, place] = users[found_columns[place]]
         for place in range(n_touched):
             sums[touched[place]] = 0.0
             users[touched[place]] = 0

@@ -650,6 +650,45 @@ class UserRecallSettings(_Model):
         return self
 
 
+class BundleSettings(_Model):
+    """Association rules between the items of a basket (`jobs.recall.bundles`)."""
+
+    window_days: int = Field(90, ge=1, description="days of interactions that count")
+    gap_minutes: float = Field(
+        30.0,
+        ge=0,
+        description="minutes without an event after which a new basket begins, where the data has "
+        "no session_id",
+    )
+    max_basket_items: int = Field(
+        100,
+        ge=2,
+        description="items of the largest basket that counts, in items; a larger one is left out",
+    )
+    max_items: int = Field(
+        3, ge=2, le=5, description="items of the largest rule, the consequent included, in items"
+    )
+    min_baskets: int = Field(
+        20, ge=1, description="baskets that must hold all items of a rule, in baskets"
+    )
+    min_support: int = Field(
+        5, ge=1, description="distinct users that must stand behind a rule, in users"
+    )
+    min_confidence: float = Field(
+        0.1,
+        ge=0.01,
+        le=1,
+        description="least share of the baskets with the antecedent that hold the consequent too",
+    )
+    min_lift: float = Field(
+        1.5,
+        ge=1,
+        description="how many times as often as in all baskets the consequent has to be there, at "
+        "least",
+    )
+    rules: int = Field(10_000, ge=1, description="rules published of a day")
+
+
 LONGEST_HORIZON_DAYS = 28
 
 
@@ -702,6 +741,7 @@ class RecallSettings(_Model):
     q2i: Q2IChannelSettings = Q2IChannelSettings()
     product_names: ProductNamesChannelSettings = ProductNamesChannelSettings()
     user: UserRecallSettings = UserRecallSettings()
+    bundles: BundleSettings = BundleSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
 from jobs.recall.cooccurrence import capped_strengths
-from jobs.recall.heap import offer, put_best_first
+from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 from jobs.recall.product import NEIGHBOR_DDL, BestCells, balanced_blocks
 from jobs.recall.ranking import top_k
@@ -328,8 +328,8 @@ def _best_of_items(
     touched = np.empty(items, np.int32)
     marks = np.zeros(items, np.float64)
     common = np.empty(items, np.int64)
-    heap_scores = np.empty(k, np.float64)
-    heap_columns = np.empty(k, np.int32)
+    found = np.empty(items, np.float64)
+    found_columns = np.empty(items, np.int32)
     for row in range(first, end):
         own = heard[item_indptr[row] : item_indptr[row + 1]]
         own_weights = weights[item_indptr[row] : item_indptr[row + 1]]
@@ -367,27 +367,28 @@ def _best_of_items(
                 if n_common < 2:
                     continue
                 of_pair = own_weights[place] * own_weights[other] / (alpha + n_common)
-                for found in range(n_common):
-                    cell = common[found]
+                for shared_place in range(n_common):
+                    cell = common[shared_place]
                     column = shared[cell]
                     term = of_pair * (marks[column] * shared_strengths[cell])
                     totals[column] += np.int64(np.rint(term * TERM_SCALE))
             for cell in range(starts[place], starts[place + 1]):
                 marks[shared[cell]] = 0.0
-        size = 0
+        n_found = 0
         for place in range(n_touched):
             column = touched[place]
             if users[column] < min_support or column == row:
                 continue
             score = totals[column] / TERM_SCALE * item_scale[row] * neighbor_scale[column]
             if score > 0:
-                size = offer(heap_scores, heap_columns, size, score, column)
-        put_best_first(heap_scores, heap_columns, size)
+                found[n_found], found_columns[n_found] = score, column
+                n_found += 1
+        size = put_best_first(found, found_columns, n_found, k)
         sizes[row - first] = size
-        columns[row - first, :size] = heap_columns[:size]
-        scores[row - first, :size] = heap_scores[:size]
+        columns[row - first, :size] = found_columns[:size]
+        scores[row - first, :size] = found[:size]
         for place in range(size):
-            counts[row - first, place] = users[heap_columns[place]]
+            counts[row - first, place] = users[found_columns[place]]
         for place in range(n_touched):
             totals[touched[place]] = 0
             users[touched[place]] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +182,28 @@ def test_an_item_counts_the_lists_it_is_in(explain: Any) -> None:
     assert explain("milk")["recommended_to_users_count"] == 2
 
 
+def test_bundles_are_the_rules_that_name_the_item_on_either_side(explain: Any) -> None:
+    def rules(item: str) -> list[tuple]:
+        found = explain(item)["bundles"]
+        return [(rule["rank"], rule["antecedent"], rule["consequent_item_id"]) for rule in found]
+
+    bread_first, milk_first = (1, ["bread"], "milk"), (2, ["milk"], "bread")
+    assert rules("milk") == [bread_first, milk_first, (3, ["bread", "milk"], "butter")]
+    assert rules("butter") == [(3, ["bread", "milk"], "butter")]
+    assert rules("jam") == []
+
+
+def test_a_lake_older_than_the_bundles_is_explained_without_them(
+    explain: Any, own_lake: Path
+) -> None:
+    shutil.rmtree(own_lake / "gold" / "item_bundles_daily")
+    assert explain("milk")["bundles"] == []
+
+
 def test_the_page_for_a_person_has_text_neighbors_and_reasons(reclake: Reclake) -> None:
     page = reclake("explain", "item", "milk").out
     assert page.startswith("item milk, ds=2017-12-30, the newest published day\n")
     assert "(enriched) milk 2% gallon, fluid milk." in page
     assert "standard_name: reduced fat milk" in page
     assert "chosen together by 41 users" in page
+    assert "Bundles (3; rules that name the item)" in page

@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.sql import LakeSql
+from jobs.recall.bundles import best_rules, with_reasons
 from jobs.recall.fusion import fuse_channels, fuse_neighbors
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 from jobs.settings import Settings
@@ -67,6 +68,17 @@ def test_neighbors_are_fused_as_the_product_does(
         assert key(row, "rank", "methods", "reason") == key(made, "rank", "methods", "reason")
         assert made["score"] == pytest.approx(row["score"])
         assert made["method_scores"] == pytest.approx(row["method_scores"])
+
+
+def test_bundles_are_ranked_and_read_as_the_product_writes_them(
+    day: Day, frame: Callable[[str], DataFrame]
+) -> None:
+    rows = day("SELECT * EXCLUDE ds FROM gold.item_bundles_daily WHERE ds = $ds ORDER BY rank")
+    rules = "SELECT * EXCLUDE (ds, rank, reason) FROM gold.item_bundles_daily WHERE ds = $ds"
+    made = with_reasons(best_rules(frame(rules), len(rows)), frame(ITEMS))
+    words = ("rule_id", "rank", "reason")
+    found = sorted((key(row.asDict(), *words) for row in made.collect()), key=lambda row: row[1])
+    assert found == [key(row, *words) for row in rows]
 
 
 def test_users_lists_are_fused_as_the_product_does(

@@ -24,6 +24,8 @@ from jobs.settings import Settings, get_settings
 from tests.end_to_end import shop
 
 ENVIRONMENT = {
+    "RECLAKE_RECALL__BUNDLES__MIN_BASKETS": "2",
+    "RECLAKE_RECALL__BUNDLES__MIN_SUPPORT": "2",
     "RECLAKE_RECALL__I2I__NEIGHBORS": str(shop.LIST_LENGTH),
     "RECLAKE_RECALL__USER__ITEMS": str(shop.LIST_LENGTH),
 }

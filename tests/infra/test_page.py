@@ -28,6 +28,7 @@ def test_rows_are_counted_by_gold_table_and_day(lake: LakeSql) -> None:
         row("gold.i2i_daily", 0, 6, 6),
         row("gold.user_recall_daily", 0, 2, 4),
         row("gold.popular_items_daily", 0, 2, 3),
+        row("gold.item_bundles_daily", 0, 3, 3),
     ]
 
 

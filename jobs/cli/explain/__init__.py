@@ -75,8 +75,8 @@ def item(
     """Say why an item's neighbors are what they are.
 
     Prints the methods that found each neighbor with their scores, and the support: the number of
-    users behind the pair. Also the text that stands for the item and what the LLM said of it, or
-    why it said nothing. Needs no Spark.
+    users behind the pair; then the rules of baskets that name the item. Also the text that stands
+    for the item and what the LLM said of it, or why it said nothing. Needs no Spark.
 
     \b
     Examples:

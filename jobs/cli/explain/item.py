@@ -17,6 +17,13 @@ _NEIGHBORS = """
     ) c USING (neighbor_item_id)
     WHERE g.ds = $ds AND g.item_id = $item ORDER BY g.rank
 """
+_BUNDLES = """
+    SELECT rank, antecedent, consequent_item_id, baskets_count, users_count, confidence, lift,
+           reason
+    FROM gold.item_bundles_daily
+    WHERE ds = $ds AND (consequent_item_id = $item OR list_contains(antecedent, $item))
+    ORDER BY rank
+"""
 _ANSWERS = """
     SELECT status, gate_score, prompt_version, model, selected_ds,
            standard_name, summary, attributes, keywords, occasions,
@@ -33,6 +40,7 @@ _LIST_COLUMNS = (
     "support",
     "reason",
 )
+_BUNDLE_COLUMNS = ("rank", "antecedent", "consequent_item_id", "lift", "users_count", "reason")
 _RECORD = ("title", "category", "department", "brand", "size", "price", "description")
 
 
@@ -40,7 +48,7 @@ def item_facts(day: Day, item_id: str, neighbor_id: str | None) -> dict[str, Any
     """Everything the day says of one item; with `neighbor_id`, also of that pair.
 
     Keys: item_id, ds, ds_is_default, known_on, why_no_neighbors (null with neighbors), record,
-    text, llm {why, answers}, neighbors, recommended_to_users_count, pair.
+    text, llm {why, answers}, neighbors, bundles, recommended_to_users_count, pair.
     """
     record = day.item(item_id)
     used = day.row(
@@ -69,9 +77,17 @@ def item_facts(day: Day, item_id: str, neighbor_id: str | None) -> dict[str, Any
         "text": used,
         "llm": llm.part_in_text(day, used, answers, content, budget),
         "neighbors": neighbors,
+        "bundles": _bundles(day, item_id),
         "recommended_to_users_count": users["users"] if users else 0,
         "pair": None if neighbor_id is None else _pair(day, item_id, neighbor_id, neighbors),
     }
+
+
+def _bundles(day: Day, item_id: str) -> list[Row]:
+    """The rules that name the item, on either side; none in a lake that is older than the table."""
+    if not day.lake.exists("gold.item_bundles_daily"):
+        return []
+    return day.rows(_BUNDLES, item=item_id)
 
 
 def _why_none(day: Day, item_id: str, record: Row | None, used: Row | None) -> str:
@@ -142,7 +158,7 @@ def _why_pair(
 
 
 def print_item(facts: dict[str, Any], limit: int) -> None:
-    """The facts for a person; at most `limit` neighbors."""
+    """The facts for a person; at most `limit` neighbors and rules."""
     say(f"item {facts['item_id']}, {heading(facts)}")
     if record := facts["record"]:
         for name in _RECORD:
@@ -164,6 +180,9 @@ def print_item(facts: dict[str, Any], limit: int) -> None:
             f"\nNeighbors ({shown(neighbors, limit)}; support is the number of users behind a pair)"
         )
         print_records(neighbors[:limit], _LIST_COLUMNS, indent=2)
+    if bundles := facts["bundles"]:
+        say(f"\nBundles ({shown(bundles, limit)}; rules that name the item)")
+        print_records(bundles[:limit], _BUNDLE_COLUMNS, indent=2)
     if pair := facts["pair"]:
         say(f"\nneighbor {pair['neighbor_item_id']} {pair['title'] or ''}".rstrip())
         say(f"  {pair['why']}")

@@ -1,0 +1,21 @@
+"""gold.item_bundles_daily: what baskets with some items hold besides, one row per (ds, rule_id).
+
+Association rules over the sessions of the window (`jobs.recall.bundles`): confidence, lift, and
+how many baskets and users stand behind each.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from jobs.lake import Read, Run, table
+from jobs.recall.bundles import item_bundles
+
+
+@table(
+    "gold.item_bundles_daily",
+    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
+)
+def item_bundles_daily(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The day's best rules of one or two items and one that goes with them."""
+    return item_bundles(interactions, items, run.ds, run.settings.recall.bundles, run.scratch)

@@ -109,7 +109,7 @@ def admit(
     shown = np.zeros(item.max() + 1, np.int64)
     for row in range(len(user)):
         has_place = free_before[row] + listed[user[row]] < k
-        if has_place and shown[item[row]] <= limit:
+        if has_place and shown[item[row]] < limit:
             admitted[row] = True
             listed[user[row]] += 1
             shown[item[row]] += 1

@@ -189,8 +189,8 @@ def put_day(lake: Lake, day: date) -> None:
         ]
         put(lake, "silver.user_candidates", day, rows, channel)
     popular = [
-        {"ds": day, "segment": "all", "rank": rank, "item_id": item, "score": 1 / rank}
-        | {"users_count": 9}
+        {"ds": day, "kind": "popular", "segment": "all", "rank": rank, "item_id": item}
+        | {"score": 1 / rank, "users_count": 9}
         for rank, item in enumerate("pq", 1)
     ]
     put(lake, "gold.popular_items_daily", day, popular)

@@ -16,7 +16,7 @@ from jobs.evaluation.data import is_timed, last_day
 from jobs.evaluation.format import Seen
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.metrics import Lists, Metrics, Pairs, codes_of, evaluate
-from jobs.recall.settings import RecallSettings
+from jobs.recall.settings import I2I_METHODS, RecallSettings
 from jobs.settings import Settings
 
 # Every day of any history.
@@ -77,14 +77,7 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
     length = max(k, settings.recall.user.items)
     popular = max(length, settings.recall.popular.items)
     changes: dict[str, dict[str, int]] = {
-        "cooccurrence": {"neighbors": neighbors},
-        "session": {"neighbors": neighbors},
-        "slim": {"neighbors": neighbors},
-        "swing": {"neighbors": neighbors},
-        "transition": {"neighbors": neighbors},
-        "content": {"neighbors": neighbors},
-        "augmented": {"neighbors": neighbors},
-        "i2i": {"neighbors": neighbors},
+        **{section: {"neighbors": neighbors} for section in (*I2I_METHODS, "i2i")},
         "item_history": {"exclude_seen_days": days},
         "similar_users": {"exclude_seen_days": days},
         "repurchase": {"exclude_seen_days": days},

@@ -16,10 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.evaluation.memory import PeakMemory
@@ -30,13 +28,10 @@ from jobs.gold.user_recall_daily import user_recall_daily
 from jobs.lake import Run
 from jobs.lake.errors import Terminal
 from jobs.recall.augmented import augmented_neighbors
-from jobs.recall.content import Hits, content_neighbors
+from jobs.recall.content import Search, content_neighbors, search_among_all
 from jobs.recall.settings import I2I_METHODS, RecallSettings
 from jobs.settings import RunParams, Settings
 from jobs.silver import i2i_candidates, user_candidates
-
-_QUERIES_AT_ONCE = 1_000
-
 
 # What the data must have for a method, and how to give it.
 _NEEDS = {
@@ -80,7 +75,7 @@ class Train:
     items: DataFrame
     users: DataFrame
     texts: DataFrame | None = None
-    nearest: Callable[[NDArray[np.float32], int], Hits] | None = None
+    nearest: Search | None = None
     described: DataFrame | None = None
 
 
@@ -347,9 +342,7 @@ def prepare(
     )
 
 
-def _encode(
-    texts: pa.Table, settings: Settings
-) -> tuple[pa.Table, Callable[[NDArray[np.float32], int], Hits]]:
+def _encode(texts: pa.Table, settings: Settings) -> tuple[pa.Table, Search]:
     """The vector of each item's text, and a search that answers one item a text."""
     from jobs.vectors.encoder import Encoder
 
@@ -360,19 +353,9 @@ def _encode(
     place = {text: number for number, text in enumerate(distinct)}
     first = {text: item for item, text in reversed(list(zip(item_ids, of_items, strict=True)))}
 
-    def nearest(queries: NDArray[np.float32], depth: int) -> Hits:
-        ids: list[list[str]] = []
-        scores: list[list[float]] = []
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            cosines = queries[start : start + _QUERIES_AT_ONCE] @ matrix.T
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
-            ids += [[first[distinct[text]] for text in row] for row in best]
-            scores += np.take_along_axis(cosines, best, axis=1).tolist()
-        return ids, scores
-
     vectors = {
         "item_id": pa.array(item_ids, pa.string()),
         "text_hash": pa.array([f"{place[text]:012d}" for text in of_items], pa.string()),
         "embedding": pa.array([matrix[place[text]] for text in of_items], pa.list_(pa.float32())),
     }
-    return pa.table(vectors), nearest
+    return pa.table(vectors), search_among_all([first[text] for text in distinct], matrix)

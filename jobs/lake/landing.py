@@ -124,7 +124,9 @@ def take_in(
             _read(spark, settings.landing, source, files, run)
             for source, files in _by_source(reading, sources)
         ]
-        staged = computed_once(reduce(DataFrame.unionByName, frames), run, f"{entity}_drops")
+        staged = computed_once(
+            reduce(DataFrame.unionByName, frames), f"{run.scratch}/{entity}_drops"
+        )
     else:
         staged = _nothing(spark, Entity(entity))
     due = _counted(due, known, staged, at, settings.max_bad_share)

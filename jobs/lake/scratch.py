@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from jobs.lake.step import Run
 
+def computed_once(frame: DataFrame, path: str) -> DataFrame:
+    """The same rows, written to files and read from there.
 
-def computed_once(frame: DataFrame, run: Run, name: str) -> DataFrame:
-    """The same rows, written below the run's scratch folder and read from there.
-
-    A step that both publishes and counts what it dropped would otherwise compute its input once
-    for each. name: distinct within the run.
+    Spark would otherwise compute a frame again for each look at it. path: a folder that does not
+    exist yet, below one that this process and the executors share.
     """
-    path = f"{run.scratch}/{name}"
-    frame.write.mode("overwrite").parquet(path)
+    frame.write.parquet(path)
     return frame.sparkSession.read.schema(frame.schema).parquet(path)

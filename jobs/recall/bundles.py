@@ -22,6 +22,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.ranking import top_k
 from jobs.recall.sessions import with_sessions
 from jobs.recall.settings import BundleSettings
@@ -44,7 +45,7 @@ def item_bundles(
     consequent), confidence double in (0, 1], lift double, score double in (0, 1], reason string.
     Order: score descending, then rule_id ascending; at most `settings.rules` rows.
     """
-    baskets = _stored(baskets_of(interactions, ds, settings), scratch, "baskets")
+    baskets = computed_once(baskets_of(interactions, ds, settings), f"{scratch}/baskets")
     itemsets = frequent_itemsets(baskets, settings, scratch)
     sellable = items.where("is_sellable").select(F.col("item_id").alias("consequent_item_id"))
     rules = rules_of(itemsets, baskets.count(), settings).join(
@@ -78,20 +79,22 @@ def frequent_itemsets(baskets: DataFrame, settings: BundleSettings, scratch: str
     """
     # A user's baskets side by side, so that all up to the count by user happens where they lie.
     of_users = baskets.repartition("owner_id").withColumn("item_1", F.explode("items"))
-    found = [_stored(_frequent(of_users, ["item_1"], settings), scratch, "itemsets_1")]
+    found = [computed_once(_frequent(of_users, ["item_1"], settings), f"{scratch}/itemsets_1")]
     common = (
         of_users.join(found[0], "item_1", "left_semi")
         .groupBy("owner_id", "basket_id")
         .agg(F.sort_array(F.collect_list("item_1")).alias("items"))
     )
-    held = _stored(common, scratch, "common_items").repartition("owner_id")
+    held = computed_once(common, f"{scratch}/common_items").repartition("owner_id")
     held = held.withColumn("item_1", F.explode("items"))
     members = ["item_1"]
     for size in range(2, settings.max_items + 1):
         one_more = f"item_{size}"
         held = held.withColumn(one_more, F.explode(_later_items(members[-1])))
         members = [*members, one_more]
-        found.append(_stored(_frequent(held, members, settings), scratch, f"itemsets_{size}"))
+        found.append(
+            computed_once(_frequent(held, members, settings), f"{scratch}/itemsets_{size}")
+        )
         held = held.join(found[-1], members, "left_semi")
     itemsets = [
         frequent.select(F.array(*members[:size]).alias("itemset"), "baskets_count", "users_count")
@@ -220,9 +223,3 @@ def bundle_reason(
 
 def _named(title: Column) -> Column:
     return F.coalesce(title, F.lit("untitled"))
-
-
-def _stored(rows: DataFrame, scratch: str, name: str) -> DataFrame:
-    """The same rows from files: computed once, though what follows reads them several times."""
-    rows.write.parquet(f"{scratch}/{name}")
-    return rows.sparkSession.read.schema(rows.schema).parquet(f"{scratch}/{name}")

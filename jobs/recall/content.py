@@ -31,6 +31,7 @@ Hits = tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
 Search = Callable[[NDArray[np.float32], int], Hits]
 
 _VECTORS_AT_ONCE = 20_000
+_COMPARED_AT_ONCE = 1_000
 _HITS_SCHEMA = pa.schema(
     [
         pa.field("query_id", pa.string()),
@@ -51,6 +52,27 @@ def search_of_day(settings: Settings, ds: date) -> Search:
     def search(vectors: NDArray[np.float32], depth: int) -> Hits:
         with ItemIndex(settings).of_day(ds) as find:
             return find(vectors, depth)
+
+    return search
+
+
+def search_among_all(ids: Sequence[str], matrix: NDArray[np.float32]) -> Search:
+    """A search that compares with every vector; ties in the order of `ids`.
+
+    matrix: float32 (ids, dimension).
+    """
+
+    def search(vectors: NDArray[np.float32], depth: int) -> Hits:
+        if not ids:
+            return [[]] * len(vectors), [[]] * len(vectors)
+        found: list[list[str]] = []
+        scores: list[list[float]] = []
+        for start in range(0, len(vectors), _COMPARED_AT_ONCE):
+            cosines = vectors[start : start + _COMPARED_AT_ONCE] @ matrix.T
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
+            found += [[ids[place] for place in row] for row in best]
+            scores += np.take_along_axis(cosines, best, axis=1).tolist()
+        return found, scores
 
     return search
 
@@ -121,8 +143,14 @@ def _parts(vectors: DataFrame, key: str) -> Iterator[tuple[pa.ChunkedArray, NDAr
         bucket = F.pmod(F.xxhash64(key), F.lit(parts)) == part
         table = vectors.where(bucket).orderBy(key).select(key, "embedding").toArrow()
         if table.num_rows:
-            flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            yield table[key], flat.reshape(table.num_rows, -1).astype(np.float32, copy=False)
+            yield table[key], matrix_of(table["embedding"])
+
+
+def matrix_of(vectors: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
+    """Vectors of one length as rows, float32 (n, dimension); one row of no length for none."""
+    whole = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
+    flat = whole.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return flat.reshape(max(len(whole), 1), -1)
 
 
 def _hits_table(

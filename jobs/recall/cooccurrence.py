@@ -26,11 +26,12 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.product import NEIGHBOR_DDL, SUM_BITS, SparseProduct, top_rows_in_tasks
 from jobs.recall.ranking import top_k
 from jobs.recall.sessions import owner, with_sessions
 from jobs.recall.settings import CooccurrenceSettings, SessionSettings, StrengthSettings
-from jobs.recall.strength import cap_user_history, pair_strengths, stored
+from jobs.recall.strength import cap_user_history, pair_strengths
 
 _MAX_BITS = 24
 
@@ -52,7 +53,7 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = stored(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
+    strengths = computed_once(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
     return _neighbors(strengths, items, settings, scratch)
 
 
@@ -71,7 +72,7 @@ def session_neighbors(
     """
     sessions = with_sessions(interactions, settings.gap_minutes)
     strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
-    strengths = stored(strengths, f"{scratch}/strengths")
+    strengths = computed_once(strengths, f"{scratch}/strengths")
     counts = strengths.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
     ((of_sessions, of_users),) = counts.collect()
     if of_sessions == of_users:

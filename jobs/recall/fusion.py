@@ -18,6 +18,7 @@ from operator import add, or_
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.diversity import diversify
 from jobs.recall.exposure import cap_exposure
 from jobs.recall.ranking import exact_sum, top_k
@@ -113,9 +114,8 @@ def fuse_neighbors(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
     best = _best_neighbors(allowed, _mean_best_scores(candidates), settings)
-    # Written, since what fills the short lists has to know them.
-    best.write.parquet(f"{scratch}/fused")
-    fused = candidates.sparkSession.read.schema(best.schema).parquet(f"{scratch}/fused")
+    # What fills the short lists has to know them.
+    fused = computed_once(best, f"{scratch}/fused")
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
     fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")

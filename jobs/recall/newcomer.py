@@ -18,12 +18,12 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.channels import best_sellable_unseen, seen_items
 from jobs.recall.lift import smoothed_lift
 from jobs.recall.popular import count_uses, recent_uses
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import NewcomerChannelSettings
-from jobs.recall.stored import stored
 
 _USE_BITS = 24
 _LOG_BITS = 32
@@ -47,11 +47,11 @@ def recall_newcomers(
     the executors share; must live until the result is read.
     """
     values = attribute_values(users, settings)
-    uses = stored(recent_uses(interactions, ds, settings), f"{scratch}/uses")
+    uses = computed_once(recent_uses(interactions, ds, settings), f"{scratch}/uses")
     sellable = items.where("is_sellable").select("item_id")
     used = count_uses(uses).join(sellable, "item_id", "left_semi")
     best = used.orderBy(F.desc("score"), "item_id").limit(settings.candidates)
-    candidates = stored(best.select("item_id", "score"), f"{scratch}/candidates")
+    candidates = computed_once(best.select("item_id", "score"), f"{scratch}/candidates")
     lifts = value_lifts(uses, values, candidates, settings.smoothing, f"{scratch}/value_uses")
     groups = (
         values.join(newcomers(interactions, active, settings.max_items), "user_id", "left_semi")
@@ -107,7 +107,7 @@ def value_lifts(
     """
     of_candidates = uses.join(candidates, "item_id", "left_semi").join(values, "user_id")
     used = exact_sum(F.col("use"), _USE_BITS).alias("part")
-    parts = stored(of_candidates.groupBy("name", "value", "item_id").agg(used), folder)
+    parts = computed_once(of_candidates.groupBy("name", "value", "item_id").agg(used), folder)
 
     def total(name: str, *group: str) -> DataFrame:
         return parts.groupBy(*group).agg(exact_sum(F.col("part"), _USE_BITS).alias(name))

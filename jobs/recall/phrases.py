@@ -15,10 +15,10 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.channels import best_sellable_unseen, seen_items
 from jobs.recall.content import Search, expand_texts, find_hits, places_in_texts
 from jobs.recall.settings import Q2IChannelSettings
-from jobs.recall.stored import stored
 
 # From a frame and the name of a column of strings: each distinct one, with embedding array<float>.
 Encode = Callable[[DataFrame, str], DataFrame]
@@ -79,8 +79,8 @@ def recall_by_phrases(
     is_sellable boolean. scratch: a folder that this process and the executors share; must live
     until the result is read.
     """
-    phrases = stored(phrases, f"{scratch}/phrases")
-    vectors = stored(encode(phrases, "phrase"), f"{scratch}/phrase_vectors")
+    phrases = computed_once(phrases, f"{scratch}/phrases")
+    vectors = computed_once(encode(phrases, "phrase"), f"{scratch}/phrase_vectors")
     hits = find_hits(vectors, "phrase", search, settings.search_depth, f"{scratch}/phrase_hits")
     near_texts = hits.where(F.col("score") >= settings.min_score)
     near = expand_texts(near_texts, places_in_texts(item_texts), "phrase", settings.items_per_text)

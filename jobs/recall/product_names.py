@@ -27,20 +27,18 @@ from operator import add
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.channels import best_sellable_unseen, seen_items
-from jobs.recall.content import Hits, Search, find_hits
+from jobs.recall.content import Search, find_hits, matrix_of, search_among_all
 from jobs.recall.phrases import Encode
 from jobs.recall.popular import count_uses, recent_uses
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import ProductNamesChannelSettings
-from jobs.recall.stored import stored
 
 _USE_BITS = 24
-_QUERIES_AT_ONCE = 1_000
 
 
 def recall_by_names(
@@ -64,13 +62,13 @@ def recall_by_names(
     brand, category string, price double, is_sellable boolean. scratch: a folder that this process
     and the executors share; must live until the result is read.
     """
-    wanted = stored(wanted, f"{scratch}/wanted")
+    wanted = computed_once(wanted, f"{scratch}/wanted")
     if wanted.isEmpty():  # then no name of the catalogue has to be encoded
         names = names.limit(0)
-    uses = stored(recent_uses(interactions, ds, settings), f"{scratch}/uses")
-    named = stored(used_names(names, uses, settings), f"{scratch}/named")
+    uses = computed_once(recent_uses(interactions, ds, settings), f"{scratch}/uses")
+    named = computed_once(used_names(names, uses, settings), f"{scratch}/named")
     both = wanted.select("name").unionByName(named.select("name"))
-    vectors = stored(encode(both, "name"), f"{scratch}/name_vectors")
+    vectors = computed_once(encode(both, "name"), f"{scratch}/name_vectors")
     search = name_search(vectors.join(named, "name", "left_semi"))
     matches = match_names(wanted, vectors, search, settings, scratch)
     matched = named.join(matches, "name", "left_semi")
@@ -110,21 +108,7 @@ def name_search(vectors: DataFrame) -> Search:
     vectors: name string (unique), embedding array<float>; they come to this process. Ties by name.
     """
     table = vectors.select("name", "embedding").orderBy("name").toArrow()
-    names, matrix = table["name"].to_pylist(), _matrix(table["embedding"])
-
-    def search(queries: NDArray[np.float32], depth: int) -> Hits:
-        if not names:
-            return [[]] * len(queries), [[]] * len(queries)
-        found: list[list[str]] = []
-        scores: list[list[float]] = []
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            cosines = queries[start : start + _QUERIES_AT_ONCE] @ matrix.T
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
-            found += [[names[place] for place in row] for row in best]
-            scores += np.take_along_axis(cosines, best, axis=1).tolist()
-        return found, scores
-
-    return search
+    return search_among_all(table["name"].to_pylist(), matrix_of(table["embedding"]))
 
 
 def match_names(
@@ -168,17 +152,10 @@ def text_cosines(items: DataFrame, name_vectors: DataFrame, item_vectors: DataFr
 def _cosines(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            by_name, of_item = _matrix(batch["name_vector"]), _matrix(batch["embedding"])
+            by_name, of_item = matrix_of(batch["name_vector"]), matrix_of(batch["embedding"])
             cosines = np.clip(np.einsum("ij,ij->i", by_name, of_item), 0, 1).astype(np.float64)
             columns = [batch["item_id"], batch["name"], pa.array(cosines)]
             yield pa.RecordBatch.from_arrays(columns, ["item_id", "name", "text"])
-
-
-def _matrix(vectors: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
-    """Vectors of one length as rows."""
-    whole = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
-    flat = whole.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    return flat.reshape(max(len(whole), 1), -1)
 
 
 def brand() -> Column:

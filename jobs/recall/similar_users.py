@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.channels import history_by_shuffle, seen_items
 from jobs.recall.cooccurrence import capped_strengths, matrix_entries, neighbors_by_shuffle
 from jobs.recall.history import RECALL_DDL, RECALL_SCHEMA, best_of_histories
@@ -53,8 +54,9 @@ def recall_by_similar_users(
     must live until the result is read.
     """
     likeness = _likeness(settings)
-    capped_strengths(interactions, ds, likeness).write.parquet(f"{scratch}/user_strengths")
-    strengths = interactions.sparkSession.read.parquet(f"{scratch}/user_strengths")
+    strengths = computed_once(
+        capped_strengths(interactions, ds, likeness), f"{scratch}/user_strengths"
+    )
     exchanged = strengths.select(
         F.col("item_id").alias("user_id"), F.col("user_id").alias("item_id"), "strength"
     )

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.cooccurrence import (
     capped_strengths,
     matrix_entries,
@@ -68,8 +69,9 @@ def slim_neighbors(
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
     cosine = _cosine(settings)
-    capped_strengths(interactions, ds, cosine).write.parquet(f"{scratch}/slim_strengths")
-    strengths = interactions.sparkSession.read.parquet(f"{scratch}/slim_strengths")
+    strengths = computed_once(
+        capped_strengths(interactions, ds, cosine), f"{scratch}/slim_strengths"
+    )
     # Whatever was taken says something, so every item can be a candidate.
     known = strengths.select("item_id", F.lit(True).alias("is_sellable")).distinct()
     entries, scale = matrix_entries(strengths, known, cosine)

@@ -70,12 +70,3 @@ def decay_by_position(strengths: DataFrame, factor: float) -> DataFrame:
     newest = Window.partitionBy("user_id").orderBy(F.desc("last_ts"))
     position = F.dense_rank().over(newest) - 1
     return strengths.withColumn("strength", F.col("strength") * F.pow(F.lit(factor), position))
-
-
-def stored(frame: DataFrame, path: str) -> DataFrame:
-    """The same rows from files: computed once, though all that follows reads them several times.
-
-    path: on a folder that this process and the executors share; does not exist yet.
-    """
-    frame.write.parquet(path)
-    return frame.sparkSession.read.schema(frame.schema).parquet(path)

@@ -31,13 +31,13 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.cooccurrence import capped_strengths
 from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 from jobs.recall.product import NEIGHBOR_DDL, BestCells, balanced_blocks
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import SwingSettings
-from jobs.recall.strength import stored
 
 # A term is below 1, and a pair of items has fewer than 2^21 pairs of the 2,000 users at most.
 TERM_SCALE = float(2**41)
@@ -67,7 +67,7 @@ def swing_neighbors(
     support long: the distinct users behind the pair, of those who are heard. At most
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = stored(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
+    strengths = computed_once(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
     entries = swing_entries(strengths, items, settings)
     if strengths.count() <= settings.max_matrix_entries:
         return swing_in_tasks(entries, settings, f"{scratch}/swing")

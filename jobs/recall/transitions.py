@@ -21,9 +21,10 @@ from datetime import date
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import computed_once
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import TransitionSettings
-from jobs.recall.strength import decay, stored
+from jobs.recall.strength import decay
 
 _WEIGHT_BITS = 24
 _STRENGTH_BITS = 32
@@ -43,7 +44,7 @@ def transition_neighbors(
     item. Order: score descending, then neighbor_item_id ascending. Without order, where each user
     took all at one time, there are no rows.
     """
-    events = stored(positions(interactions, ds, settings), f"{scratch}/positions")
+    events = computed_once(positions(interactions, ds, settings), f"{scratch}/positions")
     taken = events.select("user_id", "item_id").distinct()
     user_items = taken.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = taken.groupBy("item_id").agg(F.count("*").alias("item_users"))

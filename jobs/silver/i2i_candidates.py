@@ -23,54 +23,35 @@ from jobs.recall.swing import swing_neighbors
 from jobs.recall.transitions import transition_neighbors
 
 TABLE = "silver.i2i_candidates"
+_BY_BEHAVIOR = {"interactions": Read("silver.interactions"), "items": Read("silver.items")}
 
 
-@table(
-    TABLE,
-    slice={"method": "cooccurrence"},
-    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
-)
+@table(TABLE, slice={"method": "cooccurrence"}, reads=_BY_BEHAVIOR)
 def cooccurrence(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that at least `min_support` users took."""
     settings = run.settings.recall.cooccurrence
     return cooccurrence_neighbors(interactions, items, run.ds, settings, run.scratch)
 
 
-@table(
-    TABLE,
-    slice={"method": "session"},
-    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
-)
+@table(TABLE, slice={"method": "session"}, reads=_BY_BEHAVIOR)
 def session(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that sessions of at least `min_support` users hold."""
     return session_neighbors(interactions, items, run.ds, run.settings.recall.session, run.scratch)
 
 
-@table(
-    TABLE,
-    slice={"method": "slim"},
-    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
-)
+@table(TABLE, slice={"method": "slim"}, reads=_BY_BEHAVIOR)
 def slim(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, weighed against each other."""
     return slim_neighbors(interactions, items, run.ds, run.settings.recall.slim, run.scratch)
 
 
-@table(
-    TABLE,
-    slice={"method": "swing"},
-    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
-)
+@table(TABLE, slice={"method": "swing"}, reads=_BY_BEHAVIOR)
 def swing(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, by pairs of its users."""
     return swing_neighbors(interactions, items, run.ds, run.settings.recall.swing, run.scratch)
 
 
-@table(
-    TABLE,
-    slice={"method": "transition"},
-    reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
-)
+@table(TABLE, slice={"method": "transition"}, reads=_BY_BEHAVIOR)
 def transition(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """What at least `min_support` users took soon after each item."""
     settings = run.settings.recall.transition

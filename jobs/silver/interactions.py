@@ -43,7 +43,7 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     """
     # One task a day, so that the first run does not write each day from every task.
     by_day = judge_events(received, held).repartition("event_date")
-    judged = computed_once(by_day, run, "interactions")
+    judged = computed_once(by_day, f"{run.scratch}/interactions")
     used = F.col("event_type") != EventType.other.value
     rejected = judged.where(F.col("reason").isNotNull())
     payload = F.struct(*KEY, "quantity", "amount", "session_id")

@@ -29,7 +29,8 @@ def items(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
     received: records not taken in yet. held: the newest version of each item.
     """
-    judged = computed_once(judge_versions(received, held, "item_id"), run, "items")
+    versions = judge_versions(received, held, "item_id")
+    judged = computed_once(versions, f"{run.scratch}/items")
     new = judged.where(F.col(VERDICT) == Verdict.new.value)
     return Outcome(
         rows=new.select(

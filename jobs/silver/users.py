@@ -25,7 +25,8 @@ def users(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
     received: records not taken in yet. held: the newest version of each user.
     """
-    judged = computed_once(judge_versions(received, held, "user_id"), run, "users")
+    versions = judge_versions(received, held, "user_id")
+    judged = computed_once(versions, f"{run.scratch}/users")
     new = judged.where(F.col(VERDICT) == Verdict.new.value)
     return Outcome(
         rows=new.select(*COLUMNS, F.col("ingest_ds").alias("valid_from"), "row_hash"),

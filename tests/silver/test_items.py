@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
@@ -54,7 +55,8 @@ def version(item: str, day: date, title: str) -> dict[str, Any]:
 @pytest.fixture
 def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
     def run_once(received: Iterable[dict], held: Iterable[dict] = ()) -> Outcome:
-        run = Run(D3, D3, None, RunParams(), Settings(home=tmp_path), "run", str(tmp_path))
+        scratch = tempfile.mkdtemp(dir=tmp_path)  # each run has its own
+        run = Run(D3, D3, None, RunParams(), Settings(home=tmp_path), "run", scratch)
         frames = (
             spark.createDataFrame([tuple(row.values()) for row in given], struct_type(contract))
             for given, contract in ((received, BRONZE), (held, SILVER))

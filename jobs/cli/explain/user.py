@@ -8,6 +8,7 @@ from typing import Any
 from jobs.cli.explain import llm
 from jobs.cli.explain.day import Day, Row, heading
 from jobs.cli.output import counted, print_records, say, shown, text
+from jobs.recall.settings import FILL_CHANNEL
 
 # `silver.user_profiles`: who has an interaction in this many days is active.
 ACTIVE_DAYS = 90
@@ -174,21 +175,14 @@ def _why_left_out(day: Day, taken: date | None) -> str:
     if taken is None:
         return ""
     recall = day.settings.recall
+    sections = {name: name for name in recall.user.built} | {"i2i": "item_history"}
     windows = {
-        "i2i": recall.item_history.exclude_seen_days,
-        "similar_users": recall.similar_users.exclude_seen_days,
-        "repurchase": recall.repurchase.exclude_seen_days,
-        "vector": recall.vector.exclude_seen_days,
-        "trending": recall.trending.exclude_seen_days,
-        "new": recall.new.exclude_seen_days,
-        "seasonal": recall.seasonal.exclude_seen_days,
-        "newcomer": recall.newcomer.exclude_seen_days,
-        "q2i": recall.q2i.exclude_seen_days,
-        "product_names": recall.product_names.exclude_seen_days,
+        name: getattr(recall, sections[name]).exclude_seen_days
+        for name in recall.user.built
+        if name != FILL_CHANNEL
     }
     age = (day.ds - taken).days
-    built = {name: days for name, days in windows.items() if name in recall.user.built}
-    out = [f"{name} {days} days" for name, days in built.items() if age < days]
+    out = [f"{name} {days} days" for name, days in windows.items() if age < days]
     because = f"; left out after a purchase: {', '.join(out)}" if out else ""
     return f" The user last took it on {taken}{because}."
 

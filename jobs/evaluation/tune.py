@@ -1,15 +1,16 @@
 """Settings chosen on a validation part: one after the other takes the best of its values.
 
-The order follows the daily run: each method alone, their weights, each channel alone, their
-weights. A value has to be better than the one before it by more than TIE, so that noise changes
-nothing, and what a step does not read is not made again.
+The order follows the daily run: each method and channel alone, their weights, and what is done to
+the fused lists. One without a weight is looked at on its own only once it has got one. A value has
+to be better than the one before it by more than TIE, so that noise changes nothing, and what a step
+does not read is not made again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -144,8 +145,12 @@ CHOICES: tuple[Choice, ...] = (
     Choice("new", "window", _values("new", "window_days", grid=(14, 28, 56)), _TIMED),
     Choice("seasonal", "window", _values("seasonal", "window_days", grid=(7, 14, 28)), _TIMED),
 )
-# After all choices: the weights of methods by the I2I lists, of channels by the whole.
+# After these: the weights of methods by the I2I lists, of channels by the whole.
 WEIGHTS = (("i2i", "i2i"), ("default", "user"))
+# At the end, when the lists are fused.
+OF_FUSED_LISTS = (
+    Choice("default", "sharpening", _values("user", "sharpening", grid=(0.0, 0.1, 0.2, 0.3))),
+)
 # What the data needs before a source has anything to say; texts and attributes of users are in no
 # data.
 SOURCE_NEEDS: dict[str, frozenset[str]] = {
@@ -194,9 +199,8 @@ class Tuner:
     def tune(self, recall: RecallSettings) -> RecallSettings:
         """The best settings found, beginning with `recall`."""
         self._ends = time.monotonic() + 60 * self.minutes
-        for choice in CHOICES:
-            if choice.needs <= self.known:
-                recall = self._best(choice.method, choice.name, recall, choice.values)
+        looked_at = _weighted(recall)
+        recall = self._best_of_all(recall, [c for c in CHOICES if c.method in looked_at])
         for method, section in WEIGHTS:
             for source in getattr(recall, section).weights:
                 if not SOURCE_NEEDS.get(source, frozenset()) <= self.known:
@@ -206,6 +210,14 @@ class Tuner:
                     {section: {"weights": changed}} for changed in _other_weights(weights, source)
                 )
                 recall = self._best(method, f"weight of {source}", recall, values)
+        gained = _weighted(recall) - looked_at
+        recall = self._best_of_all(recall, [c for c in CHOICES if c.method in gained])
+        return self._best_of_all(recall, OF_FUSED_LISTS)
+
+    def _best_of_all(self, recall: RecallSettings, choices: Iterable[Choice]) -> RecallSettings:
+        for choice in choices:
+            if choice.needs <= self.known:
+                recall = self._best(choice.method, choice.name, recall, choice.values)
         return recall
 
     def _best(
@@ -248,11 +260,16 @@ def chosen_fields(recall: RecallSettings) -> Changes:
     """
     values = recall.model_dump()
     found: Changes = {section: {"weights": values[section]["weights"]} for _, section in WEIGHTS}
-    for choice in CHOICES:
+    for choice in (*CHOICES, *OF_FUSED_LISTS):
         for section, fields in choice.values[0].items():
             chosen = {name: values[section][name] for name in fields}
             found[section] = found.get(section, {}) | chosen
     return found
+
+
+def _weighted(recall: RecallSettings) -> set[str]:
+    """The methods and channels that are built."""
+    return {*recall.i2i.built, *recall.user.built}
 
 
 def _other_weights(weights: dict[str, float], source: str) -> list[dict[str, float]]:

@@ -14,84 +14,44 @@ scores already. A list only grows, so values fall along it, and the value is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.recall.history import NeighborTable
-
-_UNKNOWN = -1
-
-
-def diversify(
-    scored: DataFrame, neighbors: DataFrame, diversity: float, pool: int, folder: str
-) -> DataFrame:
-    """The same rows with a new score in 0 to 1, the value, by which they are in order.
-
-    scored: user_id, item_id string, score double > 0, at most one row for each pair, and any other
-    columns. neighbors: item_id, neighbor_item_id string, score double. diversity: above 0, up to 1.
-    pool: how many of a user's best rows are put in a new order; the others have (1 - d) · score /
-    best alone, which is never more. folder: a new one that this process and the executors share;
-    must live until the result is read. Ties: item_id ascending.
-
-    The table of neighbors comes to this process once, 12 bytes a row, and tasks map it.
-    """
-    pairs = neighbors.select("item_id", "neighbor_item_id", "score").toArrow()
-    NeighborTable.from_rows(pairs).save(Path(folder))
-    lists = scored.groupBy("user_id").agg(F.collect_list(F.struct(*scored.columns)).alias("rows"))
-    return lists.select("rows").mapInArrow(
-        diversify_in_tasks(folder, diversity, pool), scored.schema
-    )
+from jobs.recall.reorder import UNKNOWN, Candidates
 
 
-def diversify_in_tasks(
-    folder: str, diversity: float, pool: int
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For `mapInArrow` over one column `rows`, an array of the rows of one user.
+@dataclass(frozen=True)
+class MarginalRelevance:
+    """The value of each row, in 0 to 1, by which the rows are in order; ties by item_id.
 
-    folder: where a NeighborTable was saved, readable on every executor.
+    diversity: above 0, up to 1. pool: how many of a user's best rows are put in a new order; the
+    others have (1 - d) · score / best alone, which is never more.
     """
 
-    def diversify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        table = NeighborTable.load(Path(folder))
-        for batch in batches:
-            lists = batch.column("rows")
-            rows = lists.flatten()
-            items, scores = rows.field("item_id"), rows.field("score").to_numpy()
-            sizes = pc.list_value_length(lists).to_numpy()
-            places = pc.rank(items, tiebreaker="dense").to_numpy().astype(np.int64)
-            codes = pc.index_in(items, value_set=table.item_ids).fill_null(_UNKNOWN)
-            user = np.repeat(np.arange(len(sizes)), sizes)
-            best_first = np.lexsort((places, -scores, user))
-            values = np.empty(len(scores))
-            values[best_first] = marginal_values(
-                np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]),
-                scores[best_first],
-                places[best_first],
-                codes.to_numpy().astype(np.int32)[best_first],
-                table.indptr,
-                table.neighbors,
-                table.scores,
-                len(table.item_ids),
-                diversity,
-                pool,
-            )
-            columns = {field.name: rows.field(field.name) for field in rows.type}
-            columns["score"] = pa.array(values)
-            yield pa.record_batch(list(columns.values()), names=list(columns))
+    diversity: float
+    pool: int
 
-    return diversify
+    def __call__(self, rows: Candidates, table: NeighborTable) -> NDArray[np.float64]:
+        return _marginal_values(
+            rows.starts,
+            rows.scores,
+            rows.places,
+            rows.codes,
+            table.indptr,
+            table.neighbors,
+            table.scores,
+            len(table.item_ids),
+            self.diversity,
+            self.pool,
+        )
 
 
 @njit(cache=True, nogil=True)
-def marginal_values(
+def _marginal_values(
     starts: NDArray[np.int64],
     scores: NDArray[np.float64],
     places: NDArray[np.int64],
@@ -110,7 +70,7 @@ def marginal_values(
     table, over items 0 to items - 1.
     """
     values = np.empty(len(scores))
-    place_of = np.full(items, _UNKNOWN, np.int32)
+    place_of = np.full(items, UNKNOWN, np.int32)
     alike = np.empty((pool, pool))
     nearest = np.empty(pool)
     is_listed = np.empty(pool, np.bool_)
@@ -121,27 +81,27 @@ def marginal_values(
         size = min(pool, end - first)
         alike[:size, :size] = 0.0
         for a in range(size):
-            if codes[first + a] != _UNKNOWN:
+            if codes[first + a] != UNKNOWN:
                 place_of[codes[first + a]] = a
         for a in range(size):
             code = codes[first + a]
-            if code == _UNKNOWN:
+            if code == UNKNOWN:
                 continue
             for cell in range(indptr[code], indptr[code + 1]):
                 b = place_of[neighbors[cell]]
-                if b != _UNKNOWN:
+                if b != UNKNOWN:
                     similarity = min(1.0, max(similarities[cell], alike[a, b]))
                     alike[a, b], alike[b, a] = similarity, similarity
         nearest[:size] = 0.0
         is_listed[:size] = False
         for _ in range(size):
-            chosen, greatest = _UNKNOWN, 0.0
+            chosen, greatest = UNKNOWN, 0.0
             for a in range(size):
                 if is_listed[a]:
                     continue
                 value = values[first + a] + diversity * (1.0 - nearest[a])
                 if (
-                    chosen == _UNKNOWN
+                    chosen == UNKNOWN
                     or value > greatest
                     or (value == greatest and places[first + a] < places[first + chosen])
                 ):
@@ -151,6 +111,6 @@ def marginal_values(
             for a in range(size):
                 nearest[a] = max(nearest[a], alike[chosen, a])
         for a in range(size):
-            if codes[first + a] != _UNKNOWN:
-                place_of[codes[first + a]] = _UNKNOWN
+            if codes[first + a] != UNKNOWN:
+                place_of[codes[first + a]] = UNKNOWN
     return values

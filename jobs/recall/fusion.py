@@ -19,10 +19,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake.scratch import computed_once
-from jobs.recall.diversity import diversify
+from jobs.recall.diversity import MarginalRelevance
 from jobs.recall.exposure import cap_exposure
 from jobs.recall.ranking import exact_sum, top_k
+from jobs.recall.reorder import reorder, save_similar
 from jobs.recall.settings import I2ISettings, UserRecallSettings
+from jobs.recall.sharpening import Sharpening
 
 FILL_METHOD = "popular"
 BEHAVIOR_METHODS = ("cooccurrence", "session", "slim", "swing")
@@ -247,15 +249,16 @@ def fuse_channels(
     candidates: channel, user_id, item_id string, score double > 0, because_item_id string or null.
     items: item_id, title string, is_sellable boolean. users: user_id string, the active users.
     popularity: item_id string, users_count long. neighbors: item_id, neighbor_item_id string, score
-    double, methods array<string> (gold.i2i_daily), read only for diversity. scratch: a folder that
-    this process and the executors share; must live until the result is read.
+    double, methods array<string> (gold.i2i_daily), read only for sharpening and diversity. scratch:
+    a folder that this process and the executors share; must live until the result is read.
     Returns user_id string, rank int, item_id string, score double in 0 to 1, channel string (the
     largest weighted part), channel_scores map<string,double>, because_item_id string or null,
     reason string. Order: score descending, item_id ascending.
 
     With a quota, a channel keeps its best rows up to it; rows beyond are taken only where the
-    list would be short. With diversity the score is that of `jobs.recall.diversity`. An item that
-    stands in too many lists gives way as `jobs.recall.exposure` says.
+    list would be short. With sharpening or diversity the score is the value of
+    `jobs.recall.sharpening`, of `jobs.recall.diversity`, or of the second on top of the first. An
+    item that stands in too many lists gives way as `jobs.recall.exposure` says.
     """
     allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
@@ -270,11 +273,15 @@ def fuse_channels(
         carry="because_item_id",
     ).withColumn("score", F.least("score", F.lit(1.0)))
     offered = take_within_quotas(scored, settings)
-    if settings.diversity:
+    if settings.sharpening or settings.diversity:
         similar = neighbors.where(F.array_size(F.array_remove("methods", FILL_METHOD)) > 0)
-        offered = diversify(
-            offered, similar, settings.diversity, settings.diversity_pool, f"{scratch}/similar"
-        )
+        save_similar(similar, f"{scratch}/similar")
+    if settings.sharpening:
+        sharpened = Sharpening(settings.sharpening, settings.reordered)
+        offered = reorder(offered, f"{scratch}/similar", sharpened)
+    if settings.diversity:
+        diverse = MarginalRelevance(settings.diversity, settings.reordered)
+        offered = reorder(offered, f"{scratch}/similar", diverse)
     if settings.max_exposure < 1:
         offered = cap_exposure(
             offered, users, settings.items, settings.max_exposure, f"{scratch}/exposure"

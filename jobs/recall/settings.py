@@ -605,6 +605,13 @@ class UserRecallSettings(_Model):
         {},
         description="most items of a list whose strongest channel is this one; none: no limit",
     )
+    sharpening: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="how much an item loses that the other candidates of the user bring up too, "
+        "because it lies near to all of them; 0 asks for none",
+    )
     diversity: float = Field(
         0.0,
         ge=0,
@@ -612,8 +619,11 @@ class UserRecallSettings(_Model):
         description="how much an item loses that is a neighbor of one above it; 0 asks for no "
         "diversity, 1 for nothing else",
     )
-    diversity_pool: int = Field(
-        100, ge=1, le=5000, description="best candidates of a user among which diversity chooses"
+    reordered: int = Field(
+        300,
+        ge=1,
+        le=5000,
+        description="best candidates of a user that sharpening and diversity put in a new order",
     )
     max_exposure: float = Field(
         1.0,

@@ -18,6 +18,7 @@ from jobs.evaluation.data import BadData
 from jobs.evaluation.metrics import Metrics
 from jobs.evaluation.tune import (
     CHOICES,
+    OF_FUSED_LISTS,
     TIE,
     WEIGHTS,
     Trial,
@@ -73,6 +74,23 @@ def test_a_method_without_a_weight_gets_one_where_that_helps() -> None:
     assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
 
 
+def test_only_what_has_a_weight_is_looked_at_on_its_own() -> None:
+    _, plain = run(lambda method, recall: 0.0)
+    assert not any("swing: " in trial.choice for trial in plain)
+    found, trials = run(
+        lambda method, recall: recall.i2i.weights["swing"] - recall.swing.alpha / 100
+    )
+    assert found.swing.alpha == 0.1
+    choices = [trial.choice for trial in trials]
+    assert choices.index("i2i: weight of swing") < choices.index("swing: alpha")
+
+
+def test_the_fused_lists_are_sharpened_last() -> None:
+    found, trials = run(lambda method, recall: recall.user.sharpening)
+    assert found.user.sharpening == 0.3
+    assert [trial.choice for trial in trials][-3:] == ["default: sharpening"] * 3
+
+
 def test_a_gain_within_the_noise_changes_nothing() -> None:
     def score(method: str, recall: RecallSettings) -> float:
         return 0.0 if recall == DEFAULT else TIE * 0.9
@@ -108,7 +126,7 @@ def test_no_trial_begins_after_the_time_is_over() -> None:
 
 
 def test_every_value_of_every_choice_is_a_valid_setting() -> None:
-    for choice in CHOICES:
+    for choice in (*CHOICES, *OF_FUSED_LISTS):
         assert len({json.dumps(value) for value in choice.values}) == len(choice.values)
         for value in choice.values:
             DEFAULT.with_changes(value)
@@ -117,7 +135,7 @@ def test_every_value_of_every_choice_is_a_valid_setting() -> None:
 
 def test_what_is_written_says_all_that_can_be_chosen() -> None:
     fields = chosen_fields(DEFAULT)
-    for choice in CHOICES:
+    for choice in (*CHOICES, *OF_FUSED_LISTS):
         for value in choice.values:
             for section, names in value.items():
                 assert names.keys() <= fields[section].keys()

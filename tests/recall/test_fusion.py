@@ -259,6 +259,22 @@ def test_a_neighbor_of_what_is_listed_above_comes_later_with_diversity(
             assert row[name] == plain[row["item_id"]][name]
 
 
+def test_what_the_other_candidates_bring_up_too_comes_later_with_sharpening(
+    fuse_users: FuseUsers,
+) -> None:
+    # Of the best, 1/2, c has 3/4, a 1/2 and d 1/4. All of c's spread comes from b: 1/2 · 3/4 + 0
+    # against 1/2 · 1/2 + 1/2 for a. That d is near to b is a filled list's word.
+    sharp = UserRecallSettings(weights=WEIGHTS, sharpening=0.5)
+    neighbors = [("b", "c", 0.3, ["slim"]), ("b", "d", 1.0, ["popular"])]
+    rows = fuse_users(CANDIDATES, sharp, neighbors)
+    assert [(row["item_id"], row["score"]) for row in rows if row["user_id"] == "u"] == [
+        ("b", 1.0),
+        ("a", 0.75),
+        ("d", 0.625),
+        ("c", 0.375),
+    ]
+
+
 def test_an_item_that_is_shown_enough_gives_way_where_it_weighs_least(
     fuse_users: FuseUsers,
 ) -> None:

@@ -1,16 +1,17 @@
 """Settings chosen on a validation part: one after the other takes the best of its values.
 
-The order follows the daily run: each method and channel alone, their weights, and what is done to
-the fused lists. One without a weight is looked at on its own only once it has got one. A value has
-to be better than the one before it by more than TIE, so that noise changes nothing, and what a step
-does not read is not made again.
+First what is cheap to try and decides most, the weights of methods and channels and what is done
+to the fused lists; then each method and channel that has a weight alone; then the first once more,
+now also for those without a weight, which have to be built for it.
+A value has to be better than the one before it by more than TIE, so that noise changes nothing, and
+what a step does not read is not made again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 from jobs.evaluation.data import BadData
 from jobs.evaluation.metrics import Metrics
-from jobs.recall.settings import RecallSettings
+from jobs.recall.settings import I2I_METHODS, USER_CHANNELS, RecallSettings
 from jobs.settings import Settings
 
 # A gain of less is noise: the standard error of a mean over 5,000 users is about twice this.
@@ -145,9 +146,8 @@ CHOICES: tuple[Choice, ...] = (
     Choice("new", "window", _values("new", "window_days", grid=(14, 28, 56)), _TIMED),
     Choice("seasonal", "window", _values("seasonal", "window_days", grid=(7, 14, 28)), _TIMED),
 )
-# After these: the weights of methods by the I2I lists, of channels by the whole.
+# The weights of methods are judged by the I2I lists, of channels by the whole.
 WEIGHTS = (("i2i", "i2i"), ("default", "user"))
-# At the end, when the lists are fused.
 OF_FUSED_LISTS = (
     Choice("default", "sharpening", _values("user", "sharpening", grid=(0.0, 0.1, 0.2, 0.3))),
 )
@@ -199,19 +199,23 @@ class Tuner:
     def tune(self, recall: RecallSettings) -> RecallSettings:
         """The best settings found, beginning with `recall`."""
         self._ends = time.monotonic() + 60 * self.minutes
-        looked_at = _weighted(recall)
-        recall = self._best_of_all(recall, [c for c in CHOICES if c.method in looked_at])
+        built = {*recall.i2i.built, *recall.user.built}
+        recall = self._best_fusion(recall, built)
+        recall = self._best_of_all(recall, [c for c in CHOICES if c.method in built])
+        return self._best_fusion(recall, {*I2I_METHODS, *USER_CHANNELS})
+
+    def _best_fusion(self, recall: RecallSettings, sources: Collection[str]) -> RecallSettings:
+        """The best weights of `sources` beside the others, then what is done to the fused lists."""
         for method, section in WEIGHTS:
             for source in getattr(recall, section).weights:
-                if not SOURCE_NEEDS.get(source, frozenset()) <= self.known:
+                needs = SOURCE_NEEDS.get(source, frozenset())
+                if source not in sources or not needs <= self.known:
                     continue
                 weights = getattr(recall, section).weights
                 values = tuple(
                     {section: {"weights": changed}} for changed in _other_weights(weights, source)
                 )
                 recall = self._best(method, f"weight of {source}", recall, values)
-        gained = _weighted(recall) - looked_at
-        recall = self._best_of_all(recall, [c for c in CHOICES if c.method in gained])
         return self._best_of_all(recall, OF_FUSED_LISTS)
 
     def _best_of_all(self, recall: RecallSettings, choices: Iterable[Choice]) -> RecallSettings:
@@ -265,11 +269,6 @@ def chosen_fields(recall: RecallSettings) -> Changes:
             chosen = {name: values[section][name] for name in fields}
             found[section] = found.get(section, {}) | chosen
     return found
-
-
-def _weighted(recall: RecallSettings) -> set[str]:
-    """The methods and channels that are built."""
-    return {*recall.i2i.built, *recall.user.built}
 
 
 def _other_weights(weights: dict[str, float], source: str) -> list[dict[str, float]]:

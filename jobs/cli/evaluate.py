@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +58,45 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
         lines.append([table, channel, part, recall_row["users"], *values, ndcg["value"]])
     columns = ("table", "channel", "slice", "users", "recall", "low", "high", "ndcg")
     print_table(columns, lines)
+
+
+def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
+    """Make the day's lists once more without texts, from templates and with what the LLM said."""
+    from jobs.cli.session import runtime
+    from jobs.evaluation.ablation import ARMS, ablate, shop_of, verdict
+    from jobs.evaluation.evaluate import settings_for
+    from jobs.vectors.encoder import Encoder
+
+    lake = runtime()
+    shop = shop_of(lake, as_of, horizon)
+    settings = settings_for(lake.settings, k, lake.settings.recall.i2i.neighbors, repeats=True)
+    shared = lake.settings.home / "scratch"
+    shared.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ablation-", dir=shared) as folder:
+        encode = Encoder.of(settings).encode
+        started = lambda step: note(f"  {step}")  # noqa: E731
+        rows = ablate(lake.spark, shop, k, settings, Path(folder), encode, started)
+    sentence = verdict(rows, shop.described)
+    report = {
+        "as_of": as_of,
+        "horizon_days": horizon,
+        "k": k,
+        "described": shop.described,
+        "verdict": sentence,
+        "results": [asdict(row) for row in rows],
+    }
+    if _wrote_to_stdout(report, json):
+        return
+    print_table(
+        ("method", "slice", "metric", "users", *ARMS, "uplift", "low", "high"),
+        [
+            [row.method, row.slice, row.metric, row.users]
+            + [row.values.get(arm) for arm in ARMS]
+            + [row.uplift, row.low, row.high]
+            for row in rows
+        ],
+    )
+    note(sentence)
 
 
 def _wrote_to_stdout(report: dict[str, Any], json: Path | None) -> bool:
@@ -127,6 +167,14 @@ def evaluate(
             help="With --lake: days after --as-of that count as what users did next.",
         ),
     ] = 7,
+    ablation: Annotated[
+        bool,
+        typer.Option(
+            "--ablation",
+            help="With --lake: what the texts are worth. The lists of the day without texts, with "
+            "template texts, and with what the LLM said.",
+        ),
+    ] = False,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write JSON too; - prints it.")
     ] = None,
@@ -146,14 +194,20 @@ def evaluate(
       reclake evaluate --train a.parquet --test b.parquet --format parquet --items items.parquet
       reclake evaluate --train a.parquet --test b.parquet --format parquet --method all
       reclake evaluate --lake --as-of 2017-12-29 --horizon 1
+      reclake evaluate --lake --as-of 2017-12-29 --horizon 1 --ablation --json ablation.json
     """
     if lake:
         if as_of is None:
             raise typer.BadParameter("--lake needs the day of the lists: --as-of DAY")
         if train or test or format or items:
             raise typer.BadParameter("--lake reads no files; leave out --train, --test, --format")
-        _evaluate_lake(as_of, horizon, json)
+        if ablation:
+            _ablate_lake(as_of, horizon, k, json)
+        else:
+            _evaluate_lake(as_of, horizon, json)
         return
+    if ablation:
+        raise typer.BadParameter("--ablation needs the texts of a lake: --lake and --as-of")
     if train is None or test is None or format is None:
         raise typer.BadParameter("name --train, --test and --format, or --lake and --as-of")
     from jobs.cli.session import settings as current

@@ -30,6 +30,16 @@ def report(
         Path,
         typer.Option("--out", metavar="FILE", dir_okay=False, help="Where the page goes."),
     ] = Path("recall.html"),
+    ablation: Annotated[
+        Path | None,
+        typer.Option(
+            "--ablation",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="What `reclake evaluate --lake --ablation --json FILE` wrote.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a page on how good the published lists turned out.
@@ -42,11 +52,12 @@ def report(
     Examples:
       reclake report
       reclake report --ds 2017-12-30 --horizon 1 --out recall.html
+      reclake report --ablation ablation.json
     """
     from jobs.cli.session import reader
     from jobs.evaluation.report import gather, html
 
-    found = gather(reader(), ds, horizon)
+    found = gather(reader(), ds, horizon, ablation)
     if as_json:
         print_json(found.as_dict())
         return

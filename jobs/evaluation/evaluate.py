@@ -121,23 +121,24 @@ def evaluation(
 
     The arguments are those of `evaluate_methods`. Lists are made for the users of test alone.
     """
-    everyone = _ids(data.train["user_id"], data.test["user_id"])
+    everyone = ids_of(data.train["user_id"], data.test["user_id"])
     texts = [] if data.texts is None else [data.texts["item_id"]]
-    items = _ids(data.train["item_id"], data.test["item_id"], *texts)
-    ds, asked = last_day(data.train), _ids(data.test["user_id"])
+    items = ids_of(data.train["item_id"], data.test["item_id"], *texts)
+    ds, asked = last_day(data.train), ids_of(data.test["user_id"])
     train = prepare(spark, data.train, data.texts, asked, ds, settings, folder)
     bench = Bench(train, folder, started)
-    known, wanted = _coded(data.train, everyone, items), _coded(data.test, everyone, items)
+    known, wanted = coded(data.train, everyone, items), coded(data.test, everyone, items)
 
     def result(method: str, recall: RecallSettings) -> Result:
         under = bench.with_recall(recall)
-        lists = _lists(under.lists(method), k, everyone, items)
+        lists = lists_of(under.lists(method), k, everyone, items)
         return Result(method, evaluate(lists, known, wanted, len(items), k), *under.cost(method))
 
     return result
 
 
-def _lists(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
+def lists_of(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
+    """The first k ranks of user_id, item_id string, rank int, as codes."""
     found = rows.where(F.col("rank") <= k).toArrow()
     return Lists(
         user=codes_of(found["user_id"], user_ids),
@@ -146,7 +147,7 @@ def _lists(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> L
     )
 
 
-def _ids(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
+def ids_of(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
     """The distinct ids of all columns, ascending."""
     chunks = [chunk for column in columns for chunk in pa.chunked_array(column).chunks]
     distinct = pa.chunked_array(chunks, pa.string()).unique()
@@ -157,7 +158,7 @@ def _pairs(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(rows["user_id"], rows["item_id"], "\x1f")
 
 
-def _coded(rows: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> Pairs:
+def coded(rows: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> Pairs:
     """The distinct pairs of the rows, as codes."""
     distinct = rows.select(["user_id", "item_id"]).group_by(["user_id", "item_id"]).aggregate([])
     return Pairs(codes_of(distinct["user_id"], user_ids), codes_of(distinct["item_id"], item_ids))

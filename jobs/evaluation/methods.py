@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.evaluation.memory import PeakMemory
@@ -80,6 +82,8 @@ class Train:
 
 
 Frames = Mapping[str, DataFrame]
+# Texts to L2-normalised rows, float32.
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -294,11 +298,13 @@ def prepare(
     ds: date,
     settings: Settings,
     folder: Path,
+    encode: Encode | None = None,
 ) -> Train:
     """Write the tables that the methods read, and encode the texts.
 
     interactions, texts: as `jobs.evaluation.data` reads them. users: ids of those who get a list.
-    ds: the last day of train. folder: shared with the executors.
+    ds: the last day of train. folder: shared with the executors. encode: the settings' encoder
+    without one.
     """
     run = Run(
         ds=ds,
@@ -327,7 +333,9 @@ def prepare(
         "is_sellable": pa.repeat(pa.scalar(True), len(ids)),
     }
     attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))
-    vectors, nearest = (None, None) if texts is None else _encode(texts, settings)
+    vectors, nearest = None, None
+    if texts is not None:
+        vectors, nearest = _encoded(texts, encode or _encoder(settings))
     described = None
     if texts is not None and "tags" in texts.column_names:
         described = stored("described", texts.select(["item_id", "tags"]))
@@ -342,14 +350,18 @@ def prepare(
     )
 
 
-def _encode(texts: pa.Table, settings: Settings) -> tuple[pa.Table, Search]:
-    """The vector of each item's text, and a search that answers one item a text."""
-    from jobs.vectors.encoder import Encoder
+def _encoder(settings: Settings) -> Encode:
+    from jobs.vectors.encoder import Encoder  # brings torch
 
+    return Encoder.of(settings).encode
+
+
+def _encoded(texts: pa.Table, encode: Encode) -> tuple[pa.Table, Search]:
+    """The vector of each item's text, and a search that answers one item a text."""
     rows = texts.sort_by("item_id")
     item_ids, of_items = rows["item_id"].to_pylist(), rows["text"].to_pylist()
     distinct = sorted(set(of_items))
-    matrix = Encoder.of(settings).encode(distinct)
+    matrix = encode(distinct)
     place = {text: number for number, text in enumerate(distinct)}
     first = {text: item for item, text in reversed(list(zip(item_ids, of_items, strict=True)))}
 

@@ -7,6 +7,7 @@ table holds: `gold.recall_metrics_daily` has the metrics, the published tables h
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import jinja2
 
+from jobs.evaluation.ablation import ARMS
+from jobs.evaluation.data import BadData
 from jobs.evaluation.published import FUSED
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.sql import LakeSql
@@ -95,21 +98,26 @@ QUERIES = {
 
 @dataclass(frozen=True)
 class Report:
-    """Lists of `as_of` against the days up to `ds`. rows: by query of QUERIES."""
+    """Lists of `as_of` against the days up to `ds`. rows: by query of QUERIES. ablation: what
+    `reclake evaluate --ablation` wrote, or None."""
 
     ds: date
     as_of: date
     horizon_days: int
     rows: dict[str, Rows]
+    ablation: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def gather(lake: LakeSql, ds: date | None, horizon: int | None) -> Report:
+def gather(
+    lake: LakeSql, ds: date | None, horizon: int | None, ablation: Path | None = None
+) -> Report:
     """All rows of the report. Raises UpstreamMissing when no lists have been judged.
 
     ds: the day of the metrics; the newest without one. horizon: the longest of that day without.
+    ablation: a file of `reclake evaluate --ablation`; raises BadData when it is none.
     """
     asked = lake.query(
         "SELECT ds, as_of, horizon_days FROM gold.recall_metrics_daily "
@@ -132,7 +140,21 @@ def gather(lake: LakeSql, ds: date | None, horizon: int | None) -> Report:
     (found,) = asked
     values = {"ds": found["ds"], "as_of": found["as_of"], "horizon": found["horizon_days"]}
     rows = {name: lake.query(sql, values).records() for name, sql in QUERIES.items()}
-    return Report(found["ds"], found["as_of"], found["horizon_days"], rows)
+    compared = _read_ablation(ablation) if ablation else None
+    return Report(found["ds"], found["as_of"], found["horizon_days"], rows, compared)
+
+
+def _read_ablation(path: Path) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {"verdict", "as_of", "results"} <= read.keys():
+            return read
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadData(f"{path}: cannot be read as JSON: {error}. No page was written.") from error
+    raise BadData(
+        f"{path}: expected what `reclake evaluate --lake --ablation --json FILE` writes; it has no "
+        "verdict. No page was written."
+    )
 
 
 def html(report: Report) -> str:
@@ -175,6 +197,7 @@ def _figures(report: Report) -> dict[str, str]:
         "methods": _bars(of_items, "channel", "recall@20 of the neighbors of the last items"),
         "slices": _bars(rows["slices"], "slice", "recall@20"),
         "coverage": _curve(rows["coverage"]),
+        "ablation": _arms(report.ablation["results"]) if report.ablation else "",
     }
 
 
@@ -202,6 +225,19 @@ def _bars(rows: Rows, name: str, label: str) -> str:
     above = [row["high"] - row["value"] for row in rows]
     axes.barh(places, values, xerr=[below, above], color="#4477aa", ecolor="#222222", capsize=3)
     axes.set_yticks(places, [f"{row[name]} ({row['users']:,} users)" for row in rows])
+    return _svg(figure)
+
+
+def _arms(results: Rows) -> str:
+    """Recall of the published lists by slice, a bar for each kind of text."""
+    figure, axes = _axes("", "recall")
+    rows = [r for r in results if r["method"] == "default" and r["metric"] == "recall"]
+    width = 0.8 / len(ARMS)
+    for number, arm in enumerate(ARMS):
+        places = [place + (number - 1) * width for place in range(len(rows))]
+        axes.bar(places, [row["values"][arm] for row in rows], width, label=arm)
+    axes.set_xticks(range(len(rows)), [f"{row['slice']} ({row['users']:,} users)" for row in rows])
+    axes.legend(frameon=False)
     return _svg(figure)
 
 

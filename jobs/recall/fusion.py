@@ -6,12 +6,13 @@ near neighbor of one item has to stay above a far neighbor of another: each meth
 number a day, the mean of its best scores. Reciprocal ranks would be the other choice; they forget
 distances, and Bruch, Gai and Ingber (TOIS 2023) find the weighted sum of scaled scores ahead of
 them. The fused score is the weighted mean over all methods, a silent one counting 0: agreement is
-worth more.
+worth more. But of an item that few users took, the silence of behaviour says nothing: there,
+content speaks for a share of the silent weight (`content_trust`), the larger the fewer they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add, or_
 
@@ -27,6 +28,7 @@ from jobs.recall.settings import I2ISettings, UserRecallSettings
 from jobs.recall.sharpening import Sharpening
 
 FILL_METHOD = "popular"
+CONTENT = "content"
 BEHAVIOR_METHODS = ("cooccurrence", "session", "slim", "swing")
 _SUM_BITS = 32
 # A list without any neighbor is filled with scores below this, one with neighbors below its last.
@@ -40,14 +42,14 @@ def weighted_scores(
     source: str,
     weights: Mapping[str, float],
     unit: Column,
-    carry: str,
+    carry: Sequence[str],
 ) -> DataFrame:
     """One row for each (group, item): its scaled scores, and their weighted mean.
 
     candidates: `group`, `item`, `source` string, score double > 0, at most one row for each of
     the three. weights: of every source, 0 switches it off; the mean is over the sum of all.
-    unit: what a score is divided by, an expression or a window within `group`. carry: one more
-    column, of which the largest value comes along.
+    unit: what a score is divided by, an expression or a window within `group`. carry: more columns,
+    of each of which the largest value comes along.
     Returns `group`, `item` string, scores map<string,double> (scaled, by source), strongest string
     (the source with the largest weighted part, ties in name order), score double, and `carry`.
     """
@@ -56,7 +58,7 @@ def weighted_scores(
     # One shuffle, by group, serves a window, the grouping and the ranking that follows.
     scaled = (
         candidates.where(F.col(source).isin(list(shares)))
-        .select(group, item, source, "score", carry)
+        .select(group, item, source, "score", *carry)
         .repartition(group)
         .withColumn("scaled", F.col("score") / unit)
     )
@@ -77,14 +79,14 @@ def weighted_scores(
     )
     return (
         scaled.groupBy(group, item)
-        .agg(*by_source, F.max(carry).alias(carry))
+        .agg(*by_source, *(F.max(name).alias(name) for name in carry))
         .select(
             group,
             item,
             F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull())).alias("scores"),
             F.array_min(by_part)["name"].alias("strongest"),
             reduce(add, parts.values()).alias("score"),
-            carry,
+            *carry,
         )
     )
 
@@ -115,7 +117,7 @@ def fuse_neighbors(
     allowed = candidates.where("item_id != neighbor_item_id").join(
         sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
     )
-    best = _best_neighbors(allowed, _mean_best_scores(candidates), settings)
+    best = _best_neighbors(allowed, _mean_best_scores(candidates), popularity, settings)
     # What fills the short lists has to know them.
     fused = computed_once(best, f"{scratch}/fused")
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
@@ -142,18 +144,56 @@ def _mean_best_scores(candidates: DataFrame) -> dict[str, float]:
 
 
 def _best_neighbors(
-    candidates: DataFrame, units: Mapping[str, float], settings: I2ISettings
+    candidates: DataFrame,
+    units: Mapping[str, float],
+    popularity: DataFrame,
+    settings: I2ISettings,
 ) -> DataFrame:
     scored = weighted_scores(
-        candidates,
+        _with_doubt(candidates, popularity, settings),
         "item_id",
         "neighbor_item_id",
         "method",
         settings.weights,
         unit=_lookup(units, F.col("method"), default=1.0),
-        carry="support",
-    )
+        carry=("support", "doubt"),
+    ).withColumn("score", F.col("score") + _spoken_for(settings))
     return top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
+
+
+def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISettings) -> DataFrame:
+    """The candidates with doubt, a double: of a neighbor by content how little the silence of
+    behaviour means, s / (s + users of the item of both that fewer took); null of the others."""
+    by_content = F.col("method") == CONTENT
+    if not settings.content_trust:
+        return candidates.withColumn("doubt", F.lit(None).cast("double"))
+    users = popularity.select("item_id", F.col("score").alias("users"))
+    of_neighbors = users.toDF("neighbor_item_id", "neighbor_users")
+    fewer = F.least(*(F.coalesce(name, F.lit(0.0)) for name in ("users", "neighbor_users")))
+    doubted = (
+        candidates.where(by_content)
+        .join(users, "item_id", "left")
+        .join(of_neighbors, "neighbor_item_id", "left")
+        .withColumn("doubt", F.lit(settings.cold_users) / (F.lit(settings.cold_users) + fewer))
+        .select(*candidates.columns, "doubt")
+    )
+    return candidates.where(~by_content).unionByName(doubted, allowMissingColumns=True)
+
+
+def _spoken_for(settings: I2ISettings) -> Column:
+    """What content adds to a score for the methods of behaviour that are silent."""
+    total = sum(settings.weights.values())
+    silent = reduce(
+        add,
+        (
+            F.when(
+                ~F.map_contains_key("scores", name), F.lit(settings.weights[name] / total)
+            ).otherwise(F.lit(0.0))
+            for name in BEHAVIOR_METHODS
+        ),
+    )
+    said = F.lit(settings.content_trust) * F.col("scores")[CONTENT] * F.col("doubt") * silent
+    return F.coalesce(said, F.lit(0.0))
 
 
 def fill_neighbors(
@@ -270,7 +310,7 @@ def fuse_channels(
         "channel",
         settings.weights,
         unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
-        carry="because_item_id",
+        carry=("because_item_id",),
     ).withColumn("score", F.least("score", F.lit(1.0)))
     offered = take_within_quotas(scored, settings)
     if settings.sharpening or settings.diversity:

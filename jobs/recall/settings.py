@@ -287,6 +287,18 @@ class I2ISettings(_Model):
         description="share of each method in the fused score, 0 to 1; one with 0, or not named, "
         "is not built by the daily run",
     )
+    content_trust: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the weight of silent methods of behaviour that content speaks for, "
+        "of a pair with an item that nobody took; 0: none",
+    )
+    cold_users: float = Field(
+        5.0,
+        gt=0,
+        description="users of an item, decayed, at which that share is half",
+    )
 
     @field_validator("weights")
     @classmethod

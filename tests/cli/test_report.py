@@ -65,6 +65,29 @@ def test_the_page_stands_alone_and_shows_the_newest_day(
     assert (tmp_path / "again.html").read_text() == text
 
 
+def test_an_ablation_is_shown_beside_them(
+    reclake: Reclake, judged_lake: Path, tmp_path: Path
+) -> None:
+    written, page = tmp_path / "ablation.json", tmp_path / "page.html"
+    row = {"method": "default", "slice": "all", "metric": "recall", "users": 9}
+    values = {"no text": 0.1, "template": 0.2, "enriched": 0.25}
+    results = [{**row, "values": values, "uplift": 0.05, "low": 0.01, "high": 0.09}]
+    found = {"as_of": "2017-12-29", "verdict": "It <pays>.", "results": results}
+    written.write_text(json.dumps(found))
+    given = ["report", "--horizon", "1", "--out", str(page)]
+    assert reclake(*given).code == 0
+    assert "reclake evaluate --lake --as-of 2017-12-29 --horizon 1 --ablation" in page.read_text()
+    assert reclake(*given, "--ablation", str(written)).code == 0
+    text = page.read_text()
+    assert "It &lt;pays&gt;." in text
+    assert text.count("<svg") == 6
+    assert "all (9 users)" in text
+    written.write_text("{}")
+    ended = reclake(*given, "--ablation", str(written))
+    assert ended.code == 1
+    assert "expected what `reclake evaluate --lake --ablation --json FILE` writes" in ended.err
+
+
 def test_its_rows_are_those_of_the_lake(reclake: Reclake, judged_lake: Path) -> None:
     found = json.loads(reclake("report", "--json", "--horizon", "1").out)
     rows = found["rows"]

@@ -44,15 +44,14 @@ def fuse_i2i(
     sellable: str = "abcdmn",
     unsellable: str = "",
     texts: str = "",
+    **settings: float,
 ) -> list[dict]:
     found = fuse_neighbors(
         i2i_candidates(spark, candidates or [("content", "-", "-", 1.0, None)]),
         items(spark, sellable, unsellable, CATEGORIES),
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
-        I2ISettings(
-            neighbors=k, weights={"cooccurrence": 0.75, "session": 0, "slim": 0, "content": 0.25}
-        ),
+        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "content": 0.25}, **settings),
         str(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
@@ -89,6 +88,36 @@ def test_scores_are_scaled_to_the_mean_best_of_each_method_and_agreement_adds_up
         "chosen together by 14 users; similar product: Product b",
         "similar product: Product c",
         "chosen together by 3 users",
+    ]
+
+
+def test_content_speaks_for_behaviour_where_few_users_could(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    # 9 users took m lately, 4 a, 2 b, and none c or d. Half of the 3/4 that co-occurrence leaves
+    # silent: all of it for m and c, 2 / (2 + 4) for m and a; b has both methods.
+    rows = fuse_i2i(
+        spark,
+        tmp_path,
+        [
+            ("cooccurrence", "m", "b", 0.04, 14),
+            ("content", "m", "b", 0.8, None),
+            ("content", "m", "c", 0.6, None),
+            ("content", "m", "a", 0.6, None),
+        ],
+        k=3,
+        content_trust=0.5,
+        cold_users=2,
+    )
+    assert [(row["neighbor_item_id"], row["score"]) for row in rows] == [
+        ("b", pytest.approx(1.0)),
+        ("c", pytest.approx(0.75 * (0.25 + 0.5 * 0.75))),
+        ("a", pytest.approx(0.75 * (0.25 + 0.5 * 0.75 / 3))),
+    ]
+    assert [row["methods"] for row in rows] == [
+        ["content", "cooccurrence"],
+        ["content"],
+        ["content"],
     ]
 
 
@@ -292,7 +321,7 @@ def test_an_item_that_is_shown_enough_gives_way_where_it_weighs_least(
 def fused(candidates: DataFrame, weights: dict[str, float]) -> DataFrame:
     """Scaled to the best of each source."""
     best = F.max("score").over(Window.partitionBy("group", "source"))
-    return weighted_scores(candidates, "group", "item", "source", weights, best, carry="note")
+    return weighted_scores(candidates, "group", "item", "source", weights, best, carry=("note",))
 
 
 def test_a_method_of_weight_0_is_switched_off(spark: SparkSession) -> None:

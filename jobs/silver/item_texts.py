@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.llm.bulk import ACCEPTED
+from jobs.llm.bulk import SUCCESS
 from jobs.llm.prompt import load_prompt
 from jobs.llm.selection import select_item_contents
 
@@ -91,7 +91,7 @@ def has_text(name: str) -> Column:
 def accepted_answers(enrichments: DataFrame, prompt_version: str, model: str) -> DataFrame:
     """The answers that passed the gate, to one prompt version by one model."""
     return enrichments.where(
-        (F.col("status") == ACCEPTED)
+        (F.col("status") == SUCCESS)
         & (F.col("prompt_version") == prompt_version)
         & (F.col("model") == model)
     )

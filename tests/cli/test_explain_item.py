@@ -127,7 +127,7 @@ def test_a_call_that_failed_is_told_from_the_ledger(explain: Any, own_lake: Path
 
 def test_an_accepted_answer_that_the_day_did_not_select() -> None:
     used = {"text_source": "template"}
-    answer = {"status": "accepted", "selected_ds": "2017-12-30", "gate_score": 0.7}
+    answer = {"status": "success", "selected_ds": "2017-12-30", "gate_score": 0.7}
     assert why(used, [answer], None, 3, 0.45) == (
         "It has an answer, paid for by the run of 2017-12-30, but this day did not select it: "
         "the day's budget of 3 went to others that come first."

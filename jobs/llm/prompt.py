@@ -4,9 +4,9 @@ A prompt lives at `jobs/llm/prompts/<name>/v<version>.yaml`. Its `prompt_version
 and a short hash of what the file means (comments and layout aside), so that an edit can't reuse
 the answers of the text before it, whether or not the number was raised.
 
-Text from a catalogue is data: it enters a message JSON-encoded, without control characters, cut
-to the file's limits, and with `<` and `[` escaped, so that it can neither end its string nor
-spell a chat template's control token.
+Text from a catalogue is data: it enters a message JSON-encoded, without control characters, without
+personal data, cut to the file's limits, and with `<` and `[` escaped, so that it can neither end
+its string nor spell a chat template's control token.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import StrictUndefined, TemplateError
@@ -28,6 +28,11 @@ from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.llm.errors import InvalidAnswer, PromptError
+from jobs.llm.personal import mask
+from jobs.llm.tokens import cut
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -35,28 +40,41 @@ Fields = Mapping[str, str | None]
 Answer = dict[str, Any]
 Message = dict[str, str]
 
+MOST_CHARACTERS = 20_000
 # Joiners carry meaning in emoji and in several scripts; other format characters only hide text.
 _JOINERS = {"\u200c", "\u200d"}
 _HIDDEN = {"Cf", "Cs", "Co", "Cn"}
 
 
-def clean(text: str, limit: int) -> str:
-    """`text` on one line, in NFC, without control, hidden or unassigned characters, cut to `limit`.
+def clean(text: str) -> str:
+    """`text` on one line, in NFC, without control, hidden or unassigned characters.
 
-    Text that is mostly capitals is lowered: small models spell capitals letter by letter.
+    Personal data becomes `(email)`, `(phone)` and the like; see `jobs.llm.personal`. Text that is
+    mostly capitals is lowered: small models spell capitals letter by letter. Of a text longer than
+    20,000 characters the rest is not looked at.
 
-    >>> clean("PIES:\\x00  FRUIT/NUT\\u202e", 40)
+    >>> clean("PIES:\\x00  FRUIT/NUT\\u202e")
     'pies: fruit/nut'
     """
+    line = mask(_one_line(text[:MOST_CHARACTERS]))
+    capitals = sum(character.isupper() for character in line)
+    return line.lower() if capitals > sum(character.islower() for character in line) else line
+
+
+def _one_line(text: str) -> str:
     visible = (
         character
         for character in unicodedata.normalize("NFC", text)
         if character in _JOINERS or unicodedata.category(character) not in _HIDDEN
     )
     spaced = (" " if unicodedata.category(c) == "Cc" else c for c in visible)
-    line = " ".join("".join(spaced).split())[:limit].rstrip()
-    capitals = sum(character.isupper() for character in line)
-    return line.lower() if capitals > sum(character.islower() for character in line) else line
+    return " ".join("".join(spaced).split())
+
+
+@lru_cache(maxsize=65_536)
+def _shown(text: str, most: int, tokenizer: str) -> str:
+    """What of a field enters a prompt. Cached: categories repeat, and a day asks several times."""
+    return cut(clean(text), most, tokenizer)
 
 
 def encode_data(value: Mapping[str, str]) -> str:
@@ -97,9 +115,10 @@ class GateRule(BaseModel):
 class Prompt(BaseModel):
     """One version of one prompt.
 
-    inputs: field to the most characters of it that are sent, in the order sent.
+    inputs: field to the most tokens of it that are sent, in the order sent.
     answer_schema: JSON schema that the server decodes under and that the answer must pass again.
     max_tokens: length of the answer. seed: the same on every try, so that a retry says the same.
+    tokenizer: what counts tokens (`jobs.llm.tokens.cut`), of the environment and not of the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +134,7 @@ class Prompt(BaseModel):
     max_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0, le=2)
     seed: int
+    tokenizer: str = Field("", exclude=True)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Prompt:
@@ -149,8 +169,11 @@ class Prompt(BaseModel):
         return tuple(turns)
 
     def sent(self, fields: Fields) -> dict[str, str]:
-        """What of `fields` enters a prompt: declared inputs with text, cleaned and cut."""
-        texts = ((name, clean(fields.get(name) or "", most)) for name, most in self.inputs.items())
+        """What of `fields` enters a prompt: declared inputs with text, cleaned, masked and cut."""
+        texts = (
+            (name, _shown(fields.get(name) or "", most, self.tokenizer))
+            for name, most in self.inputs.items()
+        )
         return {name: text for name, text in texts if text}
 
     def question(self, fields: Fields) -> str:
@@ -199,6 +222,12 @@ class Prompt(BaseModel):
         parts = [part for text in whole for part in re.split(r"[,;:.]\s+", text)]
         texts = {text.strip(" ,;:.") for text in (*whole, *parts, ", ".join(whole))}
         return sorted(texts - {""})
+
+
+def prompt_of(name: str, settings: Settings) -> Prompt:
+    """The version of a prompt that this environment asks, with its tokenizer."""
+    prompt = load_prompt(name, settings.llm.prompts.get(name, 1))
+    return prompt.model_copy(update={"tokenizer": settings.llm_tokenizer})
 
 
 def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.llm.errors import InvalidAnswer, PromptError
-from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt
+from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt, prompt_of
+from jobs.llm.tokens import count
+from jobs.settings import LLMSettings, Settings
+from tests.llm.test_tokens import write_word_tokenizer
 
 ITEM = PROMPTS / "item" / "v1.yaml"
 
@@ -156,7 +159,7 @@ def test_every_prompt_sends_its_data_as_json_and_says_that_it_is_no_instruction(
 def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, str]) -> None:
     prompt = load_prompt("item")
     sent = prompt.sent(fields)
-    assert all(0 < len(text) <= prompt.inputs[name] for name, text in sent.items())
+    assert all(0 < count(text) <= prompt.inputs[name] for name, text in sent.items())
     if sent:
         question = prompt.question(fields)
         assert json.loads(question) == sent
@@ -166,15 +169,24 @@ def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, s
 
 
 @settings(deadline=None)
-@given(st.text(), st.integers(1, 50))
-def test_cleaning_twice_changes_nothing_more(text: str, limit: int) -> None:
-    assert clean(clean(text, limit), limit) == clean(text, limit)
+@given(st.text())
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
 
 
-def test_a_hundred_kilobytes_are_cut() -> None:
-    prompt = load_prompt("item")
-    sent = prompt.sent({"title": "tea " * 25_000})
-    assert len(sent["title"]) == prompt.inputs["title"] - 1  # cut within a word gap
+def test_a_hundred_kilobytes_are_cut_to_the_limit_in_tokens() -> None:
+    sent = load_prompt("item").sent({"title": "tea " * 25_000})
+    assert sent["title"] == " ".join(["tea"] * 40)
+
+
+def test_the_environment_chooses_version_and_tokenizer_of_a_prompt(tmp_path: Path) -> None:
+    words = tmp_path / "tokenizer.json"
+    write_word_tokenizer(words)
+    prompt = prompt_of("user", Settings(llm_tokenizer=str(words)))
+    assert prompt.sent({"profile": "Unknown " * 500}) == {"profile": " ".join(["Unknown"] * 200)}
+    assert prompt.prompt_version == load_prompt("user").prompt_version
+    with pytest.raises(PromptError, match=r"user/v7\.yaml"):
+        prompt_of("user", Settings(llm=LLMSettings(prompts={"user": 7})))
 
 
 def test_text_of_other_scripts_and_emoji_is_kept() -> None:

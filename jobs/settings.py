@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     llm_tokenizer: str = Field(
         "", description="tokenizer.json, or its folder, that prompt limits are counted with"
     )
+    llm_attributes: Path = Field(
+        ROOT / "jobs" / "llm" / "attributes.yaml",
+        description="attribute library of prompts",
+    )
     llm: LLMSettings = LLMSettings()
 
     milvus_uri: str = Field("", description="http://host:port of a Milvus server")

@@ -27,6 +27,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jobs.llm.attributes import LIBRARY, fill_in, load_library
 from jobs.llm.errors import InvalidAnswer, PromptError
 from jobs.llm.personal import mask
 from jobs.llm.tokens import cut
@@ -112,13 +113,30 @@ class GateRule(BaseModel):
     ease: dict[str, float]
 
 
+class Simpler(BaseModel):
+    """What is asked of a subject whose answer could not be read.
+
+    system: in place of the prompt's own. fields: the answer fields that are still asked for, the
+    gate's required ones among them. examples: how many of the prompt's, from the first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str = Field(min_length=1)
+    fields: tuple[str, ...] = Field(min_length=1)
+    examples: int = Field(0, ge=0)
+    max_tokens: int = Field(ge=1)
+
+
 class Prompt(BaseModel):
     """One version of one prompt.
 
     inputs: field to the most tokens of it that are sent, in the order sent.
     answer_schema: JSON schema that the server decodes under and that the answer must pass again.
     max_tokens: length of the answer. seed: the same on every try, so that a retry says the same.
+    simpler: what `fallback` asks.
     tokenizer: what counts tokens (`jobs.llm.tokens.cut`), of the environment and not of the file.
+    parent_version: of a fallback, the version of the prompt that it stands in for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -134,7 +152,9 @@ class Prompt(BaseModel):
     max_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0, le=2)
     seed: int
+    simpler: Simpler | None = None
     tokenizer: str = Field("", exclude=True)
+    parent_version: str = Field("", exclude=True)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Prompt:
@@ -150,13 +170,53 @@ class Prompt(BaseModel):
         _all_known(self.gate.own, self.inputs, "gate.own")
         _all_known(self.gate.ease, answered, "gate.ease")
         _all_known(self.gate.required, self.gate.ease, "gate.required")
+        if self.simpler:
+            _all_known(self.simpler.fields, answered, "simpler.fields")
+            _all_known(self.gate.required, self.simpler.fields, "gate.required in simpler.fields")
         return self
 
     @cached_property
     def prompt_version(self) -> str:
-        """`v1-` and eight hex digits of the file's meaning."""
+        """`v1-` and eight hex digits of the file's meaning; of a fallback, its parent's."""
+        if self.parent_version:
+            return self.parent_version
         meaning = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
         return f"v{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
+
+    @cached_property
+    def fallback(self) -> Prompt | None:
+        """The simpler question about the same subject, or None where the file has none.
+
+        Its answers are answers to this prompt: fewer fields under the same version, judged by the
+        same gate rule.
+        """
+        if self.simpler is None:
+            return None
+        asked = set(self.simpler.fields)
+        schema = self.answer_schema
+        fewer = {
+            "properties": {n: rule for n, rule in schema["properties"].items() if n in asked},
+            "required": [name for name in schema.get("required", ()) if name in asked],
+        }
+        examples = [
+            Example(
+                input=example.input,
+                answer={name: value for name, value in example.answer.items() if name in asked},
+            )
+            for example in self.examples[: self.simpler.examples]
+        ]
+        ease = {name: value for name, value in self.gate.ease.items() if name in asked}
+        changed = {
+            "system": self.simpler.system,
+            "examples": examples,
+            "answer_schema": schema | fewer,
+            "gate": self.gate.model_copy(update={"ease": ease}),
+            "max_tokens": self.simpler.max_tokens,
+            "simpler": None,
+            "tokenizer": self.tokenizer,
+            "parent_version": self.prompt_version,
+        }
+        return Prompt.model_validate(self.model_dump() | changed)
 
     @cached_property
     def fixed_messages(self) -> tuple[Message, ...]:
@@ -226,15 +286,22 @@ class Prompt(BaseModel):
 
 def prompt_of(name: str, settings: Settings) -> Prompt:
     """The version of a prompt that this environment asks, with its tokenizer."""
-    prompt = load_prompt(name, settings.llm.prompts.get(name, 1))
+    version = settings.llm.prompts.get(name, 1)
+    prompt = load_prompt(name, version, attributes=settings.llm_attributes)
     return prompt.model_copy(update={"tokenizer": settings.llm_tokenizer})
 
 
-def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:
-    """Read a prompt file. Raises PromptError that names the file and the key that is wrong."""
+def load_prompt(
+    name: str, version: int = 1, folder: Path = PROMPTS, attributes: Path = LIBRARY
+) -> Prompt:
+    """Read a prompt file. Raises PromptError that names the file and the key that is wrong.
+
+    attributes: the attribute library (`jobs.llm.attributes`), part of a prompt that refers to it.
+    """
     path = folder / name / f"v{version}.yaml"
     try:
-        prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        prompt = Prompt.model_validate(fill_in(raw, load_library(attributes)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
     except ValidationError as error:

@@ -72,6 +72,8 @@ def test_comments_and_layout_do_not_make_another_version(tmp_path: Path) -> None
         ({"examples": [{"input": {"titel": "x"}, "answer": {}}]}, r"examples\.1\.input.*titel"),
         ({"examples": [{"input": {"title": "x"}, "answer": {}}]}, r"examples\.1\.answer breaks"),
         ({"version": 2}, "expected name 'item' and version 1"),
+        ({"simpler": {"fields": ["mood"], "system": "x", "max_tokens": 9}}, "fields: .*mood"),
+        ({"simpler": {"fields": ["summary"], "system": "x", "max_tokens": 9}}, "standard_name"),
     ],
 )
 def test_a_wrong_file_is_refused_by_file_and_key(
@@ -79,6 +81,41 @@ def test_a_wrong_file_is_refused_by_file_and_key(
 ) -> None:
     with pytest.raises(PromptError, match=message):
         load_prompt("item", folder=edited(tmp_path, **change))
+
+
+@pytest.mark.parametrize(("name", "version"), [("item", 1), ("item", 2), ("user", 1)])
+def test_a_fallback_asks_less_of_the_same_subject(name: str, version: int, tmp_path: Path) -> None:
+    words = str(tmp_path / "tokenizer.json")
+    write_word_tokenizer(Path(words))
+    prompt = load_prompt(name, version).model_copy(update={"tokenizer": words})
+    simple = prompt.fallback
+    assert simple is not None
+    assert simple.fallback is None
+    assert simple.prompt_version == prompt.prompt_version
+    assert simple.tokenizer == words
+    assert simple.max_tokens < prompt.max_tokens
+    assert len(simple.fixed_messages) < len(prompt.fixed_messages)
+    asked = set(simple.answer_schema["properties"])
+    assert set(prompt.gate.required) <= asked < set(prompt.answer_schema["properties"])
+    assert set(simple.answer_schema["required"]) == asked
+    for example, full in zip(simple.examples, prompt.examples, strict=False):
+        assert example.input == full.input
+        assert example.answer == {field: full.answer[field] for field in example.answer}
+        assert set(example.answer) == asked
+
+
+def test_a_fallback_s_answer_is_an_answer_with_fewer_fields() -> None:
+    prompt = load_prompt("item")
+    assert prompt.fallback is not None
+    assert prompt.question({"title": "tea"}) == prompt.fallback.question({"title": "tea"})
+    text = '{"standard_name": "tea", "summary": "Tea in a bag."}'
+    assert prompt.fallback.parse(text) == {"standard_name": "tea", "summary": "Tea in a bag."}
+    with pytest.raises(InvalidAnswer, match="keywords"):
+        prompt.parse(text)
+
+
+def test_a_prompt_without_a_simpler_block_has_no_fallback(prompt: Prompt) -> None:
+    assert prompt.fallback is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class LLMSettings(BaseModel):
     kill can lose. timeout_seconds: one call, retries excluded. max_attempts: tries per call.
     max_error_share: 0 to 1, a day stops when more of its calls than this fail.
     gate_threshold: -1 to 1, the least cosine between an answer and the text it describes.
+    prompts: prompt name to the version that is asked; 1 where it names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +93,7 @@ class LLMSettings(BaseModel):
     max_attempts: int = Field(4, ge=1)
     max_error_share: float = Field(0.2, ge=0, le=1)
     gate_threshold: float = Field(0.65, ge=-1, le=1)
+    prompts: dict[str, int] = Field({})
 
 
 class Settings(BaseSettings):
@@ -115,6 +117,13 @@ class Settings(BaseSettings):
     llm_url: str = Field("", description="OpenAI-compatible base URL, ending in /v1")
     llm_model: str = Field("smollm2-135m-instruct", description="served model name")
     llm_api_key: SecretStr = SecretStr("")
+    llm_tokenizer: str = Field(
+        "", description="tokenizer.json, or its folder, that prompt limits are counted with"
+    )
+    llm_attributes: Path = Field(
+        ROOT / "jobs" / "llm" / "attributes.yaml",
+        description="attribute library of prompts",
+    )
     llm: LLMSettings = LLMSettings()
 
     milvus_uri: str = Field("", description="http://host:port of a Milvus server")

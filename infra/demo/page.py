@@ -63,9 +63,9 @@ _RECALL = f"""
 _LEDGER = """
     SELECT prompt, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
            sum(completion_tokens) AS completion_tokens, sum(cached_tokens) AS cached_tokens,
-           count(*) FILTER (status = 'accepted') AS accepted,
+           count(*) FILTER (status = 'success') AS success,
            count(*) FILTER (status = 'rejected_by_gate') AS rejected_by_gate,
-           count(*) FILTER (status NOT IN ('accepted', 'rejected_by_gate')) AS failed
+           count(*) FILTER (status NOT IN ('success', 'rejected_by_gate')) AS failed
     FROM ops.llm_ledger GROUP BY prompt ORDER BY prompt
 """
 

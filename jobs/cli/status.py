@@ -44,9 +44,9 @@ _QUARANTINE = """
 """
 _LLM_SPEND = """
     SELECT prompt, model, count(*) AS calls,
-           count(*) FILTER (status = 'accepted') AS accepted,
+           count(*) FILTER (status = 'success') AS success,
            count(*) FILTER (status = 'rejected_by_gate') AS rejected_by_gate,
-           count(*) FILTER (status NOT IN ('accepted', 'rejected_by_gate')) AS other,
+           count(*) FILTER (status NOT IN ('success', 'rejected_by_gate')) AS other,
            sum(prompt_tokens)::BIGINT AS prompt_tokens,
            sum(cached_tokens)::BIGINT AS cached_tokens,
            sum(completion_tokens)::BIGINT AS completion_tokens,

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ACCEPTED = "accepted"
+SUCCESS = "success"
 REJECTED = "rejected_by_gate"
 INVALID = "invalid_output"
 ERROR = "error"
@@ -363,7 +363,7 @@ class _Bulk:
             if answer is not None:
                 verdict = next(verdicts)
                 outcome |= {name: _column(value) for name, value in verdict.answer.items()}
-                outcome["status"] = ACCEPTED if verdict.accepted else REJECTED
+                outcome["status"] = SUCCESS if verdict.accepted else REJECTED
                 outcome["gate_score"] = verdict.score
             outcomes.append(outcome)
         return outcomes
@@ -409,6 +409,6 @@ def _parse(prompt: Prompt, reply: Reply) -> tuple[str, Answer | None]:
     if reply.text is None:
         return ERROR, None
     try:
-        return ACCEPTED, prompt.parse(reply.text)
+        return SUCCESS, prompt.parse(reply.text)
     except InvalidAnswer:
         return INVALID, None

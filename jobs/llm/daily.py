@@ -14,11 +14,11 @@ from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
 from jobs.llm.bulk import (
-    ACCEPTED,
     ERROR,
     INVALID,
     LEDGER,
     REJECTED,
+    SUCCESS,
     Ask,
     ChunkSink,
     Plan,
@@ -46,7 +46,7 @@ def enrich_day(
 
     asks: the day's selection, most urgent first. answers: the whole answer table.
     Counts of the result: selected, cached, copied (answered for another key), sent (calls),
-    accepted, rejected, invalid, errors, retries and tokens; for a dry run, what would be sent.
+    success, rejected, invalid, errors, retries and tokens; for a dry run, what would be sent.
     """
     planned = plan(asks, prompt, _answered(asks, prompt, answers, run.settings.llm_model))
     counts: dict[str, int | float | str] = {
@@ -110,7 +110,7 @@ def _schema(settings: Settings, table: str) -> pa.Schema:
 def _counts(tally: Tally) -> dict[str, int]:
     return {
         "sent": tally.calls,
-        "accepted": tally.rows[ACCEPTED],
+        "success": tally.rows[SUCCESS],
         "rejected": tally.rows[REJECTED],
         "invalid": tally.rows[INVALID],
         "errors": tally.rows[ERROR],

@@ -125,7 +125,7 @@ def _item_enrichments() -> Iterable[Row]:
     yield {
         "content_hash": "content-milk",
         "message_hash": "message-milk",
-        "status": "accepted",
+        "status": "success",
         "gate_score": 0.71,
         "standard_name": "reduced fat milk",
         "summary": "Fresh dairy milk for the family.",
@@ -187,7 +187,7 @@ def _user_enrichments() -> Iterable[Row]:
         "user_id": "ann",
         "profile_hash": "profile-ann",
         "message_hash": "message-ann",
-        "status": "accepted",
+        "status": "success",
         "gate_score": 0.68,
         "interests": ["breakfast"],
         "search_phrases": ["strawberry jam"],
@@ -448,10 +448,10 @@ def _quarantine() -> Iterable[Row]:
 def _llm_ledger() -> Iterable[Row]:
     for number, (ds, prompt, subject, status) in enumerate(
         (
-            (D28, "item", "content-milk", "accepted"),
+            (D28, "item", "content-milk", "success"),
             (D29, "item", "content-bread", "rejected_by_gate"),
             (D29, "item", "content-butter", "invalid_output"),
-            (D29, "user", "profile-ann", "accepted"),
+            (D29, "user", "profile-ann", "success"),
         )
     ):
         yield {

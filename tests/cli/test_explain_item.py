@@ -127,11 +127,17 @@ def test_a_call_that_failed_is_told_from_the_ledger(explain: Any, own_lake: Path
 
 def test_an_accepted_answer_that_the_day_did_not_select() -> None:
     used = {"text_source": "template"}
-    answer = {"status": "accepted", "selected_ds": "2017-12-30", "gate_score": 0.7}
+    answer = {"status": "success", "selected_ds": "2017-12-30", "gate_score": 0.7}
     assert why(used, [answer], None, 3, 0.45) == (
         "It has an answer, paid for by the run of 2017-12-30, but this day did not select it: "
         "the day's budget of 3 went to others that come first."
     )
+
+
+@pytest.mark.parametrize(("status", "word"), [("refused", "refused"), ("too_long", "cut off")])
+def test_an_answer_that_is_none(status: str, word: str) -> None:
+    answer = {"status": status, "selected_ds": "2017-12-30", "gate_score": None}
+    assert word in why({"text_source": "template"}, [answer], None, 3, 0.45)
 
 
 def test_a_day_on_which_the_llm_step_did_not_run() -> None:

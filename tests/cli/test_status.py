@@ -97,7 +97,7 @@ def test_rows_that_a_run_rejected_without_publishing_are_not_counted(
 def test_llm_spend_is_summed_by_prompt(status: Any) -> None:
     # three item calls and one user call of 300 tokens in, 256 of them cached, 60 out
     item, user = status()["llm"]
-    assert (item["calls"], item["accepted"], item["rejected_by_gate"], item["other"]) == (
+    assert (item["calls"], item["success"], item["rejected_by_gate"], item["other"]) == (
         3,
         1,
         1,

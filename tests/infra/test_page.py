@@ -71,7 +71,7 @@ def test_the_ledger_is_added_up_by_prompt(lake: LakeSql) -> None:
         "prompt_tokens": 900,
         "completion_tokens": 180,
         "cached_tokens": 768,
-        "accepted": 1,
+        "success": 1,
         "rejected_by_gate": 1,
         "failed": 1,
     }

@@ -73,7 +73,7 @@ def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
     rows = sink.rows(TABLE)
     assert sorted(row["content_hash"] for row in rows) == sorted(f"c{n}" for n in range(20))
     first = next(row for row in rows if row["content_hash"] == "c0")
-    assert first["status"] == "accepted"
+    assert first["status"] == "success"
     assert first["gate_score"] == pytest.approx(1.0)
     assert (first["standard_name"], first["keywords"]) == ("teaaa", ["teaaa"])
     assert (first["prompt_version"], first["model"]) == (prompt.prompt_version, MODEL)
@@ -85,10 +85,10 @@ def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
         (prompt.prompt_version, MODEL)
     }
     assert len({row["call_id"] for row in ledger}) == 20
-    assert {row["status"] for row in ledger} == {"accepted"}
+    assert {row["status"] for row in ledger} == {"success"}
     assert sum(row["cached_tokens"] for row in ledger) == 20 * 90 == tally.cached_tokens
     assert (tally.calls, tally.prompt_tokens, tally.completion_tokens) == (20, 2000, 400)
-    assert tally.rows == Counter(accepted=20)
+    assert tally.rows == Counter(success=20)
 
 
 def test_the_most_urgent_are_asked_first(prompt: Prompt, sink: MemorySink) -> None:
@@ -140,7 +140,7 @@ def test_asks_with_one_question_share_one_call(prompt: Prompt, sink: MemorySink)
         tally = run(twins, prompt, server, sink)
     assert len(server.requests) == 1
     assert [row["content_hash"] for row in sink.rows(TABLE)] == ["big", "small"]
-    assert tally.rows == Counter(accepted=2)
+    assert tally.rows == Counter(success=2)
 
 
 def test_a_question_answered_for_another_key_is_copied_not_asked(
@@ -155,7 +155,7 @@ def test_a_question_answered_for_another_key_is_copied_not_asked(
     assert len(sink.rows(LEDGER)) == 1
     big, small = sink.rows(TABLE)
     assert {**big, "content_hash": "small"} == small
-    assert (tally.calls, tally.rows) == (0, Counter(accepted=1))
+    assert (tally.calls, tally.rows) == (0, Counter(success=1))
 
 
 def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:
@@ -199,7 +199,7 @@ def test_any_concurrency_and_chunk_size_finish(
     settings = limits(concurrency=concurrency, chunk_size=chunk_size)
     with serve(slowly) as server:
         tally = run(asks(17), prompt, server, sink, settings)
-    assert tally.rows == Counter(accepted=17)
+    assert tally.rows == Counter(success=17)
     assert server.most_at_once <= min(concurrency, chunk_size)
 
 
@@ -268,7 +268,7 @@ def test_a_failed_call_is_in_the_ledger_alone_and_asked_again_by_the_next_run(
 
     with serve(behave) as server:
         tally = run(asks(10), prompt, server, sink)
-        assert tally.rows == Counter(accepted=9, error=1)
+        assert tally.rows == Counter(success=9, error=1)
         assert (tally.errors, tally.retries) == (1, 1)
         assert "c2" not in {row["content_hash"] for row in sink.rows(TABLE)}
         failed = [row for row in sink.rows(LEDGER) if row["subject"] == "c2"]
@@ -276,7 +276,7 @@ def test_a_failed_call_is_in_the_ledger_alone_and_asked_again_by_the_next_run(
         assert failed[0]["error"].startswith("InternalServerError")
         broken = False
         again = run(asks(10), prompt, server, sink)
-    assert again.rows == Counter(accepted=1)
+    assert again.rows == Counter(success=1)
     assert sorted(row["content_hash"] for row in sink.rows(TABLE)) == sorted(
         f"c{n}" for n in range(10)
     )
@@ -473,5 +473,5 @@ def test_a_server_that_stumbles_on_every_call_loses_nothing(
 ) -> None:
     with serve(behave) as server:
         tally = run(asks(25), prompt, server, sink)
-    assert tally.rows == Counter(accepted=25)
+    assert tally.rows == Counter(success=25)
     assert (tally.retries, len(sink.rows(LEDGER)), len(server.requests)) == (25, 50, 50)

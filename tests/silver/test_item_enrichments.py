@@ -100,7 +100,7 @@ def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
 
         again = enrich(lake, items, interactions, item_budget=2)
         next_day = enrich(lake, items, interactions, date(2017, 12, 29), item_budget=4)
-    assert (first.counts["sent"], first.counts["accepted"]) == (2, 2)
+    assert (first.counts["sent"], first.counts["success"]) == (2, 2)
     assert (again.counts["sent"], again.counts["cached"], again.rows_out) == (0, 2, 0)
     assert (next_day.counts["sent"], next_day.counts["cached"]) == (2, 2)
     assert len(server.requests) == 4
@@ -110,7 +110,7 @@ def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
     }
     assert sorted(rows) == ["c0", "c1", "c2", "c3"]
     chips = rows["c1"]
-    assert (chips["status"], chips["standard_name"]) == ("accepted", "potato chips")
+    assert (chips["status"], chips["standard_name"]) == ("success", "potato chips")
     assert chips["keywords"] == ["potato chips"]
     assert chips["attributes"] == {"type": "potato chips"}
     assert (chips["model"], chips["selected_ds"]) == ("double", DAY)
@@ -118,7 +118,7 @@ def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
 
     ledger = lake.tables.read("ops.llm_ledger").collect()
     assert sorted(row["subject"] for row in ledger) == ["c0", "c1", "c2", "c3"]
-    assert {row["status"] for row in ledger} == {"accepted"}
+    assert {row["status"] for row in ledger} == {"success"}
     assert all(row["recorded_at"] is not None for row in ledger)
 
 
@@ -140,7 +140,7 @@ def test_an_edited_prompt_pays_again_beside_the_old_answers(
     with serve(answer) as server:
         lake = make_lake(llm_url=server.url)
         enrich(lake, items, interactions, item_budget=1)
-        monkeypatch.setattr("jobs.silver.item_enrichments.load_prompt", lambda name: edited)
+        monkeypatch.setattr("jobs.silver.item_enrichments.prompt_of", lambda name, settings: edited)
         result = enrich(lake, items, interactions, item_budget=1)
     assert result.counts["sent"] == 1
     rows = lake.tables.read("silver.item_enrichments").collect()

@@ -50,7 +50,7 @@ def texts(run: Run, items: DataFrame, answers: list[tuple], sold: list[str]) -> 
     }
 
 
-def answer(run: Run, content: str, status: str = "accepted", version: str = "") -> tuple:
+def answer(run: Run, content: str, status: str = "success", version: str = "") -> tuple:
     version = version or load_prompt("item").prompt_version
     return (content, version, run.settings.llm_model, status, "Crusty loaf.", ["baguette", "loaf"])
 

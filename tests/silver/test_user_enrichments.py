@@ -81,7 +81,7 @@ def test_users_with_one_profile_share_one_call_and_no_id_is_sent(
     rows = {row["user_id"]: row for row in lake.tables.read("silver.user_enrichments").collect()}
     assert sorted(rows) == [f"household-{n}" for n in (1407, 2012, 3003, 5005)]
     chips = rows["household-1407"]
-    assert chips["status"] == "accepted"
+    assert chips["status"] == "success"
     assert chips["interests"] == ["potato chips"]  # the gate left the frog out
     assert chips["raw_text"] == json.dumps(ANSWER)
     assert rows["household-3003"]["status"] == "rejected_by_gate"

@@ -31,10 +31,10 @@ def test_only_selected_users_with_an_accepted_answer_get_more_than_their_profile
     ]
     version, model = load_prompt("user").prompt_version, run.settings.llm_model
     answers = [
-        ("u1", "p1", version, model, "accepted", ["baking"], ["rye bread"], ["butter"]),
+        ("u1", "p1", version, model, "success", ["baking"], ["rye bread"], ["butter"]),
         ("u2", "p2", version, model, "rejected_by_gate", ["x"], ["y"], ["z"]),
-        ("u3", "p3", version, model, "accepted", ["beer"], ["ale"], ["crisps"]),
-        ("u1", "old profile", version, model, "accepted", ["old"], ["old"], ["old"]),
+        ("u3", "p3", version, model, "success", ["beer"], ["ale"], ["crisps"]),
+        ("u1", "old profile", version, model, "success", ["old"], ["old"], ["old"]),
     ]
     made = user_texts(
         run,

@@ -26,8 +26,9 @@ _BUNDLES = """
 """
 _ANSWERS = """
     SELECT status, gate_score, prompt_version, model, selected_ds,
-           standard_name, summary, attributes, keywords, occasions,
-           CASE WHEN status <> 'accepted' THEN raw_text END AS raw_text
+           standard_name, clean_title, summary, attributes, keywords, occasions, seasons, holidays,
+           audience, reason,
+           CASE WHEN status <> 'success' THEN raw_text END AS raw_text
     FROM silver.item_enrichments WHERE content_hash = $content_hash
     ORDER BY selected_ds DESC, prompt_version, model
 """

@@ -139,6 +139,11 @@ class Prompt(BaseModel):
         return f"v{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @cached_property
+    def fallback(self) -> Prompt | None:
+        """A simpler form to ask when an answer can't be read; its answers pass as this prompt's."""
+        return None
+
+    @cached_property
     def fixed_messages(self) -> tuple[Message, ...]:
         """The part that every call shares, first, so that a prefix cache computes it once."""
         turns: list[Message] = [{"role": "system", "content": self.system}]

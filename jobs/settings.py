@@ -35,6 +35,18 @@ class RunParams(BaseModel):
     user_budget: int = Field(
         20, ge=0, description="how many user profiles the LLM may describe on the day"
     )
+    token_budget: int | None = Field(
+        None,
+        ge=0,
+        description="most tokens, sent and received, that a step may pay the LLM for; calls beyond "
+        "are skipped and stand in the ledger; 0 sends nothing, empty is no limit",
+    )
+    minutes_budget: float | None = Field(
+        None,
+        ge=0,
+        description="minutes in which a step may start LLM calls; calls beyond are skipped and "
+        "stand in the ledger; 0 sends nothing, empty is no limit",
+    )
     methods: tuple[str, ...] = Field(
         (), description="I2I methods to build; empty means all with a weight"
     )
@@ -75,25 +87,51 @@ def _known(chosen: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     return chosen
 
 
-class LLMSettings(BaseModel):
-    """The OpenAI-compatible server that describes items and users.
+class Price(BaseModel):
+    """What a million tokens of one model cost, in any one currency.
 
-    concurrency: calls under way at once. chunk_size: calls committed together, the most that a
-    kill can lose. timeout_seconds: one call, retries excluded. max_attempts: tries per call.
-    max_error_share: 0 to 1, a day stops when more of its calls than this fail.
-    gate_threshold: -1 to 1, the least cosine between an answer and the text it describes.
-    prompts: prompt name to the version that is asked; 1 where it names none.
+    input: tokens sent. cached: those of them that the server had in its prefix cache; as `input`
+    when not given. output: tokens received.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concurrency: int = Field(16, ge=1)
-    chunk_size: int = Field(64, ge=1)
+    input: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+    output: float = Field(ge=0)
+
+    def cost(self, sent: float, cached: float, received: float) -> float:
+        """The price of so many tokens. sent: all tokens sent, `cached` ones among them."""
+        of_cached = self.input if self.cached is None else self.cached
+        return ((sent - cached) * self.input + cached * of_cached + received * self.output) / 1e6
+
+
+class LLMSettings(BaseModel):
+    """The OpenAI-compatible servers that describe items and users.
+
+    concurrency: most calls under way at once; a run finds by itself how many of them pay.
+    chunk_size: most calls sent and not committed, which is what a kill can lose. At less than four
+    times `concurrency`, a commit may keep the servers waiting. commit_seconds: an answer waits for
+    others to be committed with, at most as long. timeout_seconds: one request. max_attempts:
+    requests a question. patience_seconds: how long a call waits when no server is there.
+    max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
+    an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
+    describes. prompts: prompt name to the version that is asked; 1 where it names none. prices: by
+    served model name; a model without one costs null.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(128, ge=1)
+    chunk_size: int = Field(512, ge=1)
+    commit_seconds: float = Field(20.0, ge=0)
     timeout_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(4, ge=1)
+    patience_seconds: float = Field(300.0, ge=0)
     max_error_share: float = Field(0.2, ge=0, le=1)
     gate_threshold: float = Field(0.65, ge=-1, le=1)
     prompts: dict[str, int] = Field({})
+    prices: dict[str, Price] = Field({}, description="money per million tokens, by model")
 
 
 class Settings(BaseSettings):
@@ -114,7 +152,9 @@ class Settings(BaseSettings):
         0.05, ge=0, le=1, description="bad rows a drop may have, as a share, before the day stops"
     )
 
-    llm_url: str = Field("", description="OpenAI-compatible base URL, ending in /v1")
+    llm_url: str = Field(
+        "", description="OpenAI-compatible base URL, ending in /v1; several with commas"
+    )
     llm_model: str = Field("smollm2-135m-instruct", description="served model name")
     llm_api_key: SecretStr = SecretStr("")
     llm_tokenizer: str = Field(

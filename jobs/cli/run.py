@@ -52,6 +52,24 @@ def run(
             help="Most user profiles a day that the LLM may describe.",
         ),
     ] = USER_BUDGET,
+    token_budget: Annotated[
+        int | None,
+        typer.Option(
+            "--token-budget",
+            metavar="TOKENS",
+            min=0,
+            help="Most tokens, sent and received, to pay the LLM for. Default: no limit.",
+        ),
+    ] = None,
+    minutes_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes-budget",
+            metavar="MINUTES",
+            min=0,
+            help="Minutes in which LLM calls may be started. Default: no limit.",
+        ),
+    ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,6 +119,8 @@ def run(
         params = RunParams(
             item_budget=item_budget,
             user_budget=user_budget,
+            token_budget=token_budget,
+            minutes_budget=minutes_budget,
             methods=tuple(methods or ()),
             channels=tuple(channels or ()),
             known_on=known_on,

@@ -19,10 +19,10 @@ def as_of(frame: DataFrame, contract: Contract, read: Read, run: Run, own: bool)
 
     received: `ingest_ds` ≤ known_on; with `read.pending` only those after the watermark.
     events: `ingest_ds` ≤ known_on and `event_date` ≤ ds. history: of each id the row with the
-    newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache: all rows.
+    newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache, log: all rows.
     """
     known_on = run.watermark if own else run.known_on
-    if contract.layout is Layout.cache:
+    if contract.layout in (Layout.cache, Layout.log):
         return frame
     if contract.layout is Layout.daily:
         return frame.where(days_between(run.ds, read.days_back))

@@ -1,10 +1,10 @@
 """Bulk enrichment: a work list minus everything ever answered, asked, gated and committed.
 
-Calls overlap with commits: while one half of a chunk is written, the next calls are under way.
-No more than `chunk_size` calls are ever sent and not yet committed, which is what a kill can lose.
-Within a commit the ledger comes first, so that what was paid is known even if its answers are not.
-Failed calls are in the ledger alone and are asked again by the next run; a row in the answer
-table is final.
+Calls go on while answers are gated and written in a thread beside the event loop. No more than
+`chunk_size` calls are ever sent and not yet committed, which is what a kill can lose; a commit
+begins with a quarter of them, so that as many again may be under way and twice as many may arrive
+while it lasts. Within a commit the ledger comes first, so that what was paid is known even if its
+answers are not. Which rows are final is told in `jobs.llm.status`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,26 +30,23 @@ from tenacity import (
 )
 
 from jobs.lake.errors import Terminal
-from jobs.llm.client import LLMClient, Reply
-from jobs.llm.errors import InvalidAnswer, TooManyErrors
+from jobs.llm.answering import Answered, answer
+from jobs.llm.budget import Budget, Rate, guessed
+from jobs.llm.client import Asker, Attempt
+from jobs.llm.errors import TooManyErrors
 from jobs.llm.gate import Gate
-from jobs.llm.prompt import Answer, Fields, Prompt
+from jobs.llm.prompt import Fields, Prompt
+from jobs.llm.status import ERROR, FINAL, INVALID, REJECTED, RETRIED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
     from jobs.settings import LLMSettings
 
 logger = logging.getLogger(__name__)
 
-SUCCESS = "success"
-REJECTED = "rejected_by_gate"
-INVALID = "invalid_output"
-ERROR = "error"
-RETRIED = "retried"
-
 LEDGER = "ops.llm_ledger"
-# A share of fewer calls than this says nothing yet.
+# The calls whose share of errors is judged, and the fewest of which a share says anything.
+RECENT_CALLS = 100
 FEWEST_CALLS_TO_JUDGE = 20
-CHARACTERS_PER_TOKEN = 4
 COMMIT_ATTEMPTS = 3
 
 
@@ -110,7 +107,6 @@ class Target:
     schema: pa.Schema
     ledger_schema: pa.Schema
     model: str
-    server: str
     ds: date
     run_id: str
 
@@ -120,18 +116,20 @@ class Tally:
     """What a run did so far.
 
     rows: answer rows by status. calls: questions asked, however often. errors: calls without an
-    answer; declined: those of them that the server called unanswerable. retries: requests beyond
-    the first of a call.
+    answer; declined: calls that the server called unanswerable. skipped: calls that the budget
+    forbade. retries: requests beyond the first of a call. cost: 0 without a price.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     errors: int = 0
     declined: int = 0
+    skipped: int = 0
     retries: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cost: float = 0.0
 
 
 def message_hash(prompt: Prompt, question: str) -> str:
@@ -162,31 +160,26 @@ def plan(asks: Sequence[Ask], prompt: Prompt, answered: Sequence[Mapping[str, An
     return Plan(cached, copies, [Call(q, h, tuple(a)) for h, (q, a) in calls.items()])
 
 
-def estimate(plan: Plan, prompt: Prompt) -> dict[str, int]:
-    """What a plan would cost: calls, and tokens at four characters each, answers at full length."""
-    fixed = sum(len(message["content"]) for message in prompt.fixed_messages)
-    characters = sum(fixed + len(call.question) for call in plan.calls)
-    return {
-        "planned_calls": len(plan.calls),
-        "planned_prompt_tokens": characters // CHARACTERS_PER_TOKEN,
-        "planned_completion_tokens_at_most": len(plan.calls) * prompt.max_tokens,
-    }
-
-
 def enrich(
     plan: Plan,
     prompt: Prompt,
-    client: LLMClient,
+    client: Asker,
     gate: Gate,
     sink: ChunkSink,
     target: Target,
     limits: LLMSettings,
+    budget: Budget | None = None,
+    known: Rate | None = None,
 ) -> Tally:
     """Make the plan's calls and commit their answers; returns what was done.
 
+    budget: calls beyond it are not made, and stand in the ledger as `skipped_budget`.
+    known: what a call has cost so far; guessed when not given.
     Raises TooManyErrors or ServerRefuses; answers received before that are committed first.
     """
-    return asyncio.run(_Bulk(prompt, client, gate, sink, target, limits).run(plan))
+    known = known or guessed(prompt, [call.question for call in plan.calls])
+    bulk = _Bulk(prompt, client, gate, sink, target, limits, budget or Budget(), known)
+    return asyncio.run(bulk.run(plan))
 
 
 class _Bulk:
@@ -195,11 +188,13 @@ class _Bulk:
     def __init__(
         self,
         prompt: Prompt,
-        client: LLMClient,
+        client: Asker,
         gate: Gate,
         sink: ChunkSink,
         target: Target,
         limits: LLMSettings,
+        budget: Budget,
+        known: Rate,
     ) -> None:
         self.prompt = prompt
         self.client = client
@@ -207,10 +202,15 @@ class _Bulk:
         self.sink = sink
         self.target = target
         self.limits = limits
+        self.budget = budget
+        self.known = known
+        self.price = limits.prices.get(target.model)
         self.tally = Tally()
-        self.waiting: list[tuple[Call, Reply]] = []
-        self.under_way: dict[asyncio.Task[Reply], Call] = {}
-        self.commit: asyncio.Task[None] | None = None
+        self.waiting: list[tuple[Call, Answered]] = []
+        self.waiting_since = 0.0
+        self.under_way: dict[asyncio.Task[Answered], Call] = {}
+        self.recent: deque[bool] = deque(maxlen=RECENT_CALLS)
+        self.commit: asyncio.Task[Counter[str]] | None = None
         self.committing = 0
         self.planned = 0
         self.started = time.perf_counter()
@@ -220,13 +220,15 @@ class _Bulk:
         if plan.copies:
             copies = [{**row, "selected_ds": self.target.ds} for row in plan.copies]
             rows = pa.Table.from_pylist(copies, schema=self.target.schema)
-            self._append(self.target.table, rows, uuid.uuid4().hex)
+            await asyncio.to_thread(self._append, self.target.table, rows, uuid.uuid4().hex)
             self.tally.rows.update(row["status"] for row in copies)
         todo = list(reversed(plan.calls))
+        if not todo:
+            return self.tally
         async with self.client:
             try:
                 while todo or self.under_way or self.waiting or self.commit:
-                    self._start(todo)
+                    await self._start(todo)
                     self._maybe_commit(last=not todo and not self.under_way)
                     await self._next_event()
                     self._judge_errors()
@@ -234,55 +236,88 @@ class _Bulk:
                 await self._wind_up()
         return self.tally
 
-    def _start(self, todo: list[Call]) -> None:
-        room = self.limits.chunk_size - len(self.waiting) - self.committing
-        most = min(self.limits.concurrency, room)
-        while todo and len(self.under_way) < most:
+    async def _start(self, todo: list[Call]) -> None:
+        while todo and len(self.under_way) < self._most():
+            tokens = self._tokens_of_a_call()
+            spent = self.tally.prompt_tokens + self.tally.completion_tokens
+            expected = spent + len(self.under_way) * tokens
+            if reason := self.budget.exhausted(expected, tokens):
+                skipped = [todo.pop() for _ in range(len(todo))]
+                await asyncio.to_thread(self._skip, skipped, reason)
+                self.tally.rows[SKIPPED] += sum(len(call.asks) for call in skipped)
+                self.tally.skipped += len(skipped)
+                return
             call = todo.pop()
-            asked = asyncio.create_task(self.client.ask(self.prompt, call.question))
+            asked = asyncio.create_task(answer(self.client, self.prompt, call.question))
             self.under_way[asked] = call
 
+    def _most(self) -> int:
+        room = self.limits.chunk_size - len(self.waiting) - self.committing
+        return min(self.client.limit, self.limits.concurrency, room)
+
+    def _tokens_of_a_call(self) -> float:
+        """What the next call may cost: what this run's calls did, once there are some."""
+        spent = self.tally.prompt_tokens + self.tally.completion_tokens
+        enough = self.tally.calls >= FEWEST_CALLS_TO_JUDGE and spent
+        return spent / self.tally.calls if enough else self.known.tokens
+
     def _maybe_commit(self, *, last: bool) -> None:
-        enough = max(1, self.limits.chunk_size // 2)
-        if self.commit is None and self.waiting and (last or len(self.waiting) >= enough):
+        if self.commit is not None or not self.waiting:
+            return
+        enough = len(self.waiting) >= max(1, self.limits.chunk_size // 4)
+        if last or enough or self._commit_due_in() <= 0:
             chunk, self.waiting = self.waiting, []
             self.committing = len(chunk)
             self.commit = asyncio.create_task(asyncio.to_thread(self._commit, chunk))
 
+    def _commit_due_in(self) -> float:
+        return self.waiting_since + self.limits.commit_seconds - time.perf_counter()
+
     async def _next_event(self) -> None:
         events = [*self.under_way, *([self.commit] if self.commit else [])]
-        done, _ = await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+        if not events:
+            return
+        timeout = None
+        if self.waiting and self.commit is None:
+            timeout = max(self._commit_due_in(), 0.0)
+        done, _ = await asyncio.wait(events, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         for event in done:
             if event is self.commit:
-                self.commit, self.committing = None, 0
-                event.result()
+                committed, self.commit, self.committing = self.commit, None, 0
+                self.tally.rows.update(committed.result())
                 self._report()
             else:
                 self._finish(event)
 
     def _finish(self, asked: asyncio.Task[Any]) -> None:
         call = self.under_way.pop(asked)
-        reply = asked.result()
-        self.waiting.append((call, reply))
+        answered: Answered = asked.result()
+        if not self.waiting:
+            self.waiting_since = time.perf_counter()
+        self.waiting.append((call, answered))
+        self.recent.append(answered.status in (ERROR, INVALID) and not answered.declined)
         self.tally.calls += 1
-        self.tally.errors += reply.text is None
-        self.tally.declined += reply.declined
-        self.tally.retries += len(reply.attempts) - 1
-        for attempt in reply.attempts:
+        self.tally.errors += answered.status == ERROR
+        self.tally.declined += answered.declined
+        self.tally.retries += len(answered.attempts) - 1
+        for attempt in answered.attempts:
             self.tally.prompt_tokens += attempt.prompt_tokens or 0
             self.tally.completion_tokens += attempt.completion_tokens or 0
             self.tally.cached_tokens += attempt.cached_tokens or 0
+            self.tally.cost += self._cost(attempt) or 0.0
 
     def _judge_errors(self) -> None:
-        calls, errors, planned = self.tally.calls, self.tally.errors, self.planned
-        too_many = calls >= FEWEST_CALLS_TO_JUDGE and errors > self.limits.max_error_share * calls
+        calls, bad = len(self.recent), sum(self.recent)
+        too_many = calls >= FEWEST_CALLS_TO_JUDGE and bad > self.limits.max_error_share * calls
         # A few questions that no server can answer don't speak against the server.
-        none_answered = calls == planned and errors == calls > self.tally.declined
+        none_answered = self.tally.calls == self.planned == self.tally.errors > self.tally.declined
         if too_many or none_answered:
+            left = self.planned - self.tally.calls - self.tally.skipped
             raise TooManyErrors(
-                f"{self.target.table} ds={self.target.ds}: {errors} of {calls} calls to "
-                f"{self.target.server} failed; RECLAKE_LLM__MAX_ERROR_SHARE allows a share of "
-                f"{self.limits.max_error_share:g}. {planned - calls} calls were not made; answers "
+                f"{self.target.table} ds={self.target.ds}: {bad} of the last {calls} calls to "
+                f"{self.client.name} brought no answer, or none that can be read; "
+                f"RECLAKE_LLM__MAX_ERROR_SHARE allows a share of "
+                f"{self.limits.max_error_share:g}. {left} calls were not made; answers "
                 f"received are committed. See {LEDGER} for the failed calls, and run again when "
                 "the server is well"
             )
@@ -298,7 +333,7 @@ class _Bulk:
                     self._finish(asked)
         if self.commit is not None:
             (failed,) = await asyncio.gather(self.commit, return_exceptions=True)
-            if failed is not None:
+            if isinstance(failed, BaseException):
                 logger.error("%s: a chunk could not be committed: %s", self.target.table, failed)
         if self.waiting:
             await asyncio.to_thread(self._commit, self.waiting)
@@ -306,28 +341,30 @@ class _Bulk:
 
     def _report(self) -> None:
         rate = self.tally.calls / (time.perf_counter() - self.started)
+        left = self.planned - self.tally.calls - self.tally.skipped
         logger.info(
-            "%s ds=%s: %d of %d calls, %.1f a second, %.0f s left",
+            "%s ds=%s: %d of %d calls, %.1f a second, %d at once, %.0f s left",
             self.target.table,
             self.target.ds,
             self.tally.calls,
             self.planned,
             rate,
-            (self.planned - self.tally.calls) / rate,
+            len(self.under_way),
+            left / rate,
         )
 
-    def _commit(self, chunk: list[tuple[Call, Reply]]) -> None:
-        """Gate and write one chunk; runs in a thread beside the event loop."""
+    def _commit(self, chunk: list[tuple[Call, Answered]]) -> Counter[str]:
+        """Gate and write one chunk, in a thread beside the event loop. Rows written by status."""
         outcomes = self._outcomes(chunk)
         ledger = [
             row
-            for (call, reply), outcome in zip(chunk, outcomes, strict=True)
-            for row in self._ledger_rows(call, reply, outcome["status"])
+            for (call, answered), outcome in zip(chunk, outcomes, strict=True)
+            for row in self._ledger_rows(call, answered.attempts, outcome["status"])
         ]
         answers = [
             {**ask.key, **self._head(call), **outcome}
             for (call, _), outcome in zip(chunk, outcomes, strict=True)
-            if outcome["status"] != ERROR
+            if outcome["status"] in FINAL
             for ask in call.asks
         ]
         chunk_id = uuid.uuid4().hex
@@ -335,8 +372,22 @@ class _Bulk:
         if answers:
             table = pa.Table.from_pylist(answers, self.target.schema)
             self._append(self.target.table, table, chunk_id)
+        rows: Counter[str] = Counter()
         for outcome, (call, _) in zip(outcomes, chunk, strict=True):
-            self.tally.rows[outcome["status"]] += len(call.asks)
+            rows[outcome["status"]] += len(call.asks)
+        return rows
+
+    def _skip(self, calls: Sequence[Call], reason: str) -> None:
+        """Put calls that are not made in the ledger, as requests number 0."""
+        rows = [
+            row
+            for call in calls
+            for row in self._ledger_rows(
+                call, [Attempt(uuid.uuid4().hex, 0, 0.0, error=reason)], SKIPPED
+            )
+        ]
+        table = pa.Table.from_pylist(rows, self.target.ledger_schema)
+        self._append(LEDGER, table, uuid.uuid4().hex)
 
     def _append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
         again = retry(
@@ -348,19 +399,18 @@ class _Bulk:
         )
         again(self.sink.append)(table, rows, chunk_id)
 
-    def _outcomes(self, chunk: Sequence[tuple[Call, Reply]]) -> list[dict[str, Any]]:
+    def _outcomes(self, chunk: Sequence[tuple[Call, Answered]]) -> list[dict[str, Any]]:
         """Status, gate score and answer columns of each call, in order."""
-        parsed = [_parse(self.prompt, reply) for _, reply in chunk]
         pairs = [
-            (call.asks[0].fields, answer)
-            for (call, _), (_, answer) in zip(chunk, parsed, strict=True)
-            if answer is not None
+            (call.asks[0].fields, answered.answer)
+            for call, answered in chunk
+            if answered.answer is not None
         ]
         verdicts = iter(self.gate.judge(self.prompt, pairs))
         outcomes: list[dict[str, Any]] = []
-        for (_, reply), (status, answer) in zip(chunk, parsed, strict=True):
-            outcome: dict[str, Any] = {"status": status, "raw_text": reply.text}
-            if answer is not None:
+        for _, answered in chunk:
+            outcome: dict[str, Any] = {"status": answered.status, "raw_text": answered.raw_text}
+            if answered.answer is not None:
                 verdict = next(verdicts)
                 outcome |= {name: _column(value) for name, value in verdict.answer.items()}
                 outcome["status"] = SUCCESS if verdict.accepted else REJECTED
@@ -376,8 +426,9 @@ class _Bulk:
             "selected_ds": self.target.ds,
         }
 
-    def _ledger_rows(self, call: Call, reply: Reply, status: str) -> list[dict[str, Any]]:
-        last = len(reply.attempts)
+    def _ledger_rows(
+        self, call: Call, attempts: Sequence[Attempt], status: str
+    ) -> list[dict[str, Any]]:
         return [
             {
                 "call_id": attempt.call_id,
@@ -386,29 +437,28 @@ class _Bulk:
                 "prompt_version": self.prompt.prompt_version,
                 "model": self.target.model,
                 "subject": call.asks[0].subject,
-                "status": status if attempt.number == last else RETRIED,
+                "status": status if attempt is attempts[-1] else RETRIED,
                 "attempt": attempt.number,
                 "prompt_tokens": attempt.prompt_tokens,
                 "completion_tokens": attempt.completion_tokens,
                 "cached_tokens": attempt.cached_tokens,
+                "cost": self._cost(attempt),
                 "latency_ms": attempt.latency_ms,
                 "error": attempt.error or None,
-                "server": self.target.server,
+                "server": attempt.server or self.client.name,
                 "run_id": self.target.run_id,
             }
-            for attempt in reply.attempts
+            for attempt in attempts
         ]
+
+    def _cost(self, attempt: Attempt) -> float | None:
+        """By the price table; None without a price, or without an answer."""
+        if self.price is None or attempt.prompt_tokens is None:
+            return None
+        cached, received = attempt.cached_tokens or 0, attempt.completion_tokens or 0
+        return self.price.cost(attempt.prompt_tokens, cached, received)
 
 
 def _column(value: Any) -> Any:
     """An answer field as Arrow takes it: a mapping as pairs, nothing left as null."""
     return (list(value.items()) if isinstance(value, dict) else value) or None
-
-
-def _parse(prompt: Prompt, reply: Reply) -> tuple[str, Answer | None]:
-    if reply.text is None:
-        return ERROR, None
-    try:
-        return SUCCESS, prompt.parse(reply.text)
-    except InvalidAnswer:
-        return INVALID, None

@@ -1,18 +1,22 @@
-"""One asyncio client of an OpenAI-compatible server.
+"""One asyncio client of OpenAI-compatible servers.
 
-A call is tried again, with the same seed, when the server is busy, away or garbled (429, 5xx,
-timeout, broken connection, unreadable body), and given up when the server says that this request
-can't be answered (400, 413, 422). When it says that no request of ours can be answered (401, 403,
-404), the whole day stops: ServerRefuses.
+A request is tried again, with the same seed, when the server is busy, away or garbled (429, 5xx,
+timeout, broken connection, unreadable body), and given up when the server says that this one can't
+be answered (400, 413, 422). When it says that no request of ours can be answered (401, 403, 404),
+the whole day stops: ServerRefuses. A request that reached no server is not an attempt: it waits
+for one, as long as `patience_seconds`, since a server that is started again takes minutes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 from openai import AsyncOpenAI
@@ -25,7 +29,10 @@ from tenacity import (
 )
 
 from jobs.llm.errors import ServerRefuses
+from jobs.llm.pace import Pace
 from jobs.llm.prompt import Prompt
+from jobs.llm.servers import Servers, Turn
+from jobs.llm.status import ERROR, REFUSED, TOO_LONG
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
@@ -34,13 +41,26 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
+CONNECT_SECONDS = 10.0
+# Calls under way at the start; the first answers show whether more bring more.
+FIRST_CALLS_A_SERVER = 16
 _REFUSES_ALL = {401, 403, 404}
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429}
+_OVERLOADED = {429, 503}
+# The HTTP library's errors, by name since the SDK works with more than one such library.
+_NEVER_SENT = {"ConnectError", "ConnectTimeout"}
+# vLLM's two ways to say it, and OpenAI's code.
+_TOO_LONG = re.compile(
+    r"maximum context length|maximum model length|context_length_exceeded", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request and what it cost. `error` is '' when the server answered."""
+    """One request and what it cost. `error` is '' when the server answered.
+
+    server: the base URL that was asked.
+    """
 
     call_id: str
     number: int
@@ -49,67 +69,130 @@ class Attempt:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     error: str = ""
+    server: str = ""
 
 
 @dataclass
 class Reply:
     """What became of one question.
 
-    text: None when every attempt failed. declined: the server says that it can't answer this one.
+    text: what the model said, the words of a refusal included; None when every attempt failed.
+    status: '' when the text is to be read as an answer, else `refused`, `too_long` or `error`.
+    declined: the server says that it can't answer this one. cut: the answer ended at its limit.
     """
 
     text: str | None = None
+    status: str = ""
     declined: bool = False
+    cut: bool = False
     attempts: list[Attempt] = field(default_factory=list)
 
 
+class Asker(Protocol):
+    """Whoever answers questions: servers by HTTP, or an engine in a process beside this one.
+
+    name: for messages. limit: how many calls it wants under way now. Used as an async context
+    manager inside the event loop that asks.
+    """
+
+    name: str
+
+    @property
+    def limit(self) -> int: ...
+
+    async def __aenter__(self) -> Asker: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def ask(self, prompt: Prompt, question: str) -> Reply:
+        """Ask one question until it is answered or given up. Raises ServerRefuses."""
+        ...
+
+
+class NobodyThere(Exception):
+    """No server could be reached for `patience_seconds`."""
+
+
 class LLMClient:
-    """Asks one server. Use as an async context manager inside the event loop that asks."""
+    """Asks the servers at `urls`, which all serve `model`.
+
+    concurrency: most calls under way at once; `limit` finds how many of them pay (`Pace`).
+    timeout_seconds: one request. max_attempts: requests of one question that reach a server.
+    """
 
     def __init__(
         self,
-        url: str,
+        urls: Sequence[str],
         model: str,
         api_key: str,
         *,
         timeout_seconds: float,
         max_attempts: int,
+        concurrency: int,
+        patience_seconds: float,
         first_wait_seconds: float = FIRST_WAIT_SECONDS,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
     ) -> None:
-        self.url = url
+        self.name = ", ".join(urls)
         self.model = model
+        self.pace = Pace(FIRST_CALLS_A_SERVER * len(urls), concurrency)
+        self.servers = Servers(
+            urls, first_pause=first_wait_seconds, longest_pause=longest_wait_seconds
+        )
         self._api_key = api_key
-        self._timeout_seconds = timeout_seconds
-        self._max_attempts = max_attempts
-        self._first_wait_seconds = first_wait_seconds
-        self._openai: AsyncOpenAI | None = None
+        self._timeout = openai.Timeout(
+            timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None
+        )
+        self._patience_seconds = patience_seconds
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_attempt(max_attempts),
+            wait=_Wait(first_wait_seconds, longest_wait_seconds),
+            reraise=True,
+        )
+        self._openai: dict[str, AsyncOpenAI] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LLMClient:
         """The client that the settings describe. Raises ServerRefuses when no server is named."""
-        if not settings.llm_url:
+        urls = [url.strip() for url in settings.llm_url.split(",") if url.strip()]
+        if not urls:
             raise ServerRefuses(
                 "RECLAKE_LLM_URL isn't set, so there is no server to ask. No call was made. Start "
                 "the demo's server with `make demo`, name your own, or run with item_budget and "
                 "user_budget 0"
             )
         return cls(
-            settings.llm_url,
+            urls,
             settings.llm_model,
             settings.llm_api_key.get_secret_value(),
             timeout_seconds=settings.llm.timeout_seconds,
             max_attempts=settings.llm.max_attempts,
+            concurrency=settings.llm.concurrency,
+            patience_seconds=settings.llm.patience_seconds,
         )
+
+    @property
+    def limit(self) -> int:
+        return self.pace.limit
 
     async def __aenter__(self) -> LLMClient:
         # The SDK insists on a key where a server of one's own wants none. It retries by itself
         # unless told not to, which would hide attempts from the ledger.
-        self._openai = AsyncOpenAI(
-            base_url=self.url,
-            api_key=self._api_key or "none",
-            timeout=self._timeout_seconds,
-            max_retries=0,
-        )
+        self._openai = {
+            server.url: AsyncOpenAI(
+                base_url=server.url,
+                api_key=self._api_key or "none",
+                timeout=self._timeout,
+                max_retries=0,
+            )
+            for server in self.servers.all
+        }
         return self
 
     async def __aexit__(
@@ -118,59 +201,120 @@ class LLMClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._openai is not None:
-            await self._openai.close()
+        for client in self._openai.values():
+            await client.close()
 
     async def ask(self, prompt: Prompt, question: str) -> Reply:
         """Ask one question until it is answered or given up. Raises ServerRefuses."""
         reply = Reply()
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(self._max_attempts),
-            wait=wait_exponential_jitter(self._first_wait_seconds, LONGEST_WAIT_SECONDS),
-            retry_error_callback=_give_up,
-        )
         try:
-            reply.text = await retrying(self._try_once, prompt, question, reply.attempts)
+            await self._retrying(self._try_once, prompt, question, reply)
         except openai.APIStatusError as error:
+            url = reply.attempts[-1].server
             if error.status_code in _REFUSES_ALL:
                 raise ServerRefuses(
-                    f"{self.url} answers {error.status_code} to model {self.model!r}: "
+                    f"{url} answers {error.status_code} to model {self.model!r}: "
                     f"{_short(error)}. Answers committed so far are kept. Check RECLAKE_LLM_URL, "
                     "RECLAKE_LLM_MODEL and RECLAKE_LLM_API_KEY"
                 ) from error
-            reply.declined = True
+            reply.declined = not _may_pass(error)
+            too_long = error.status_code == 413 or says_too_long(error.response.text)
+            reply.status = TOO_LONG if reply.declined and too_long else ERROR
+        except (openai.APIError, ValueError, NobodyThere):
+            reply.status = ERROR
         return reply
 
-    async def _try_once(self, prompt: Prompt, question: str, attempts: list[Attempt]) -> str:
-        assert self._openai is not None, "ask() outside of `async with`"
-        started = time.perf_counter()
-        call_id, number = uuid.uuid4().hex, len(attempts) + 1
+    async def _try_once(self, prompt: Prompt, question: str, reply: Reply) -> None:
+        """One request that reaches a server; its outcome is in `reply`, its error is raised."""
+        asked_at = time.perf_counter()
+        while not await self._reached(await self._turn(asked_at, reply), prompt, question, reply):
+            pass
 
-        def latency_ms() -> float:
-            return round((time.perf_counter() - started) * 1000, 1)
+    async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
+        """Send one request to one server. Whether it got there; raises its error if it did."""
+        attempt = Attempt(uuid.uuid4().hex, len(reply.attempts) + 1, 0.0, server=turn.server.url)
+        sent_at = time.perf_counter()
+
+        def done(**said: Any) -> Attempt:
+            latency_ms = round((time.perf_counter() - sent_at) * 1000, 1)
+            return replace(attempt, latency_ms=latency_ms, **said)
 
         try:
-            completion = await self._openai.chat.completions.create(
+            completion = await self._openai[turn.server.url].chat.completions.create(
                 model=self.model, **_request(prompt, question)
             )
-            text = _text_of(completion)
+            reply.text, reply.status, reply.cut = _said(completion)
         except (openai.APIError, ValueError) as error:
-            attempts.append(Attempt(call_id, number, latency_ms(), error=_short(error)))
+            if self._failed(turn, error, sent_at):
+                return False
+            reply.attempts.append(done(error=_short(error)))
             raise
-        usage = getattr(completion, "usage", None)
-        cached = getattr(usage, "prompt_tokens_details", None)
-        attempts.append(
-            Attempt(
-                call_id,
-                number,
-                latency_ms(),
-                prompt_tokens=getattr(usage, "prompt_tokens", None),
-                completion_tokens=getattr(usage, "completion_tokens", None),
-                cached_tokens=getattr(cached, "cached_tokens", None),
+        except BaseException:
+            self.servers.left(turn)
+            raise
+        self.pace.answered(self.servers.under_way)
+        if self.servers.answered(turn):
+            self.pace.interrupted()
+        usage = completion.usage
+        cached = usage and usage.prompt_tokens_details
+        reply.attempts.append(
+            done(
+                prompt_tokens=usage and usage.prompt_tokens,
+                completion_tokens=usage and usage.completion_tokens,
+                cached_tokens=cached and cached.cached_tokens,
             )
         )
-        return text
+        return True
+
+    async def _turn(self, asked_at: float, reply: Reply) -> Turn:
+        """The next server to ask, when there is one. Raises NobodyThere."""
+        while (turn := self.servers.take(safely=bool(reply.attempts))) is None:
+            waited = time.perf_counter() - asked_at
+            if waited > self._patience_seconds:
+                error = f"no server could be reached for {waited:.0f} s"
+                number = len(reply.attempts) + 1
+                reply.attempts.append(
+                    Attempt(uuid.uuid4().hex, number, 0.0, error=error, server=self.name)
+                )
+                raise NobodyThere(error)
+            await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
+        return turn
+
+    def _failed(self, turn: Turn, error: Exception, sent_at: float) -> bool:
+        """Take note of a failed request. Whether it reached no server."""
+        unreachable = type(error.__cause__).__name__ in _NEVER_SENT
+        status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        timed_out = isinstance(error, openai.APITimeoutError) and not unreachable
+        if status in _OVERLOADED or timed_out:
+            self.pace.overloaded(sent_at)
+        if status is not None and status < 500:
+            changed = self.servers.answered(turn)
+        else:
+            changed = self.servers.failed(turn, unreachable=unreachable)
+        if changed:
+            self.pace.interrupted()
+        return unreachable
+
+
+class _Wait(wait_exponential_jitter):
+    """Doubling waits, or as long as the server asks for (`Retry-After` in seconds), if longer."""
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        super().__init__(first_seconds, longest_seconds)
+        self._longest_seconds = longest_seconds
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome and retry_state.outcome.exception()
+        asked = ""
+        if isinstance(error, openai.APIStatusError):
+            asked = error.response.headers.get("retry-after", "")
+        seconds = float(asked) if asked.isdigit() else 0.0
+        return max(super().__call__(retry_state), min(seconds, self._longest_seconds))
+
+
+def says_too_long(error: str) -> bool:
+    """Whether a server's words mean that question and answer don't fit the model's context."""
+    return _TOO_LONG.search(error) is not None
 
 
 def _request(prompt: Prompt, question: str) -> dict[str, Any]:
@@ -184,11 +328,13 @@ def _request(prompt: Prompt, question: str) -> dict[str, Any]:
     }
 
 
-def _text_of(completion: ChatCompletion) -> str:
-    """The answer's text, or the words of a refusal. Raises ValueError on a body without either."""
+def _said(completion: ChatCompletion) -> tuple[str, str, bool]:
+    """Text, status and whether the text was cut. Raises ValueError on a body without a choice."""
     try:
-        message = completion.choices[0].message
-        return message.content or message.refusal or ""
+        choice = completion.choices[0]
+        text, refusal = choice.message.content or "", choice.message.refusal
+        refused = bool(refusal) or choice.finish_reason == "content_filter"
+        return refusal or text, REFUSED if refused else "", choice.finish_reason == "length"
     except (AttributeError, IndexError, TypeError) as error:
         raise ValueError("the server's body isn't a chat completion") from error
 
@@ -198,11 +344,6 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, openai.APIStatusError):
         return error.status_code >= 500 or error.status_code in _WORTH_ANOTHER_TRY
     return isinstance(error, (openai.APIError, ValueError))
-
-
-def _give_up(state: RetryCallState) -> None:
-    """No answer: the attempts say why."""
-    return None
 
 
 def _short(error: Exception) -> str:

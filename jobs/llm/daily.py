@@ -13,25 +13,12 @@ from pyspark.sql import functions as F
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
-from jobs.llm.bulk import (
-    ERROR,
-    INVALID,
-    LEDGER,
-    REJECTED,
-    SUCCESS,
-    Ask,
-    ChunkSink,
-    Plan,
-    Tally,
-    Target,
-    enrich,
-    estimate,
-    message_hash,
-    plan,
-)
+from jobs.llm.budget import Budget, Rate, estimate, measured
+from jobs.llm.bulk import LEDGER, Ask, ChunkSink, Plan, Tally, Target, enrich, message_hash, plan
 from jobs.llm.client import LLMClient
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
+from jobs.llm.status import ERROR, FINAL, INVALID, REFUSED, REJECTED, SKIPPED, SUCCESS, TOO_LONG
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -40,25 +27,40 @@ logger = logging.getLogger(__name__)
 
 
 def enrich_day(
-    run: Run, sink: ChunkSink, table: str, prompt: Prompt, asks: Sequence[Ask], answers: DataFrame
+    run: Run,
+    sink: ChunkSink,
+    table: str,
+    prompt: Prompt,
+    asks: Sequence[Ask],
+    answers: DataFrame,
+    ledger: DataFrame,
 ) -> EffectResult:
     """Pay for what of `asks` was never answered, and commit it to `table` and the ledger.
 
-    asks: the day's selection, most urgent first. answers: the whole answer table.
-    Counts of the result: selected, cached, copied (answered for another key), sent (calls),
-    success, rejected, invalid, errors, retries and tokens; for a dry run, what would be sent.
+    asks: the day's selection, most urgent first. answers: the whole answer table. ledger: all of
+    `ops.llm_ledger`, for what a call costs.
+    Counts of the result: selected, cached, copied (answered for another key), sent (calls), the
+    answer rows by status, calls that failed or were skipped by the budget, retries, tokens and
+    cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
     """
-    planned = plan(asks, prompt, _answered(asks, prompt, answers, run.settings.llm_model))
+    settings, params = run.settings, run.params
+    planned = plan(asks, prompt, _answered(asks, prompt, answers, settings.llm_model))
     counts: dict[str, int | float | str] = {
         "selected": len(asks),
         "cached": planned.cached,
         "copied": len(planned.copies),
         "prompt_version": prompt.prompt_version,
     }
-    if run.params.dry_run:
-        return EffectResult(len(asks), 0, counts | estimate(planned, prompt))
-    tally = _pay(run, sink, table, prompt, planned)
-    rows_out = sum(tally.rows.values()) - tally.rows[ERROR]
+    budget = Budget(params.token_budget, params.minutes_budget)
+    known = measured(ledger, prompt.prompt_version, settings.llm_model) if planned.calls else None
+    if params.dry_run:
+        price = settings.llm.prices.get(settings.llm_model)
+        questions = [call.question for call in planned.calls]
+        return EffectResult(
+            len(asks), 0, counts | estimate(questions, prompt, known, budget, price)
+        )
+    tally = _pay(run, sink, table, prompt, planned, budget, known)
+    rows_out = sum(tally.rows[status] for status in FINAL)
     return EffectResult(len(asks), rows_out, counts | _counts(tally))
 
 
@@ -79,7 +81,15 @@ def _answered(
     return rows
 
 
-def _pay(run: Run, sink: ChunkSink, table: str, prompt: Prompt, planned: Plan) -> Tally:
+def _pay(
+    run: Run,
+    sink: ChunkSink,
+    table: str,
+    prompt: Prompt,
+    planned: Plan,
+    budget: Budget,
+    known: Rate | None,
+) -> Tally:
     settings = run.settings
     if not planned.calls and not planned.copies:
         logger.info("%s ds=%s: nothing to pay for", table, run.ds)
@@ -91,13 +101,12 @@ def _pay(run: Run, sink: ChunkSink, table: str, prompt: Prompt, planned: Plan) -
         schema=_schema(settings, table),
         ledger_schema=_schema(settings, LEDGER),
         model=settings.llm_model,
-        server=settings.llm_url,
         ds=run.ds,
         run_id=run.run_id,
     )
     gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
     client = LLMClient.from_settings(settings)
-    return enrich(planned, prompt, client, gate, sink, target, settings.llm)
+    return enrich(planned, prompt, client, gate, sink, target, settings.llm, budget, known)
 
 
 def _schema(settings: Settings, table: str) -> pa.Schema:
@@ -107,15 +116,19 @@ def _schema(settings: Settings, table: str) -> pa.Schema:
     return arrow_schema(contract, without=["recorded_at"])
 
 
-def _counts(tally: Tally) -> dict[str, int]:
+def _counts(tally: Tally) -> dict[str, int | float]:
     return {
         "sent": tally.calls,
         "success": tally.rows[SUCCESS],
         "rejected": tally.rows[REJECTED],
         "invalid": tally.rows[INVALID],
+        "refused": tally.rows[REFUSED],
+        "too_long": tally.rows[TOO_LONG],
         "errors": tally.rows[ERROR],
+        "skipped_budget": tally.rows[SKIPPED],
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
         "cached_tokens": tally.cached_tokens,
+        "cost": round(tally.cost, 6),
     }

@@ -23,10 +23,16 @@ TABLE = "silver.item_enrichments"
         "items": Read("silver.items"),
         "interactions": Read("silver.interactions"),
         "enrichments": Read(TABLE),
+        "ledger": Read("ops.llm_ledger"),
     },
 )
 def enrich_items(
-    run: Run, sink: Sink, items: DataFrame, interactions: DataFrame, enrichments: DataFrame
+    run: Run,
+    sink: Sink,
+    items: DataFrame,
+    interactions: DataFrame,
+    enrichments: DataFrame,
+    ledger: DataFrame,
 ) -> EffectResult:
     """Describe the day's `item_budget` best-selling contents; commits in chunks through `sink`."""
     selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
@@ -34,4 +40,4 @@ def enrich_items(
         Ask({"content_hash": row["content_hash"]}, row["content_hash"], row)
         for row in selected.orderBy("rank").toArrow().to_pylist()
     ]
-    return enrich_day(run, sink, TABLE, prompt_of("item", run.settings), asks, enrichments)
+    return enrich_day(run, sink, TABLE, prompt_of("item", run.settings), asks, enrichments, ledger)

@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.llm.bulk import SUCCESS
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
+from jobs.llm.status import SUCCESS
 
 TEMPLATE = "template"
 ENRICHED = "enriched"

@@ -19,10 +19,14 @@ TABLE = "silver.user_enrichments"
 
 @effect(
     TABLE,
-    reads={"user_profiles": Read("silver.user_profiles"), "enrichments": Read(TABLE)},
+    reads={
+        "user_profiles": Read("silver.user_profiles"),
+        "enrichments": Read(TABLE),
+        "ledger": Read("ops.llm_ledger"),
+    },
 )
 def enrich_users(
-    run: Run, sink: Sink, user_profiles: DataFrame, enrichments: DataFrame
+    run: Run, sink: Sink, user_profiles: DataFrame, enrichments: DataFrame, ledger: DataFrame
 ) -> EffectResult:
     """Describe the day's `user_budget` most active users; commits in chunks through `sink`."""
     selected = select_user_profiles(user_profiles, run.params.user_budget)
@@ -34,4 +38,4 @@ def enrich_users(
         )
         for row in selected.orderBy("rank").toArrow().to_pylist()
     ]
-    return enrich_day(run, sink, TABLE, prompt_of("user", run.settings), asks, enrichments)
+    return enrich_day(run, sink, TABLE, prompt_of("user", run.settings), asks, enrichments, ledger)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from infra.stack import vllm
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.llm.bulk import LEDGER, Target
+from jobs.llm.client import LLMClient
 from jobs.llm.prompt import Prompt
 from jobs.settings import ROOT, LLMSettings
 from tests.llm.tiny_model import make_tiny_model
@@ -96,20 +98,33 @@ def contract_schema(table: str) -> pa.Schema:
     return arrow_schema(load_contract(path), without=["recorded_at"])
 
 
-def target(server: str = "http://nowhere/v1", model: str = MODEL) -> Target:
+def target(model: str = MODEL) -> Target:
     table = "silver.item_enrichments"
     return Target(
         table=table,
         schema=contract_schema(table),
         ledger_schema=contract_schema(LEDGER),
         model=model,
-        server=server,
         ds=date(2017, 12, 28),
         run_id="run-1",
     )
 
 
-def limits(**changed: float) -> LLMSettings:
+def client_of(*urls: str, model: str = MODEL, **changed: Any) -> LLMClient:
+    """A client that waits for next to nothing before it tries again."""
+    arguments = {
+        "timeout_seconds": 60.0,
+        "max_attempts": 2,
+        "concurrency": 64,
+        "patience_seconds": 60.0,
+        "first_wait_seconds": 0.01,
+        "longest_wait_seconds": 0.05,
+        **changed,
+    }
+    return LLMClient(urls, model, "sk-do-not-tell", **arguments)
+
+
+def limits(**changed: Any) -> LLMSettings:
     return LLMSettings(**{"concurrency": 4, "chunk_size": 8, "gate_threshold": 0.5, **changed})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +16,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Response:
-    """status, body: as sent. wait_seconds: before the first byte. hang_up: send nothing at all."""
+    """status, headers, body: as sent. wait_seconds: before the first byte.
+
+    hang_up: send nothing at all.
+    """
 
     status: int = 200
     body: str = ""
     wait_seconds: float = 0.0
     hang_up: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -56,8 +60,9 @@ class FaultyServer:
                 if response.hang_up:
                     break
                 body = response.body.encode()
+                extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
                 writer.write(
-                    f"HTTP/1.1 {response.status} X\r\ncontent-type: application/json\r\n"
+                    f"HTTP/1.1 {response.status} X\r\ncontent-type: application/json\r\n{extra}"
                     f"content-length: {len(body)}\r\n\r\n".encode()
                 )
                 writer.write(body)
@@ -104,14 +109,14 @@ def says(text: str) -> Response:
 
 
 @contextmanager
-def serve(behave: Callable[[str, int], Response]) -> Iterator[FaultyServer]:
-    """The server on a free port of this machine, in a thread of its own."""
+def serve(behave: Callable[[str, int], Response], port: int = 0) -> Iterator[FaultyServer]:
+    """The server on a port of this machine, any free one by default, in a thread of its own."""
     server = FaultyServer(behave)
     loop = asyncio.new_event_loop()
     started = threading.Event()
 
     async def run() -> None:
-        listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+        listening = await asyncio.start_server(server.handle, "127.0.0.1", port)
         server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
         started.set()
 

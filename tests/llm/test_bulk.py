@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import os
 import pickle
@@ -14,16 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, estimate, message_hash, plan
-from jobs.llm.client import LLMClient
+from jobs.llm.budget import Budget, Rate
+from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, message_hash, plan
+from jobs.llm.client import Attempt, Reply
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
-from jobs.settings import LLMSettings
-from tests.llm.conftest import MODEL, MemorySink, WordEncoder, limits, target
+from jobs.settings import LLMSettings, Price
+from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
 from tests.llm.faulty_server import FaultyServer, Response, says, serve
 
 TABLE = "silver.item_enrichments"
@@ -48,11 +53,9 @@ def echo(question: str, number: int) -> Response:
 def pay(
     planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: LLMSettings
 ) -> Tally:
-    client = LLMClient(
-        server.url, MODEL, "", timeout_seconds=60, max_attempts=2, first_wait_seconds=0.01
-    )
+    client = client_of(server.url)
     gate = Gate(WordEncoder(), settings.gate_threshold)
-    return enrich(planned, prompt, client, gate, sink, target(server.url), settings)  # type: ignore[arg-type]
+    return enrich(planned, prompt, client, gate, sink, target(), settings)  # type: ignore[arg-type]
 
 
 def run(
@@ -203,25 +206,87 @@ def test_any_concurrency_and_chunk_size_finish(
     assert server.most_at_once <= min(concurrency, chunk_size)
 
 
-def test_calls_go_on_while_a_chunk_is_committed(prompt: Prompt) -> None:
-    """The first commit ends only after a call that was not under way when it began."""
-    later_call = threading.Event()
-    committing = threading.Event()
+class OneByOne:
+    """Answers its calls one after another, and notes how many were under way at each answer."""
 
-    def behave(question: str, number: int) -> Response:
-        if committing.is_set():
-            later_call.set()
-        return echo(question, number)
+    name = "one by one"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.under_way: list[int] = []
+        self.now = 0
+
+    async def __aenter__(self) -> OneByOne:
+        self.turn = asyncio.Lock()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        return None
+
+    async def ask(self, prompt: Prompt, question: str) -> Reply:
+        self.now += 1
+        async with self.turn:
+            await asyncio.sleep(0.002)
+            self.under_way.append(self.now)
+            self.now -= 1
+        text = json.dumps({"standard_name": "tea", "keywords": ["tea"]})
+        return Reply(text, attempts=[Attempt(question, 1, 2.0, 100, 20, 90)])
+
+
+def test_as_many_calls_are_under_way_while_a_commit_lasts(prompt: Prompt) -> None:
+    """The first commit ends only after twice as many answers as there are calls at once."""
+    client = OneByOne(8)
+    during_commit: list[int] = []
 
     class Slow(MemorySink):
         def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-            committing.set()
-            assert later_call.wait(120), "no call was made while the chunk was committed"
+            if not self.chunks:
+                before = len(client.under_way)
+                deadline = time.monotonic() + 60
+                while len(client.under_way) < before + 16 and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                during_commit.extend(client.under_way[before : before + 16])
             super().append(table, rows, chunk_id)
 
-    with serve(behave) as server:
-        tally = run(asks(40), prompt, server, Slow(), limits(concurrency=2, chunk_size=16))
-    assert tally.calls == 40
+    planned = plan(asks(100), prompt, [])
+    gate = Gate(WordEncoder(), 0.5)
+    settings = limits(concurrency=8, chunk_size=32)
+    enrich(planned, prompt, client, gate, Slow(), target(), settings)
+    assert during_commit == [8] * 16
+
+
+def test_the_loop_goes_on_while_the_gate_judges(prompt: Prompt, sink: MemorySink) -> None:
+    client = OneByOne(4)
+    loops: set[int] = set()
+
+    class Slow(WordEncoder):
+        def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+            loops.add(threading.get_ident())
+            return super().encode(texts)
+
+    planned = plan(asks(20), prompt, [])
+    enrich(planned, prompt, client, Gate(Slow(), 0.5), sink, target(), limits())
+    assert loops
+    assert threading.get_ident() not in loops
+
+
+def test_answers_do_not_wait_long_for_others_to_be_committed_with(prompt: Prompt) -> None:
+    """With no time to wait, the first answer is committed though a chunk would hold more."""
+    sizes: list[int] = []
+
+    class Watching(MemorySink):
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            sizes.append(len(rows))
+            super().append(table, rows, chunk_id)
+
+    planned = plan(asks(20), prompt, [])
+    settings = limits(concurrency=1, chunk_size=400, commit_seconds=0)
+    enrich(planned, prompt, OneByOne(1), Gate(WordEncoder(), 0.5), Watching(), target(), settings)
+    assert sizes[:2] == [1, 1]
+    sizes.clear()
+    patient = limits(concurrency=1, chunk_size=400, commit_seconds=600)
+    enrich(planned, prompt, OneByOne(1), Gate(WordEncoder(), 0.5), Watching(), target(), patient)
+    assert sizes == [20, 20]
 
 
 def test_invalid_output_is_final_and_keeps_what_was_said(prompt: Prompt, sink: MemorySink) -> None:
@@ -240,6 +305,33 @@ def test_invalid_output_is_final_and_keeps_what_was_said(prompt: Prompt, sink: M
     assert invalid[0]["gate_score"] is None
     assert invalid[0]["standard_name"] is None
     assert again.calls == 0
+    # asked once more with the same seed, and both requests are accounted for
+    asked = [row for row in sink.rows(LEDGER) if row["subject"] == "c1"]
+    assert [(row["attempt"], row["status"], row["completion_tokens"]) for row in asked] == [
+        (1, "retried", 20),
+        (2, "invalid_output", 20),
+    ]
+    assert all(row["error"].startswith("InvalidAnswer: not JSON") for row in asked)
+
+
+def test_refused_and_too_long_are_final_and_stop_no_day(prompt: Prompt, sink: MemorySink) -> None:
+    refusal = json.dumps(
+        {"choices": [{"message": {"refusal": "No.", "content": None}, "finish_reason": "stop"}]}
+    )
+
+    def behave(question: str, number: int) -> Response:
+        if title_of(question) == WORDS[0]:
+            return Response(body=refusal)
+        return Response(400, '{"message": "This model\'s maximum context length is 8 tokens"}')
+
+    with serve(behave) as server:
+        tally = run(asks(30), prompt, server, sink)
+        again = run(asks(30), prompt, server, sink)
+    assert tally.rows == Counter(too_long=29, refused=1)
+    rows = {row["content_hash"]: row for row in sink.rows(TABLE)}
+    assert (rows["c0"]["status"], rows["c0"]["raw_text"]) == ("refused", "No.")
+    assert (rows["c1"]["status"], rows["c1"]["raw_text"]) == ("too_long", None)
+    assert (tally.errors, again.calls, len(sink.rows(LEDGER))) == (0, 0, 30)
 
 
 def test_a_rejected_answer_is_final_and_kept_to_look_at(prompt: Prompt, sink: MemorySink) -> None:
@@ -292,7 +384,10 @@ def test_a_day_stops_when_too_many_calls_fail_and_keeps_what_was_answered(
 
     with (
         serve(behave) as server,
-        pytest.raises(TooManyErrors, match=r"ds=2017-12-28: \d+ of \d+ calls.*0\.2.*not made"),
+        pytest.raises(
+            TooManyErrors,
+            match=r"ds=2017-12-28: 8 of the last 38 calls.*0\.2.*\d+ calls were not made",
+        ),
     ):
         run(asks(400), prompt, server, sink)
     assert {row["content_hash"] for row in sink.rows(TABLE)} == {f"c{n}" for n in range(30)}
@@ -301,10 +396,41 @@ def test_a_day_stops_when_too_many_calls_fail_and_keeps_what_was_answered(
     assert 38 <= len(asked) <= 42
 
 
+def test_unreadable_answers_stop_a_day_like_errors_and_are_kept(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    def behave(question: str, number: int) -> Response:
+        odd = WORDS.index(title_of(question)) % 2
+        return says("{") if odd else echo(question, 1)
+
+    with (
+        serve(behave) as server,
+        pytest.raises(TooManyErrors, match=r"\d+ of the last 2\d calls.*none that can be read"),
+    ):
+        run(asks(400), prompt, server, sink)
+    assert {row["status"] for row in sink.rows(TABLE)} == {"success", "invalid_output"}
+    assert len(sink.rows(TABLE)) == len({row["subject"] for row in sink.rows(LEDGER)}) >= 20
+
+
+def test_a_good_morning_does_not_excuse_a_bad_afternoon(prompt: Prompt, sink: MemorySink) -> None:
+    """Of all calls 21 of 221 would be few; of the last hundred they are too many."""
+    healthy = set(WORDS[:200])
+
+    def behave(question: str, number: int) -> Response:
+        return echo(question, 1) if title_of(question) in healthy else Response(503, "{}")
+
+    with (
+        serve(behave) as server,
+        pytest.raises(TooManyErrors, match=r"21 of the last 100 calls.*179 calls were not made"),
+    ):
+        run(asks(400), prompt, server, sink, limits(concurrency=1))
+    assert len(sink.rows(TABLE)) == 200
+
+
 def test_a_short_list_that_all_fails_stops_the_day(prompt: Prompt, sink: MemorySink) -> None:
     with (
         serve(lambda question, number: Response(503, "{}")) as server,
-        pytest.raises(TooManyErrors, match="3 of 3 calls"),
+        pytest.raises(TooManyErrors, match="3 of the last 3 calls"),
     ):
         run(asks(3), prompt, server, sink)
     assert len(sink.rows(LEDGER)) == 6
@@ -439,16 +565,6 @@ def test_an_empty_plan_needs_no_server(prompt: Prompt, sink: MemorySink) -> None
     assert pay(plan([], prompt, []), prompt, nowhere, sink, limits()) == Tally()
 
 
-def test_an_estimate_counts_the_fixed_part_for_every_call(prompt: Prompt) -> None:
-    planned = plan(asks(3), prompt, [])
-    # The system text has 40 characters, each question {"title": "tea.."} 18: 3 × 58 // 4 = 43.
-    assert estimate(planned, prompt) == {
-        "planned_calls": 3,
-        "planned_prompt_tokens": 43,
-        "planned_completion_tokens_at_most": 600,
-    }
-
-
 def test_a_plan_counts_what_is_cached(prompt: Prompt, sink: MemorySink) -> None:
     with serve(echo) as server:
         run(asks(4), prompt, server, sink)
@@ -475,3 +591,83 @@ def test_a_server_that_stumbles_on_every_call_loses_nothing(
         tally = run(asks(25), prompt, server, sink)
     assert tally.rows == Counter(success=25)
     assert (tally.retries, len(sink.rows(LEDGER)), len(server.requests)) == (25, 50, 50)
+
+
+PRICED = {"prices": {MODEL: Price(input=2.0, cached=0.5, output=10.0)}}
+
+
+def test_the_ledger_has_what_each_request_cost(prompt: Prompt, sink: MemorySink) -> None:
+    def behave(question: str, number: int) -> Response:
+        return Response(503, "{}") if number == 1 else echo(question, number)
+
+    with serve(behave) as server:
+        tally = run(asks(2), prompt, server, sink, limits(**PRICED))
+    # 10 tokens at 2.0, 90 cached at 0.5 and 20 received at 10.0 a million
+    assert sorted(row["cost"] or 0 for row in sink.rows(LEDGER)) == pytest.approx(
+        [0, 0, 265e-6, 265e-6]
+    )
+    assert tally.cost == pytest.approx(530e-6)
+
+
+def test_without_a_price_the_cost_is_unknown_not_nothing(prompt: Prompt, sink: MemorySink) -> None:
+    with serve(echo) as server:
+        run(asks(1), prompt, server, sink)
+    assert [row["cost"] for row in sink.rows(LEDGER)] == [None]
+
+
+def within(
+    budget: Budget, prompt: Prompt, sink: MemorySink, count: int = 30, known: Rate | None = None
+) -> Tally:
+    """Calls of 120 tokens, one by one, within a budget."""
+    gate = Gate(WordEncoder(), 0.5)
+    planned = plan(asks(count), prompt, [])
+    return enrich(planned, prompt, OneByOne(1), gate, sink, target(), limits(), budget, known)
+
+
+def test_a_token_budget_cuts_the_list_where_the_next_call_would_pass_it(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    tally = within(Budget(tokens=1000), prompt, sink, known=Rate(100, 90, 20))
+    # eight calls cost 960 tokens; a ninth would make it 1,080
+    assert (tally.calls, tally.skipped) == (8, 22)
+    assert {row["content_hash"] for row in sink.rows(TABLE)} == {f"c{n}" for n in range(8)}
+    skipped = [row for row in sink.rows(LEDGER) if row["status"] == "skipped_budget"]
+    assert sorted(row["subject"] for row in skipped) == sorted(f"c{n}" for n in range(8, 30))
+    (said,) = {
+        (row["attempt"], row["prompt_tokens"], row["cost"], row["latency_ms"], row["error"])
+        for row in skipped
+    }
+    assert said == (0, None, None, 0.0, "token_budget 1,000 is spent")
+    assert tally.rows["skipped_budget"] == 22
+
+
+def test_a_budget_goes_by_what_calls_turn_out_to_cost(prompt: Prompt, sink: MemorySink) -> None:
+    """Guessed at 10 tokens, 30 calls would fit in 3,000; at 120 they don't."""
+    tally = within(Budget(tokens=3000), prompt, sink, known=Rate(8, 0, 2))
+    assert (tally.calls, tally.skipped) == (25, 5)
+
+
+def test_a_budget_of_nothing_sends_nothing_and_none_sends_all(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    assert within(Budget(tokens=0), prompt, sink).calls == 0
+    assert within(Budget(minutes=0), prompt, sink).calls == 0
+    assert sink.rows(TABLE) == []
+    assert within(Budget(), prompt, sink).calls == 30
+
+
+def test_calls_are_started_until_the_minutes_are_over(prompt: Prompt, sink: MemorySink) -> None:
+    """A clock that moves on by a minute at every look."""
+    minutes = itertools.count(step=60)
+    budget = Budget(minutes=5.5, clock=lambda: next(minutes))
+    tally = within(budget, prompt, sink)
+    assert (tally.calls, tally.skipped) == (5, 25)
+    reasons = {row["error"] for row in sink.rows(LEDGER) if row["status"] == "skipped_budget"}
+    assert reasons == {"minutes_budget 5.5 is over"}
+
+
+def test_what_a_budget_cut_off_is_asked_by_the_next_run(prompt: Prompt, sink: MemorySink) -> None:
+    within(Budget(tokens=1000), prompt, sink, known=Rate(100, 90, 20))
+    with serve(echo) as server:
+        again = run(asks(30), prompt, server, sink)
+    assert again.calls == 22

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import time
 
 import pytest
 
@@ -11,15 +13,11 @@ from jobs.llm.client import LLMClient, Reply
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.prompt import Prompt
 from jobs.settings import Settings
-from tests.llm.faulty_server import FaultyServer, Response, completion, says, serve
+from tests.llm.conftest import client_of
+from tests.llm.faulty_server import Response, completion, says, serve
 
 GOOD = '{"standard_name":"tea","keywords":["tea"]}'
 SECRET = "sk-do-not-tell"
-
-
-def client_of(url: str, **changed: float) -> LLMClient:
-    arguments = {"timeout_seconds": 60.0, "max_attempts": 3, "first_wait_seconds": 0.01, **changed}
-    return LLMClient(url, "tiny", SECRET, **arguments)  # type: ignore[arg-type]
 
 
 def ask(client: LLMClient, prompt: Prompt, title: str = "tea") -> Reply:
@@ -28,6 +26,17 @@ def ask(client: LLMClient, prompt: Prompt, title: str = "tea") -> Reply:
             return await client.ask(prompt, prompt.question({"title": title}))
 
     return asyncio.run(once())
+
+
+def ask_many(client: LLMClient, prompt: Prompt, count: int) -> list[Reply]:
+    """Different questions, all at once."""
+
+    async def many() -> list[Reply]:
+        async with client:
+            questions = [prompt.question({"title": f"tea {n}"}) for n in range(count)]
+            return await asyncio.gather(*(client.ask(prompt, q) for q in questions))
+
+    return asyncio.run(many())
 
 
 def errors(reply: Reply) -> list[str]:
@@ -90,18 +99,114 @@ def test_a_slow_server_is_given_up_after_its_attempts(prompt: Prompt) -> None:
 
 
 def test_nobody_listens(prompt: Prompt) -> None:
+    """A request that no server received is none: one row says how long the call waited."""
     with serve(lambda question, number: says(GOOD)) as server:
         gone = server.url
-    reply = ask(client_of(gone), prompt)
-    assert errors(reply) == ["APIConnectionError"] * 3
+    reply = ask(client_of(gone, patience_seconds=0.1), prompt)
+    assert (reply.text, reply.status) == (None, "error")
+    assert errors(reply) == ["no server could be reached for 0 s"]
+    assert reply.attempts[0].server == gone
+
+
+def test_a_call_waits_for_a_server_that_is_started_again(prompt: Prompt) -> None:
+    """Refused connections cost no attempt, so the call outlives more of them than it has."""
+    with serve(lambda question, number: says(GOOD)) as server:
+        gone = server.url
+    client = client_of(gone, max_attempts=1)
+
+    async def once() -> Reply:
+        async with client:
+            asking = asyncio.create_task(client.ask(prompt, prompt.question({"title": "tea"})))
+            while client.servers.all[0].failures < 5:
+                await asyncio.sleep(0.01)
+            with serve(lambda question, number: says(GOOD), port=int(gone[:-3].split(":")[-1])):
+                return await asking
+
+    reply = asyncio.run(once())
+    assert reply.text == GOOD
+    assert errors(reply) == [""]
+
+
+def test_a_dead_server_is_left_alone_and_the_live_one_gets_the_calls(prompt: Prompt) -> None:
+    with serve(lambda question, number: says(GOOD)) as server:
+        gone = server.url
+    with serve(lambda question, number: says(GOOD)) as live:
+        client = client_of(gone, live.url, first_wait_seconds=60, longest_wait_seconds=60)
+        replies = ask_many(client, prompt, 20)
+    assert {reply.text for reply in replies} == {GOOD}
+    assert {attempt.server for reply in replies for attempt in reply.attempts} == {live.url}
+    assert client.servers.all[0].failures <= 20  # those that were under way together
+    assert client.servers.all[0].due is not None
+
+
+def test_calls_spread_over_servers_alike(prompt: Prompt) -> None:
+    def behave(question: str, number: int) -> Response:
+        return Response(body=completion(GOOD), wait_seconds=0.1)
+
+    with serve(behave) as one, serve(behave) as other:
+        ask_many(client_of(one.url, other.url), prompt, 20)
+    assert (one.most_at_once, other.most_at_once) == (10, 10)
+
+
+def test_503s_from_one_server_send_its_calls_to_another(prompt: Prompt) -> None:
+    with (
+        serve(lambda question, number: Response(503, "{}")) as ill,
+        serve(lambda question, number: says(GOOD)) as well,
+    ):
+        replies = ask_many(client_of(ill.url, well.url, max_attempts=4), prompt, 20)
+    assert {reply.text for reply in replies} == {GOOD}
+    assert {reply.attempts[-1].server for reply in replies} == {well.url}
+
+
+def test_a_busy_server_says_how_long_to_wait(prompt: Prompt) -> None:
+    def behave(question: str, number: int) -> Response:
+        return Response(429, "{}", headers={"retry-after": "1"}) if number == 1 else says(GOOD)
+
+    with serve(behave) as server:
+        client = client_of(server.url, longest_wait_seconds=0.3)
+        started = time.perf_counter()
+        reply = ask(client, prompt)
+    assert reply.text == GOOD
+    assert time.perf_counter() - started >= 0.3  # a second, but no longer than our longest
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, "This model's maximum context length is 4096 tokens. However, you requested 5000"),
+        (400, "The prompt (total length 9) is longer than the maximum model length of 8."),
+        (400, '{"error": {"code": "context_length_exceeded", "message": "too many tokens"}}'),
+        (413, "Request entity too large"),
+    ],
+    ids=["vllm-http", "vllm-engine", "openai", "413"],
+)
+def test_a_question_too_long_for_the_model_is_known_as_such(
+    prompt: Prompt, status: int, body: str
+) -> None:
+    with serve(lambda question, number: Response(status, body)) as server:
+        reply = ask(client_of(server.url), prompt)
+    assert (reply.text, reply.status, reply.declined) == (None, "too_long", True)
+    assert len(reply.attempts) == 1
+
+
+def test_a_refusal_is_known_as_such_and_keeps_its_words(prompt: Prompt) -> None:
+    refused = json.loads(completion(None))
+    refused["choices"][0]["message"]["refusal"] = "I can't help with that."
+    filtered = completion("{", finish_reason="content_filter")
+    for body, words in ((json.dumps(refused), "I can't help with that."), (filtered, "{")):
+        with serve(lambda question, number, body=body: Response(body=body)) as server:
+            reply = ask(client_of(server.url), prompt)
+        assert (reply.text, reply.status) == (words, "refused")
+        assert errors(reply) == [""]
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_question_that_cannot_be_answered_is_asked_once(prompt: Prompt, status: int) -> None:
-    with serve(lambda question, number: Response(status, '{"error": "too long"}')) as server:
+    with serve(lambda question, number: Response(status, '{"error": "no such field"}')) as server:
         reply = ask(client_of(server.url), prompt)
     assert reply.text is None
     assert reply.declined
+    assert reply.status == ("too_long" if status == 413 else "error")
     assert len(reply.attempts) == 1
 
 
@@ -120,7 +225,8 @@ def test_an_answer_without_text_is_an_empty_answer(prompt: Prompt) -> None:
         return Response(body=completion(None, finish_reason="length"))
 
     with serve(behave) as server:
-        assert ask(client_of(server.url), prompt).text == ""
+        reply = ask(client_of(server.url), prompt)
+    assert (reply.text, reply.cut) == ("", True)
 
 
 def test_the_key_is_never_logged(prompt: Prompt, caplog: pytest.LogCaptureFixture) -> None:
@@ -146,12 +252,7 @@ def test_one_client_serves_many_questions_at_once(prompt: Prompt) -> None:
     def behave(question: str, number: int) -> Response:
         return Response(body=completion(GOOD), wait_seconds=0.2)
 
-    async def many(server: FaultyServer) -> list[Reply]:
-        async with client_of(server.url) as client:
-            questions = [prompt.question({"title": f"tea {n}"}) for n in range(8)]
-            return await asyncio.gather(*(client.ask(prompt, q) for q in questions))
-
     with serve(behave) as server:
-        replies = asyncio.run(many(server))
+        replies = ask_many(client_of(server.url), prompt, 8)
     assert {reply.text for reply in replies} == {GOOD}
     assert server.most_at_once == 8

@@ -10,13 +10,13 @@ from pyspark.sql import SparkSession
 
 from jobs.lake import EffectResult, Run, Sink
 from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
-from jobs.llm.client import LLMClient, Reply
+from jobs.llm.client import Reply
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt, load_prompt
 from jobs.settings import RunParams
 from jobs.silver.user_enrichments import enrich_users
-from tests.llm.conftest import MODEL, MemorySink, WordEncoder, limits, target
+from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
 from tests.llm.test_prompt import ORDERS
 
 pytestmark = pytest.mark.server
@@ -30,11 +30,6 @@ TITLES = [
 ]
 
 
-def client_of(url: str, model: str = MODEL, **changed: float) -> LLMClient:
-    arguments = {"timeout_seconds": 120.0, "max_attempts": 2, **changed}
-    return LLMClient(url, model, "", **arguments)  # type: ignore[arg-type]
-
-
 def asks() -> list[Ask]:
     return [Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": t}) for n, t in enumerate(TITLES)]
 
@@ -46,8 +41,8 @@ def first_field(prompt: Prompt) -> str:
 def run(url: str, prompt: Prompt, sink: MemorySink, work: list[Ask]) -> Tally:
     answers = sink.rows("silver.item_enrichments")
     gate = Gate(WordEncoder(), 0.5)
-    server = target(url)
-    return enrich(plan(work, prompt, answers), prompt, client_of(url), gate, sink, server, limits())
+    planned = plan(work, prompt, answers)
+    return enrich(planned, prompt, client_of(url), gate, sink, target(), limits())
 
 
 def test_answers_fit_the_schema_and_nothing_is_paid_twice(
@@ -136,7 +131,8 @@ def test_a_day_on_real_tables_is_paid_once(make_lake, tiny_vllm: str, spark: Spa
         params = RunParams(user_budget=3)
         run = Run(day, day, None, params, lake.settings, run_id="r", scratch="")
         known = lake.tables.read("silver.user_enrichments")
-        return enrich_users(run, Sink(lake.tables), profiles, known)
+        ledger = lake.tables.read("ops.llm_ledger")
+        return enrich_users(run, Sink(lake.tables), profiles, known, ledger)
 
     first, second = enrich_once(), enrich_once()
     assert (first.counts["sent"], first.counts["errors"], first.rows_out) == (3, 0, 3)

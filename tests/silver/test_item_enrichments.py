@@ -66,7 +66,8 @@ def enrich(
         scratch="",
     )
     enrichments = lake.tables.read("silver.item_enrichments")
-    return enrich_items(run, Sink(lake.tables), items, interactions, enrichments)
+    ledger = lake.tables.read("ops.llm_ledger")
+    return enrich_items(run, Sink(lake.tables), items, interactions, enrichments, ledger)
 
 
 def test_a_dry_run_says_what_it_would_pay_and_needs_no_server(

@@ -46,7 +46,8 @@ def enrich(lake: Lake, user_profiles: DataFrame, user_budget: int = 10) -> Effec
         scratch="",
     )
     enrichments = lake.tables.read("silver.user_enrichments")
-    return enrich_users(run, Sink(lake.tables), user_profiles, enrichments)
+    ledger = lake.tables.read("ops.llm_ledger")
+    return enrich_users(run, Sink(lake.tables), user_profiles, enrichments, ledger)
 
 
 def test_users_with_one_profile_share_one_call_and_no_id_is_sent(

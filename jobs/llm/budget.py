@@ -1,0 +1,170 @@
+"""What calls will cost before they are made, and when a run has to stop making them.
+
+A call of a prompt version costs what its calls have cost so far, as the ledger says; before the
+first one, four characters a token and answers at full length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.llm.prompt import Prompt
+from jobs.llm.status import RETRIED, SKIPPED
+
+if TYPE_CHECKING:
+    from jobs.settings import Price
+
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one call costs: tokens, retries included.
+
+    calls_per_second: of a whole run, None when unknown.
+    """
+
+    prompt_tokens: float
+    cached_tokens: float
+    completion_tokens: float
+    calls_per_second: float | None = None
+
+    @property
+    def tokens(self) -> float:
+        """Sent and received together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """What one run committed at one moment. tokens: prompt, cached, completion."""
+
+    run_id: str
+    at: datetime
+    calls: int
+    tokens: tuple[int, int, int]
+
+
+def measured(ledger: DataFrame, prompt_version: str, model: str) -> Rate | None:
+    """What calls of one prompt version to one model have cost; None when none was answered.
+
+    ledger: prompt_version, model, status, prompt_tokens, cached_tokens, completion_tokens, run_id,
+        recorded_at, as in `ops.llm_ledger`.
+    Calls a second are those of the newest run that committed twice or more: the calls of its later
+    commits, over the time since its first.
+    """
+    sent = ledger.where(
+        (F.col("prompt_version") == prompt_version)
+        & (F.col("model") == model)
+        & (F.col("status") != SKIPPED)
+    )
+    kinds = ("prompt_tokens", "cached_tokens", "completion_tokens")
+    rows = (
+        sent.groupBy("run_id", "recorded_at")
+        .agg(
+            F.count_if(F.col("status") != RETRIED).alias("calls"),
+            *(F.coalesce(F.sum(kind), F.lit(0)).alias(kind) for kind in kinds),
+        )
+        .orderBy("recorded_at")
+        .collect()
+    )
+    commits = [
+        _Commit(row.run_id, row.recorded_at, row.calls, tuple(row[kind] for kind in kinds))
+        for row in rows
+    ]
+    calls = sum(commit.calls for commit in commits)
+    tokens = [sum(commit.tokens[n] for commit in commits) for n in range(3)]
+    if not calls or not tokens[0]:
+        return None
+    prompted, cached, received = (kind / calls for kind in tokens)
+    return Rate(prompted, cached, received, _calls_per_second(commits))
+
+
+def _calls_per_second(commits: Sequence[_Commit]) -> float | None:
+    by_run: dict[str, list[_Commit]] = {}
+    for commit in commits:
+        by_run.setdefault(commit.run_id, []).append(commit)
+    for first, *later in reversed(by_run.values()):
+        if later:
+            seconds = (later[-1].at - first.at).total_seconds()
+            return sum(commit.calls for commit in later) / seconds
+    return None
+
+
+def guessed(prompt: Prompt, questions: Sequence[str]) -> Rate:
+    """What a call would cost at most, by its characters."""
+    fixed = sum(len(message["content"]) for message in prompt.fixed_messages)
+    characters = fixed + sum(map(len, questions)) / max(len(questions), 1)
+    return Rate(characters / CHARACTERS_PER_TOKEN, 0.0, float(prompt.max_tokens))
+
+
+@dataclass
+class Budget:
+    """What a run may spend. tokens: sent and received. minutes: in which calls may be started.
+
+    None is no limit, and 0 sends nothing. clock: seconds, only ever forward; starts now.
+    """
+
+    tokens: int | None = None
+    minutes: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def exhausted(self, spent_tokens: float, next_tokens: float) -> str:
+        """Why the next call may not be sent, or ''.
+
+        spent_tokens: of calls made and expected of those under way. next_tokens: expected of one.
+        """
+        if self.tokens is not None and spent_tokens + next_tokens > self.tokens:
+            return f"token_budget {self.tokens:,} is spent"
+        if self.minutes is not None and self.clock() - self.started >= 60 * self.minutes:
+            return f"minutes_budget {self.minutes:g} is over"
+        return ""
+
+    def calls_within(self, calls: int, rate: Rate) -> int:
+        """How many of so many calls fit; those that time forbids only where the pace is known."""
+        if self.tokens is not None:
+            calls = min(calls, int(self.tokens // max(rate.tokens, 1)))
+        if self.minutes is not None and (rate.calls_per_second or self.minutes == 0):
+            calls = min(calls, int(60 * self.minutes * (rate.calls_per_second or 0)))
+        return calls
+
+
+def estimate(
+    questions: Sequence[str],
+    prompt: Prompt,
+    known: Rate | None,
+    budget: Budget,
+    price: Price | None,
+) -> dict[str, int | float | str]:
+    """What a plan would cost: calls, tokens, minutes and money, within the budget.
+
+    `planned_tokens_are` says measured, or guessed (an upper bound for the answers).
+    """
+    rate = known or guessed(prompt, questions)
+    calls = budget.calls_within(len(questions), rate)
+    cost: float | str = "unknown: no price of this model in RECLAKE_LLM__PRICES"
+    if price is not None:
+        one = price.cost(rate.prompt_tokens, rate.cached_tokens, rate.completion_tokens)
+        cost = round(calls * one, 6)
+    minutes: float | str = "unknown: no run of this prompt version is in the ledger"
+    if rate.calls_per_second:
+        minutes = round(calls / rate.calls_per_second / 60, 2)
+    return {
+        "planned_calls": calls,
+        "planned_skipped": len(questions) - calls,
+        "planned_prompt_tokens": round(calls * rate.prompt_tokens),
+        "planned_completion_tokens": round(calls * rate.completion_tokens),
+        "planned_tokens_are": "measured" if known else "guessed",
+        "planned_minutes": minutes,
+        "planned_cost": cost,
+    }

@@ -1,0 +1,125 @@
+"""How many calls to keep under way at once, found out by counting answers a second.
+
+The limit climbs in doublings while each brings clearly more answers a second, and settles at the
+lowest level that gives the best rate. A level is judged over as many answers as it holds calls,
+which is about the time of one call; where that says neither yes nor no, over twice as many. A
+server that asks for less (429, 503) or times out halves the limit, when it does so often enough
+not to be chance.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+# Fewer answers than this say nothing about a rate, fewer requests nothing about a share.
+FEWEST_ANSWERS = 4
+FEWEST_REQUESTS = 16
+CLEAR_GAIN = 1.25
+WORTH_A_DOUBLING = 1.05
+OVERLOADED_SHARE = 0.2
+# A window in which there was less to do than the limit allows says nothing about the limit.
+BUSY_SHARE = 0.75
+# Windows at a settled level before the next one is tried again.
+FIRST_REST = 4
+LONGEST_REST = 32
+
+
+class Pace:
+    """The limit on calls under way, between 1 and `most`; starts at `first`.
+
+    clock: seconds, only ever forward.
+    """
+
+    def __init__(
+        self, first: int, most: int, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.limit = min(first, most)
+        self._most = most
+        self._clock = clock
+        self._rates: dict[int, float] = {}
+        self._ceiling = most
+        self._rest = FIRST_REST
+        self._resting = 0
+        self._cut_at = float("-inf")
+        self._recent: deque[bool] = deque()
+        self._begin()
+
+    def answered(self, under_way: int) -> None:
+        """A request was answered, one of `under_way` at that moment."""
+        self._note(overloaded=False)
+        if under_way > self.limit:  # what a higher level left has still to drain
+            self._begin()
+            return
+        self._answers += 1
+        self._busy += under_way
+        if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS):
+            return
+        if self._busy < BUSY_SHARE * self._answers * self.limit:
+            self._begin()
+            return
+        self._judge(self._answers / max(self._clock() - self._since, 1e-9))
+
+    def overloaded(self, sent_at: float) -> None:
+        """A request sent at `sent_at` (the clock's) met 429, 503 or a timeout.
+
+        Requests sent before the last cut tell of the load before it, and count no more.
+        """
+        if sent_at < self._cut_at:
+            return
+        self._note(overloaded=True)
+        share = sum(self._recent) / len(self._recent)
+        if len(self._recent) < FEWEST_REQUESTS or share <= OVERLOADED_SHARE:
+            return
+        self._ceiling = max(1, self.limit // 2)
+        self._rates = {level: rate for level, rate in self._rates.items() if level < self.limit}
+        self._cut_at = self._clock()
+        self._recent.clear()
+        self._settle_at(self._ceiling)
+
+    def interrupted(self) -> None:
+        """The servers changed or were away: what was counted since says nothing."""
+        self._begin()
+
+    def _note(self, *, overloaded: bool) -> None:
+        self._recent.append(overloaded)
+        while len(self._recent) > max(FEWEST_REQUESTS, self.limit):
+            self._recent.popleft()
+
+    def _begin(self) -> None:
+        self._since = self._clock()
+        self._answers = self._busy = 0
+        self._looks = 1
+
+    def _judge(self, rate: float) -> None:
+        below = max((r for level, r in self._rates.items() if level < self.limit), default=0.0)
+        if self._resting:
+            rate = (rate + self._rates.get(self.limit, rate)) / 2
+        self._rates[self.limit] = rate
+        if self._resting:
+            self._resting -= 1
+            if self._resting:
+                self._begin()
+            else:
+                self._ceiling = self._most
+                self._climb()
+        elif rate >= (CLEAR_GAIN if self._looks == 1 else WORTH_A_DOUBLING) * below:
+            self._rest = FIRST_REST
+            self._climb()
+        elif self._looks == 1:
+            self._looks = 2
+        else:
+            best = max(self._rates.values())
+            enough = [n for n, r in self._rates.items() if r * WORTH_A_DOUBLING >= best]
+            self._settle_at(min(enough))
+            self._rest = min(2 * self._rest, LONGEST_REST)
+
+    def _climb(self) -> None:
+        self.limit = min(2 * self.limit, self._ceiling)
+        self._begin()
+
+    def _settle_at(self, level: int) -> None:
+        self.limit = level
+        self._resting = self._rest
+        self._begin()

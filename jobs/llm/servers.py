@@ -1,0 +1,107 @@
+"""Several servers that answer alike: which one to ask next, and which to leave alone for a while.
+
+A server is dropped when a connection to it can't be made, or when several requests in a row fail.
+After a pause one request tries it; an answer brings it back, a failure doubles the pause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+FAILURES_IN_A_ROW = 3
+
+
+@dataclass
+class Server:
+    """One base URL. under_way: requests sent to it and not ended. failures: in a row.
+
+    due: when a dropped server may be tried again, None while it is live. tried: whether the
+    request that tries it is under way.
+    """
+
+    url: str
+    under_way: int = 0
+    failures: int = 0
+    pause: float = 0.0
+    due: float | None = None
+    tried: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request to one server. trial: whether it tries a dropped one."""
+
+    server: Server
+    trial: bool = False
+
+
+class Servers:
+    """The servers of one client. clock: seconds, only ever forward. Pauses in seconds."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        first_pause: float,
+        longest_pause: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.all = [Server(url) for url in urls]
+        self._first_pause = first_pause
+        self._longest_pause = longest_pause
+        self._clock = clock
+
+    @property
+    def under_way(self) -> int:
+        return sum(server.under_way for server in self.all)
+
+    def take(self, *, safely: bool = False) -> Turn | None:
+        """Whom to send the next request, or None when nobody is to be asked now.
+
+        A dropped server whose pause is over comes first, since one request has to try it; else
+        the live one with the fewest requests under way, ties in the order of the settings.
+        safely: this request has failed before, and tries none while another server is live.
+        """
+        now = self._clock()
+        live = [server for server in self.all if server.due is None]
+        due = [s for s in self.all if s.due is not None and now >= s.due and not s.tried]
+        if due and not (safely and live):
+            turn = Turn(due[0], trial=True)
+            turn.server.tried = True
+        elif live:
+            turn = Turn(min(live, key=lambda server: server.under_way))
+        else:
+            return None
+        turn.server.under_way += 1
+        return turn
+
+    def seconds_until_due(self) -> float:
+        """How long until a dropped server may be tried; the first pause while one is tried."""
+        waits = [s.due - self._clock() for s in self.all if s.due is not None and not s.tried]
+        return max(min(waits, default=self._first_pause), 0.0)
+
+    def answered(self, turn: Turn) -> bool:
+        """The server answered, whatever it said. Whether this brings it back."""
+        server = turn.server
+        back = server.due is not None
+        self.left(turn)
+        server.failures, server.pause, server.due = 0, 0.0, None
+        return back
+
+    def failed(self, turn: Turn, *, unreachable: bool = False) -> bool:
+        """The server gave no answer. Whether this drops it."""
+        server = turn.server
+        self.left(turn)
+        server.failures += 1
+        was_live = server.due is None
+        if turn.trial or (was_live and (unreachable or server.failures >= FAILURES_IN_A_ROW)):
+            server.pause = min(max(2 * server.pause, self._first_pause), self._longest_pause)
+            server.due = self._clock() + server.pause
+        return was_live and server.due is not None
+
+    def left(self, turn: Turn) -> None:
+        """The request is over; as such, cancelled, it says nothing about the server."""
+        turn.server.under_way -= 1
+        turn.server.tried = turn.server.tried and not turn.trial

@@ -1,0 +1,117 @@
+"""What calls will cost: measured where the ledger knows, guessed where it doesn't."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.llm.budget import Budget, Rate, estimate, guessed, measured
+from jobs.llm.prompt import Prompt
+from jobs.settings import Price
+
+START = datetime(2026, 11, 20, 3)
+LEDGER = (
+    "run_id string, prompt_version string, model string, status string, prompt_tokens long, "
+    "cached_tokens long, completion_tokens long, recorded_at timestamp"
+)
+RATE = Rate(100.0, 90.0, 20.0, calls_per_second=2.0)
+
+
+def ledger(spark: SparkSession, *rows: tuple[object, ...]) -> DataFrame:
+    """rows: run, status, tokens sent, cached and received, seconds after the start."""
+    return spark.createDataFrame(
+        [
+            (run, "v1-a", "m", status, *tokens, START + timedelta(seconds=seconds))  # type: ignore[arg-type]
+            for run, status, *tokens, seconds in rows
+        ],
+        LEDGER,
+    )
+
+
+def test_a_call_costs_what_calls_have_cost_retries_included(spark: SparkSession) -> None:
+    rows = ledger(
+        spark,
+        ("r1", "retried", 100, 80, 50, 0),
+        ("r1", "success", 100, 90, 30, 0),
+        ("r1", "rejected_by_gate", 200, None, 20, 0),
+        ("r1", "error", None, None, None, 0),
+        ("r1", "skipped_budget", None, None, None, 0),
+        ("r1", "invalid_output", 200, 30, 60, 0),
+    )
+    # 600 sent, 200 cached and 160 received, over the four calls that ended; one commit has no pace
+    assert measured(rows, "v1-a", "m") == Rate(150.0, 50.0, 40.0, None)
+
+
+def test_another_version_or_model_says_nothing_and_nor_do_failures_alone(
+    spark: SparkSession,
+) -> None:
+    rows = ledger(spark, ("r1", "success", 100, 90, 30, 0), ("r1", "error", None, None, None, 0))
+    assert measured(rows, "v1-b", "m") is None
+    assert measured(rows, "v1-a", "n") is None
+    assert measured(rows.where("status = 'error'"), "v1-a", "m") is None
+
+
+def test_the_pace_is_that_of_the_newest_run_with_two_commits(spark: SparkSession) -> None:
+    rows = ledger(
+        spark,
+        *[("old", "success", 1, 1, 1, seconds) for seconds in (0, 1, 1, 1)],
+        *[("new", "success", 1, 1, 1, seconds) for seconds in (100, 100, 110, 110, 120)],
+        ("short", "success", 1, 1, 1, 200),
+    )
+    # three calls of later commits in the 20 seconds since the first commit
+    found = measured(rows, "v1-a", "m")
+    assert found is not None
+    assert found.calls_per_second == pytest.approx(0.15)
+
+
+def test_without_a_measurement_four_characters_are_a_token(prompt: Prompt) -> None:
+    # The system text has 40 characters, the questions 18 on average: 58 / 4; answers at full length
+    assert guessed(prompt, ["q" * 16, "q" * 20]) == Rate(14.5, 0.0, 200.0)
+
+
+def test_an_estimate_says_calls_tokens_minutes_and_cost(prompt: Prompt) -> None:
+    price = Price(input=2.0, cached=0.5, output=10.0)
+    said = estimate(["q"] * 600, prompt, RATE, Budget(), price)
+    assert said == {
+        "planned_calls": 600,
+        "planned_skipped": 0,
+        "planned_prompt_tokens": 60_000,
+        "planned_completion_tokens": 12_000,
+        "planned_tokens_are": "measured",
+        "planned_minutes": 5.0,
+        "planned_cost": 0.159,  # 600 × (10 × 2.0 + 90 × 0.5 + 20 × 10.0) / 1e6
+    }
+
+
+def test_what_is_not_known_is_said_to_be_unknown(prompt: Prompt) -> None:
+    said = estimate(["q"] * 2, prompt, None, Budget(), None)
+    assert said["planned_tokens_are"] == "guessed"
+    assert str(said["planned_minutes"]).startswith("unknown")
+    assert str(said["planned_cost"]).startswith("unknown")
+
+
+@pytest.mark.parametrize(
+    ("budget", "calls"),
+    [
+        (Budget(), 600),
+        (Budget(tokens=1199), 9),
+        (Budget(tokens=1200), 10),
+        (Budget(minutes=0.5), 60),
+        (Budget(tokens=1200, minutes=0.05), 6),
+        (Budget(tokens=0), 0),
+        (Budget(minutes=0), 0),
+    ],
+)
+def test_an_estimate_keeps_to_the_budget(prompt: Prompt, budget: Budget, calls: int) -> None:
+    said = estimate(["q"] * 600, prompt, RATE, budget, None)
+    assert (said["planned_calls"], said["planned_skipped"]) == (calls, 600 - calls)
+
+
+def test_minutes_cut_nothing_off_an_estimate_while_the_pace_is_unknown(prompt: Prompt) -> None:
+    assert estimate(["q"] * 600, prompt, None, Budget(minutes=1), None)["planned_calls"] == 600
+
+
+def test_a_price_without_one_for_cached_tokens_counts_them_as_sent() -> None:
+    assert Price(input=2.0, output=10.0).cost(100, 90, 20) == pytest.approx(400e-6)

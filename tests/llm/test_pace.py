@@ -1,0 +1,143 @@
+"""The limit on calls under way, against simulated servers whose best level is known."""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+import pytest
+
+from jobs.llm.pace import Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def drive(level: int, calls: int, first: int, most: int, seed: int = 1) -> tuple[list[int], float]:
+    """Make so many calls at the pace's limit of a server that shares its power among all calls.
+
+    A call alone takes 0.7 to 1.3 seconds; more than `level` at once are slowed down alike.
+    Returns the limit after each answer, and calls a second.
+    """
+    clock, draws = Clock(), random.Random(seed)
+    pace = Pace(first, most, clock)
+    ends: list[float] = []  # in work done for each call, which is seconds while the server is free
+    limits: list[int] = []
+    done, sent = 0.0, 0
+    while len(limits) < calls:
+        while sent < calls and len(ends) < pace.limit:
+            sent += 1
+            heapq.heappush(ends, done + 0.7 + 0.6 * draws.random())
+        clock.now += (ends[0] - done) * max(1.0, len(ends) / level)
+        done = ends[0]
+        pace.answered(len(ends))
+        heapq.heappop(ends)
+        limits.append(pace.limit)
+    return limits, calls / clock.now
+
+
+@pytest.mark.parametrize("level", [8, 32, 64])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_it_finds_about_the_level_at_which_the_server_is_full(level: int, seed: int) -> None:
+    limits, _ = drive(level, 3000, 8, 512, seed)
+    usual = sorted(limits[500:])[len(limits[500:]) // 2]
+    assert level <= usual <= 4 * level
+    assert min(limits[500:]) >= level
+    assert max(limits) <= 8 * level
+
+
+def test_it_is_at_the_plateau_within_the_first_tens_of_calls() -> None:
+    limits, _ = drive(64, 500, 8, 512)
+    # 8 + 16 + 32 answers, as long as every doubling brings clearly more
+    assert limits.index(64) + 1 == 56
+
+
+def test_500_calls_take_hardly_longer_than_at_the_best_level_from_the_start() -> None:
+    _, found = drive(32, 500, 16, 128)
+    _, known = drive(32, 500, 32, 32)
+    assert found / known >= 0.95
+
+
+def test_the_limit_never_passes_what_the_settings_allow() -> None:
+    limits, _ = drive(1000, 2000, 8, 50)
+    assert max(limits) == 50
+    assert limits[-1] == 50
+
+
+def test_it_starts_no_higher_than_the_settings_allow() -> None:
+    assert Pace(8, 3).limit == 3
+
+
+def answer(pace: Pace, clock: Clock, count: int, each_seconds: float, under_way: int) -> None:
+    for _ in range(count):
+        clock.now += each_seconds
+        pace.answered(under_way)
+
+
+def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
+    clock = Clock()
+    pace = Pace(8, 64, clock)
+    answer(pace, clock, 80, 0.1, under_way=3)
+    assert pace.limit == 8
+
+
+def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:
+    clock = Clock()
+    pace = Pace(32, 64, clock)
+    for _ in range(32):  # all sent at 0
+        clock.now += 0.01
+        pace.overloaded(sent_at=0.0)
+    assert pace.limit == 16
+    for _ in range(16):  # sent after the cut: the load of now
+        pace.overloaded(sent_at=clock.now)
+    assert pace.limit == 8
+
+
+def test_after_a_cut_it_rests_before_it_climbs_again() -> None:
+    clock = Clock()
+    pace = Pace(32, 64, clock)
+    for _ in range(16):
+        pace.overloaded(sent_at=0.0)
+    assert pace.limit == 16
+    answer(pace, clock, 3 * 16, 0.1, under_way=16)
+    assert pace.limit == 16
+    answer(pace, clock, 16, 0.1, under_way=16)
+    assert pace.limit == 32
+
+
+def test_one_503_in_twenty_is_chance_and_changes_nothing() -> None:
+    clock = Clock()
+    pace = Pace(32, 32, clock)
+    for number in range(400):
+        clock.now += 0.1
+        if number % 20 == 0:
+            pace.overloaded(sent_at=clock.now)
+        else:
+            pace.answered(32)
+    assert pace.limit == 32
+
+
+def test_it_never_falls_below_one_call() -> None:
+    clock = Clock()
+    pace = Pace(4, 64, clock)
+    for _ in range(200):
+        clock.now += 1
+        pace.overloaded(sent_at=clock.now)
+    assert pace.limit == 1
+
+
+def test_an_outage_is_not_taken_for_a_slow_level() -> None:
+    clock = Clock()
+    pace = Pace(8, 16, clock)
+    answer(pace, clock, 8, 1.0, under_way=8)
+    assert pace.limit == 16
+    answer(pace, clock, 8, 0.5, under_way=16)
+    clock.now += 1000
+    pace.interrupted()
+    answer(pace, clock, 16, 0.5, under_way=16)
+    assert pace.limit == 16

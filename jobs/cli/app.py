@@ -15,6 +15,7 @@ from jobs.cli import (
     explain,
     init,
     init_source,
+    llm,
     replay,
     report,
     run,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for module in (status, tables, sql, run, replay, evaluate, tune, report, init, init_source):
     module.add_to(app)
 app.add_typer(explain.app, name="explain")
+app.add_typer(llm.app, name="llm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -125,9 +125,17 @@ class Tables:
         with _named_conflicts(table):
             writer.save(self.path(table))
 
-    @_retry_on_conflict
     def insert_new(self, table: str, rows: DataFrame) -> None:
         """Insert the rows whose key the table does not have yet. Raises PublishConflict."""
+        self._merge(table, rows, "WHEN NOT MATCHED THEN INSERT *")
+
+    def update(self, table: str, rows: DataFrame) -> None:
+        """Put rows in the place of those with their key, in one commit; a row without a match adds
+        nothing. Raises PublishConflict."""
+        self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
+
+    @_retry_on_conflict
+    def _merge(self, table: str, rows: DataFrame, action: str) -> None:
         key = self.contracts[table].key
         same = " AND ".join(f"kept.{name} = new.{name}" for name in key)
         # A name of its own: threads of one process share the session's views.
@@ -137,11 +145,17 @@ class Tables:
             with _named_conflicts(table):
                 self.spark.sql(
                     f"MERGE INTO delta.`{self.path(table)}` AS kept USING {view} AS new "
-                    f"ON {same} WHEN NOT MATCHED THEN INSERT *"
+                    f"ON {same} {action}"
                 )
         finally:
             self.spark.catalog.dropTempView(view)
         self._compact_now_and_then(table)
+
+    @_retry_on_conflict
+    def delete(self, table: str, predicate: str) -> None:
+        """Delete the rows for which `predicate`, SQL, holds. Raises PublishConflict."""
+        with _named_conflicts(table):
+            self.spark.sql(f"DELETE FROM delta.`{self.path(table)}` WHERE {predicate}")
 
     def append(self, table: str, rows: DataFrame) -> None:
         """Append rows that Spark has, whatever the table has."""

@@ -35,7 +35,7 @@ from jobs.llm.budget import Budget, Rate, guessed
 from jobs.llm.client import Asker, Attempt
 from jobs.llm.errors import TooManyErrors
 from jobs.llm.gate import Gate
-from jobs.llm.prompt import Fields, Prompt
+from jobs.llm.prompt import Answer, Fields, Prompt
 from jobs.llm.status import ERROR, FINAL, INVALID, REJECTED, RETRIED, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
@@ -412,7 +412,7 @@ class _Bulk:
             outcome: dict[str, Any] = {"status": answered.status, "raw_text": answered.raw_text}
             if answered.answer is not None:
                 verdict = next(verdicts)
-                outcome |= {name: _column(value) for name, value in verdict.answer.items()}
+                outcome |= answer_columns(verdict.answer)
                 outcome["status"] = SUCCESS if verdict.accepted else REJECTED
                 outcome["gate_score"] = verdict.score
             outcomes.append(outcome)
@@ -459,6 +459,9 @@ class _Bulk:
         return self.price.cost(attempt.prompt_tokens, cached, received)
 
 
-def _column(value: Any) -> Any:
-    """An answer field as Arrow takes it: a mapping as pairs, nothing left as null."""
-    return (list(value.items()) if isinstance(value, dict) else value) or None
+def answer_columns(answer: Answer) -> dict[str, Any]:
+    """An answer's fields as Arrow takes them: a mapping as pairs, nothing left as null."""
+    return {
+        name: (list(value.items()) if isinstance(value, dict) else value) or None
+        for name, value in answer.items()
+    }

@@ -1,0 +1,170 @@
+"""`reclake llm`: what the language model cost, what it said, and another try for what failed."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from jobs.cli.options import DAY, DryRun, FromDs, Json, ReadDs, ToDs, day
+
+app = typer.Typer(
+    help="Look at what the LLM cost and said; try prompts and answers again.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+KEYS = {
+    "day": "ds",
+    "prompt": "prompt",
+    "version": "prompt_version",
+    "model": "model",
+    "server": "server",
+    "status": "status",
+}
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if unknown := [name for name in names if name not in KEYS]:
+        raise typer.BadParameter(f"{unknown[0]}: no such part; any of {', '.join(KEYS)}")
+    return names
+
+
+@app.command("cost")
+def cost(
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="PART,…", help=f"What a row is of: {', '.join(KEYS)}."),
+    ] = "day,prompt",
+    from_ds: FromDs = None,
+    to_ds: ToDs = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many requests were sent, and what they cost.
+
+    Reads ops.llm_ledger, which has every request, failed ones too. The cost is that of
+    RECLAKE_LLM__PRICES when the request was paid; without a price it stays empty. Needs no Spark.
+
+    \b
+    Examples:
+      reclake llm cost
+      reclake llm cost --by day,prompt,status --from-ds 2017-12-28 --to-ds 2017-12-30
+      reclake llm cost --by model
+    """
+    from jobs.cli.llm.ledger import cost_by, print_cost
+    from jobs.cli.output import print_json
+    from jobs.cli.session import reader
+
+    keys = _keys(by)
+    rows = cost_by(reader(), [KEYS[key] for key in keys], from_ds, to_ds)
+    if as_json:
+        print_json(rows)
+    else:
+        print_cost(rows)
+
+
+@app.command("show")
+def show(
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="An item_id.")],
+    ds: ReadDs = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the LLM is asked about an item, all it ever answered, and every request.
+
+    The question is that of the prompt version that this environment asks, word for word. --ds is
+    the day as of which the item's text is read. Needs no Spark and sends nothing.
+
+    \b
+    Examples:
+      reclake llm show 1029743
+      reclake llm show 1029743 --json
+    """
+    from jobs.cli.llm.ledger import item_facts, print_item
+    from jobs.cli.output import print_json
+    from jobs.cli.session import reader, settings
+
+    facts = item_facts(reader(ds), settings(), item_id, ds)
+    if as_json:
+        print_json(facts)
+    else:
+        print_item(facts)
+
+
+@app.command("diff")
+def diff(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="A prompt's name: item.")],
+    old: Annotated[int, typer.Argument(metavar="V1", help="A version's number.", min=1)],
+    new: Annotated[int, typer.Argument(metavar="V2", help="Another version's number.", min=1)],
+    ds: Annotated[
+        date,
+        typer.Option("--ds", metavar=DAY, parser=day, help="The day whose contents are drawn."),
+    ],
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=1, help="How many contents are drawn.")
+    ] = 20,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Ask the same sample under two versions of a prompt, and show the answers side by side.
+
+    The sample is drawn by content hash, so that it is the same each time. What was answered
+    before is not paid again; new answers are kept like those of a daily run, which may use them
+    once the version is the one it asks (RECLAKE_LLM__PROMPTS). Needs Spark and an LLM.
+
+    \b
+    Examples:
+      reclake llm diff item 1 2 --ds 2017-12-30
+      reclake llm diff item 1 2 --ds 2017-12-30 --sample 100 --dry-run
+    """
+    from jobs.cli.llm.versions import compare, print_comparison
+    from jobs.cli.output import print_json
+    from jobs.cli.session import runtime
+
+    found = compare(runtime(), prompt, (old, new), ds, sample, dry_run=dry_run)
+    if as_json:
+        print_json(found)
+    else:
+        print_comparison(found)
+
+
+@app.command("replay")
+def replay(
+    status: Annotated[
+        str,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="invalid_output, refused or too_long: asked again by the next run that selects "
+            "them. rejected_by_gate: judged again by today's gate, which costs nothing.",
+        ),
+    ],
+    prompt: Annotated[
+        str, typer.Option("--prompt", metavar="PROMPT", help="The prompt's name: item or user.")
+    ] = "item",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Give answers that could not be used another try.
+
+    Concerns the prompt version and model that this environment asks. Do it after what was wrong is
+    mended: the server, the model's settings, RECLAKE_LLM__GATE_THRESHOLD. An answer that the gate
+    now lets pass is used by days that are built from now on; so a day that is built again may
+    change, as it does after any new answer. Failed calls need no replay: each run asks them again.
+    Needs Spark.
+
+    \b
+    Examples:
+      reclake llm replay --status invalid_output
+      reclake llm replay --status rejected_by_gate --prompt item --dry-run
+    """
+    from jobs.cli.output import print_json, say
+    from jobs.cli.session import runtime
+    from jobs.llm.replay import replay as try_again
+
+    done = try_again(runtime(), prompt, status, dry_run=dry_run)
+    if as_json:
+        print_json(done.as_dict())
+        return
+    say(done.summary())

@@ -1,0 +1,169 @@
+"""Two versions of a prompt on the same sample."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from jobs.cli.output import print_table, say, text
+from jobs.lake import Read, Run, Sink
+from jobs.lake.asof import as_of
+from jobs.lake.errors import UpstreamMissing
+from jobs.llm.bulk import LEDGER, Ask, message_hash
+from jobs.llm.daily import enrich_day
+from jobs.llm.prompt import Prompt, prompt_of
+from jobs.llm.replay import TABLES
+from jobs.llm.status import SUCCESS
+from jobs.settings import RunParams
+
+if TYPE_CHECKING:
+    from jobs.lake.runtime import Lake
+
+Row = dict[str, Any]
+_FIELDS = ("title", "category", "department", "brand", "description")
+
+
+def compare(
+    lake: Lake, name: str, versions: tuple[int, int], ds: date, sample: int, *, dry_run: bool
+) -> Row:
+    """Ask a sample of day `ds` under both versions; nothing that was answered is paid again.
+
+    Keys: prompt, ds, model, versions (prompt_version, counts, success share, mean gate score and
+    completion length in characters, by version), rows (subject, and of each version status, gate
+    score and answer). Raises PromptError, and UpstreamMissing when the day has nothing to ask.
+    """
+    prompts = [_version(lake, name, number) for number in versions]
+    asks = _drawn(lake, name, ds, sample)
+    if not asks:
+        raise UpstreamMissing(
+            f"llm diff {name} ds={ds}: there is nothing to ask about on that day. Nothing was "
+            "sent. `reclake status` says which days there are."
+        )
+    params = RunParams(dry_run=dry_run)
+    run = Run(ds, ds, None, params, lake.settings, f"diff-{uuid.uuid4().hex}", "")
+    table = TABLES[name]
+    counts = [
+        enrich_day(
+            run,
+            Sink(lake.tables),
+            table,
+            prompt,
+            asks,
+            lake.tables.read(table),
+            lake.tables.read(LEDGER),
+        ).counts
+        for prompt in prompts
+    ]
+    answered = [_answers(lake, table, prompt, asks) for prompt in prompts]
+    rows = [
+        {
+            "subject": text({k: v for k, v in ask.fields.items() if k in prompts[0].inputs and v}),
+            "answers": [
+                of_version.get(_hash(prompt, ask))
+                for prompt, of_version in zip(prompts, answered, strict=True)
+            ],
+        }
+        for ask in asks
+    ]
+    return {
+        "prompt": name,
+        "ds": ds,
+        "model": lake.settings.llm_model,
+        "versions": [
+            {"prompt_version": p.prompt_version, "counts": dict(c)} | _summary(list(a.values()))
+            for p, c, a in zip(prompts, counts, answered, strict=True)
+        ],
+        "rows": rows,
+    }
+
+
+def print_comparison(found: Row) -> None:
+    """Each subject with both answers, then the shares."""
+    versions = [version["prompt_version"] for version in found["versions"]]
+    for row in found["rows"]:
+        say(f"\n{row['subject']}")
+        for version, answer in zip(versions, row["answers"], strict=True):
+            if answer is None:
+                say(f"  {version}: no answer")
+                continue
+            score = text(answer["gate_score"]) or "no score"
+            said = "; ".join(f"{k} {text(v)}" for k, v in answer["answer"].items())
+            say(f"  {version}: {answer['status']}, {score}: {said or text(answer['raw_text'])}")
+    say()
+    columns = ("answers", "success", "gate_score", "characters")
+    print_table(
+        ("version", *columns),
+        [[v["prompt_version"], *(v[column] for column in columns)] for v in found["versions"]],
+    )
+
+
+def _version(lake: Lake, name: str, number: int) -> Prompt:
+    llm = lake.settings.llm.model_copy(
+        update={"prompts": {**lake.settings.llm.prompts, name: number}}
+    )
+    return prompt_of(name, lake.settings.model_copy(update={"llm": llm}))
+
+
+def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
+    run = Run(ds, ds, None, RunParams(), lake.settings, "", "")
+
+    def read(table: str) -> Any:
+        frame = lake.tables.read(table)
+        return as_of(frame, lake.contracts[table], Read(table), run, False)
+
+    if name == "item":
+        items = read("silver.items").where("is_sellable AND length(trim(title)) > 0")
+        contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in _FIELDS))
+        rows = contents.orderBy("content_hash").limit(sample).toArrow().to_pylist()
+        return [Ask({"content_hash": r["content_hash"]}, r["content_hash"], r) for r in rows]
+    profiles = read("silver.user_profiles").orderBy("profile_hash", "user_id").limit(sample)
+    return [
+        Ask(
+            {"user_id": row["user_id"], "profile_hash": row["profile_hash"]},
+            row["profile_hash"],
+            {"profile": row["profile"]},
+        )
+        for row in profiles.toArrow().to_pylist()
+    ]
+
+
+def _hash(prompt: Prompt, ask: Ask) -> str:
+    return message_hash(prompt, prompt.question(ask.fields))
+
+
+def _answers(lake: Lake, table: str, prompt: Prompt, asks: Sequence[Ask]) -> dict[str, Row]:
+    """By message hash: status, gate_score, raw_text, and answer, the fields that are not null."""
+    wanted = {_hash(prompt, ask) for ask in asks}
+    filters = [
+        ("prompt_version", "=", prompt.prompt_version),
+        ("model", "=", lake.settings.llm_model),
+    ]
+    fields = list(prompt.answer_schema["properties"])
+    head = ["message_hash", "status", "gate_score", "raw_text"]
+    kept = [name for name in fields if name in lake.contracts[table].column_names]
+    found = lake.tables.rows(table, [*head, *kept], filters).to_pylist()
+    return {
+        row["message_hash"]: {
+            "status": row["status"],
+            "gate_score": row["gate_score"],
+            "raw_text": row["raw_text"],
+            "answer": {name: row[name] for name in kept if row[name]},
+        }
+        for row in found
+        if row["message_hash"] in wanted
+    }
+
+
+def _summary(answers: Sequence[Row]) -> Row:
+    scores = [a["gate_score"] for a in answers if a["gate_score"] is not None]
+    lengths = [len(a["raw_text"]) for a in answers if a["raw_text"]]
+    return {
+        "answers": len(answers),
+        "success": sum(a["status"] == SUCCESS for a in answers) / len(answers) if answers else None,
+        "gate_score": sum(scores) / len(scores) if scores else None,
+        "characters": sum(lengths) / len(lengths) if lengths else None,
+    }

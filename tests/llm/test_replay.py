@@ -1,0 +1,128 @@
+"""Answers tried again, and two versions of a prompt side by side, on real Delta tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cli.llm.versions import compare
+from jobs.lake import Lake
+from jobs.lake.errors import UpstreamMissing
+from jobs.llm.prompt import load_prompt
+from jobs.llm.replay import NothingToReplay, replay
+from tests.cli.small_lake import write_table
+from tests.llm.faulty_server import Response, says, serve
+
+DAY = date(2017, 12, 28)
+GOOD = {
+    "standard_name": "bananas",
+    "summary": "Bananas from the store.",
+    "keywords": ["bananas", "fruit"],
+    "attributes": {"type": "fruit"},
+    "occasions": ["everyday"],
+}
+TABLE = "silver.item_enrichments"
+
+
+@pytest.fixture
+def shop(make_lake: Callable[..., Lake]) -> Callable[..., Lake]:
+    """A lake with two items, bananas and soap, and answers to choose."""
+
+    def make(*answers: dict[str, Any], **settings: object) -> Lake:
+        lake = make_lake(**settings)
+        item = {"valid_from": DAY, "is_sellable": True, "category": "FRUIT", "row_hash": "r"}
+        items = [
+            {**item, "item_id": title, "title": title.upper(), "content_hash": f"c-{title}"}
+            for title in ("bananas", "soap")
+        ]
+        folder = Path(lake.settings.lake)
+        write_table(folder, lake.contracts["silver.items"], items)
+        head = {
+            "message_hash": "m",
+            "prompt_version": load_prompt("item").prompt_version,
+            "model": lake.settings.llm_model,
+            "selected_ds": DAY,
+        }
+        write_table(folder, lake.contracts[TABLE], [{**head, **answer} for answer in answers])
+        return lake
+
+    return make
+
+
+def statuses(lake: Lake) -> dict[str, str]:
+    rows = lake.tables.rows(TABLE, ["content_hash", "status"], []).to_pylist()
+    return {row["content_hash"]: row["status"] for row in rows}
+
+
+def test_unreadable_answers_of_the_version_in_use_are_forgotten(shop: Callable[..., Lake]) -> None:
+    lake = shop(
+        {"content_hash": "c-bananas", "status": "invalid_output", "raw_text": "{"},
+        {"content_hash": "c-soap", "status": "too_long"},
+        {"content_hash": "c-old", "status": "invalid_output", "prompt_version": "v1-other"},
+    )
+    tried = replay(lake, "item", "invalid_output", dry_run=True)
+    assert (tried.rows, tried.changed, len(statuses(lake))) == (1, 1, 3)
+    assert "1 would be forgotten" in tried.summary()
+    done = replay(lake, "item", "invalid_output", dry_run=False)
+    assert statuses(lake) == {"c-soap": "too_long", "c-old": "invalid_output"}
+    assert done.summary().endswith(f"Next: reclake run {TABLE} --ds DAY")
+
+
+def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -> None:
+    rejected = {"status": "rejected_by_gate", "gate_score": 0.1}
+    lake = shop(
+        {**rejected, "content_hash": "c-bananas", "raw_text": json.dumps(GOOD)},
+        {**rejected, "content_hash": "c-soap", "raw_text": json.dumps(GOOD)},
+    )
+    done = replay(lake, "item", "rejected_by_gate", dry_run=False)
+    assert (done.rows, done.changed) == (2, 1)
+    assert statuses(lake) == {"c-bananas": "success", "c-soap": "rejected_by_gate"}
+    (row,) = lake.tables.rows(
+        TABLE, ["standard_name", "gate_score"], [("content_hash", "=", "c-bananas")]
+    ).to_pylist()
+    assert row["standard_name"] == "bananas"
+    assert row["gate_score"] > lake.settings.llm.gate_threshold
+    assert replay(lake, "item", "rejected_by_gate", dry_run=False).changed == 0
+
+
+def test_what_cannot_be_replayed(shop: Callable[..., Lake]) -> None:
+    lake = shop()
+    with pytest.raises(NothingToReplay, match="error: cannot be replayed; one of invalid_output"):
+        replay(lake, "item", "error", dry_run=False)
+    with pytest.raises(NothingToReplay, match="shop: no such prompt; one of item, user"):
+        replay(lake, "shop", "invalid_output", dry_run=False)
+
+
+def test_two_versions_answer_the_same_sample_and_nothing_is_paid_twice(
+    shop: Callable[..., Lake],
+) -> None:
+    def behave(question: str, number: int) -> Response:
+        title = json.loads(question)["title"]
+        return says(json.dumps(GOOD | {"standard_name": title, "summary": f"{title} here."}))
+
+    with serve(behave) as server:
+        lake = shop(llm_url=server.url)
+        planned = compare(lake, "item", (1, 1), DAY, 5, dry_run=True)
+        assert planned["versions"][0]["counts"]["planned_calls"] == 2
+        assert server.requests == []
+        found = compare(lake, "item", (1, 2), DAY, 5, dry_run=False)
+        first, second = found["versions"]
+        assert first["prompt_version"].startswith("v1-")
+        assert second["prompt_version"].startswith("v2-")
+        assert (first["counts"]["sent"], first["answers"]) == (2, 2)
+        assert [row["subject"] for row in found["rows"]] == [
+            "category FRUIT, title BANANAS",
+            "category FRUIT, title SOAP",
+        ]
+        assert found["rows"][0]["answers"][0]["raw_text"].startswith('{"standard_name": "bananas"')
+        asked = len(server.requests)
+        again = compare(lake, "item", (1, 2), DAY, 5, dry_run=False)
+        assert again["rows"] == found["rows"]
+        assert len(server.requests) == asked
+    with pytest.raises(UpstreamMissing, match="nothing to ask about"):
+        compare(lake, "item", (1, 2), date(2017, 1, 1), 5, dry_run=False)

@@ -47,6 +47,13 @@ class RunParams(BaseModel):
         description="minutes in which a step may start LLM calls; calls beyond are skipped and "
         "stand in the ledger; 0 sends nothing, empty is no limit",
     )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="tasks that share the day's LLM calls; each pays for questions of its own. The "
+        "pool `llm` has to have as many slots for them to work at once",
+    )
     methods: tuple[str, ...] = Field(
         (), description="I2I methods to build; empty means all with a weight"
     )

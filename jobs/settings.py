@@ -12,7 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.recall.settings import FILL_CHANNEL, I2I_METHODS, USER_CHANNELS, RecallSettings
@@ -158,9 +166,17 @@ class Settings(BaseSettings):
     )
 
     llm_url: str = Field(
-        "", description="OpenAI-compatible base URL, ending in /v1; several with commas"
+        "",
+        description="OpenAI-compatible base URL, ending in /v1; several with commas; or "
+        "engine:/path/to/model for vLLM without a server",
     )
     llm_model: str = Field("smollm2-135m-instruct", description="served model name")
+    llm_engine_python: Path = Field(
+        ROOT / ".venv-serve" / "bin" / "python", description="a Python that has vLLM, for engine:"
+    )
+    llm_engine_args: dict[str, JsonValue] = Field(
+        {}, description="arguments of vLLM's engine, for engine:; as JSON"
+    )
     llm_api_key: SecretStr = SecretStr("")
     llm: LLMSettings = LLMSettings()
 
@@ -172,6 +188,11 @@ class Settings(BaseSettings):
     encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"
 
     recall: RecallSettings = RecallSettings()
+
+    @property
+    def llm_urls(self) -> tuple[str, ...]:
+        """The addresses that `llm_url` names, in order."""
+        return tuple(url.strip() for url in self.llm_url.split(",") if url.strip())
 
     @model_validator(mode="after")
     def _fill_paths(self) -> Settings:

@@ -26,7 +26,7 @@ from jobs.llm.bulk import (
     message_hash,
     plan,
 )
-from jobs.llm.client import LLMClient
+from jobs.llm.engine import asker_of
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, FINAL, INVALID, REFUSED, REJECTED, SKIPPED, SUCCESS, TOO_LONG
@@ -120,8 +120,8 @@ def _pay(
         ds=run.ds,
         run_id=run.run_id,
     )
+    client = asker_of(settings)
     gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
-    client = LLMClient.from_settings(settings)
     return enrich(planned, prompt, client, gate, sink, target, settings.llm, budget, known)
 
 

@@ -131,7 +131,8 @@ class LLMSettings(BaseModel):
     requests a question. patience_seconds: how long a call waits when no server is there.
     max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
     an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
-    describes. prices: by served model name; a model without one costs null.
+    describes. prices: by served model name; a model without one costs null. prompts: prompt name
+    to the version that is asked; 1 where it names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -145,6 +146,7 @@ class LLMSettings(BaseModel):
     max_error_share: float = Field(0.2, ge=0, le=1)
     gate_threshold: float = Field(0.65, ge=-1, le=1)
     prices: dict[str, Price] = Field({}, description="money per million tokens, by model")
+    prompts: dict[str, int] = Field({})
 
 
 class Settings(BaseSettings):
@@ -178,6 +180,13 @@ class Settings(BaseSettings):
         {}, description="arguments of vLLM's engine, for engine:; as JSON"
     )
     llm_api_key: SecretStr = SecretStr("")
+    llm_tokenizer: str = Field(
+        "", description="tokenizer.json, or its folder, that prompt limits are counted with"
+    )
+    llm_attributes: Path = Field(
+        ROOT / "jobs" / "llm" / "attributes.yaml",
+        description="attribute library of prompts",
+    )
     llm: LLMSettings = LLMSettings()
 
     milvus_uri: str = Field("", description="http://host:port of a Milvus server")

@@ -4,9 +4,9 @@ A prompt lives at `jobs/llm/prompts/<name>/v<version>.yaml`. Its `prompt_version
 and a short hash of what the file means (comments and layout aside), so that an edit can't reuse
 the answers of the text before it, whether or not the number was raised.
 
-Text from a catalogue is data: it enters a message JSON-encoded, without control characters, cut
-to the file's limits, and with `<` and `[` escaped, so that it can neither end its string nor
-spell a chat template's control token.
+Text from a catalogue is data: it enters a message JSON-encoded, without control characters, without
+personal data, cut to the file's limits, and with `<` and `[` escaped, so that it can neither end
+its string nor spell a chat template's control token.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import StrictUndefined, TemplateError
@@ -27,7 +27,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jobs.llm.attributes import LIBRARY, fill_in, load_library
 from jobs.llm.errors import InvalidAnswer, PromptError
+from jobs.llm.personal import mask
+from jobs.llm.tokens import cut
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -35,28 +41,41 @@ Fields = Mapping[str, str | None]
 Answer = dict[str, Any]
 Message = dict[str, str]
 
+MOST_CHARACTERS = 20_000
 # Joiners carry meaning in emoji and in several scripts; other format characters only hide text.
 _JOINERS = {"\u200c", "\u200d"}
 _HIDDEN = {"Cf", "Cs", "Co", "Cn"}
 
 
-def clean(text: str, limit: int) -> str:
-    """`text` on one line, in NFC, without control, hidden or unassigned characters, cut to `limit`.
+def clean(text: str) -> str:
+    """`text` on one line, in NFC, without control, hidden or unassigned characters.
 
-    Text that is mostly capitals is lowered: small models spell capitals letter by letter.
+    Personal data becomes `(email)`, `(phone)` and the like; see `jobs.llm.personal`. Text that is
+    mostly capitals is lowered: small models spell capitals letter by letter. Of a text longer than
+    20,000 characters the rest is not looked at.
 
-    >>> clean("PIES:\\x00  FRUIT/NUT\\u202e", 40)
+    >>> clean("PIES:\\x00  FRUIT/NUT\\u202e")
     'pies: fruit/nut'
     """
+    line = mask(_one_line(text[:MOST_CHARACTERS]))
+    capitals = sum(character.isupper() for character in line)
+    return line.lower() if capitals > sum(character.islower() for character in line) else line
+
+
+def _one_line(text: str) -> str:
     visible = (
         character
         for character in unicodedata.normalize("NFC", text)
         if character in _JOINERS or unicodedata.category(character) not in _HIDDEN
     )
     spaced = (" " if unicodedata.category(c) == "Cc" else c for c in visible)
-    line = " ".join("".join(spaced).split())[:limit].rstrip()
-    capitals = sum(character.isupper() for character in line)
-    return line.lower() if capitals > sum(character.islower() for character in line) else line
+    return " ".join("".join(spaced).split())
+
+
+@lru_cache(maxsize=65_536)
+def _shown(text: str, most: int, tokenizer: str) -> str:
+    """What of a field enters a prompt. Cached: categories repeat, and a day asks several times."""
+    return cut(clean(text), most, tokenizer)
 
 
 def encode_data(value: Mapping[str, str]) -> str:
@@ -94,12 +113,30 @@ class GateRule(BaseModel):
     ease: dict[str, float]
 
 
+class Simpler(BaseModel):
+    """What is asked of a subject whose answer could not be read.
+
+    system: in place of the prompt's own. fields: the answer fields that are still asked for, the
+    gate's required ones among them. examples: how many of the prompt's, from the first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str = Field(min_length=1)
+    fields: tuple[str, ...] = Field(min_length=1)
+    examples: int = Field(0, ge=0)
+    max_tokens: int = Field(ge=1)
+
+
 class Prompt(BaseModel):
     """One version of one prompt.
 
-    inputs: field to the most characters of it that are sent, in the order sent.
+    inputs: field to the most tokens of it that are sent, in the order sent.
     answer_schema: JSON schema that the server decodes under and that the answer must pass again.
     max_tokens: length of the answer. seed: the same on every try, so that a retry says the same.
+    simpler: what `fallback` asks.
+    tokenizer: what counts tokens (`jobs.llm.tokens.cut`), of the environment and not of the file.
+    parent_version: of a fallback, the version of the prompt that it stands in for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +152,9 @@ class Prompt(BaseModel):
     max_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0, le=2)
     seed: int
+    simpler: Simpler | None = None
+    tokenizer: str = Field("", exclude=True)
+    parent_version: str = Field("", exclude=True)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Prompt:
@@ -130,18 +170,53 @@ class Prompt(BaseModel):
         _all_known(self.gate.own, self.inputs, "gate.own")
         _all_known(self.gate.ease, answered, "gate.ease")
         _all_known(self.gate.required, self.gate.ease, "gate.required")
+        if self.simpler:
+            _all_known(self.simpler.fields, answered, "simpler.fields")
+            _all_known(self.gate.required, self.simpler.fields, "gate.required in simpler.fields")
         return self
 
     @cached_property
     def prompt_version(self) -> str:
-        """`v1-` and eight hex digits of the file's meaning."""
+        """`v1-` and eight hex digits of the file's meaning; of a fallback, its parent's."""
+        if self.parent_version:
+            return self.parent_version
         meaning = json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
         return f"v{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @cached_property
     def fallback(self) -> Prompt | None:
-        """A simpler form to ask when an answer can't be read; its answers pass as this prompt's."""
-        return None
+        """The simpler question about the same subject, or None where the file has none.
+
+        Its answers are answers to this prompt: fewer fields under the same version, judged by the
+        same gate rule.
+        """
+        if self.simpler is None:
+            return None
+        asked = set(self.simpler.fields)
+        schema = self.answer_schema
+        fewer = {
+            "properties": {n: rule for n, rule in schema["properties"].items() if n in asked},
+            "required": [name for name in schema.get("required", ()) if name in asked],
+        }
+        examples = [
+            Example(
+                input=example.input,
+                answer={name: value for name, value in example.answer.items() if name in asked},
+            )
+            for example in self.examples[: self.simpler.examples]
+        ]
+        ease = {name: value for name, value in self.gate.ease.items() if name in asked}
+        changed = {
+            "system": self.simpler.system,
+            "examples": examples,
+            "answer_schema": schema | fewer,
+            "gate": self.gate.model_copy(update={"ease": ease}),
+            "max_tokens": self.simpler.max_tokens,
+            "simpler": None,
+            "tokenizer": self.tokenizer,
+            "parent_version": self.prompt_version,
+        }
+        return Prompt.model_validate(self.model_dump() | changed)
 
     @cached_property
     def fixed_messages(self) -> tuple[Message, ...]:
@@ -154,8 +229,11 @@ class Prompt(BaseModel):
         return tuple(turns)
 
     def sent(self, fields: Fields) -> dict[str, str]:
-        """What of `fields` enters a prompt: declared inputs with text, cleaned and cut."""
-        texts = ((name, clean(fields.get(name) or "", most)) for name, most in self.inputs.items())
+        """What of `fields` enters a prompt: declared inputs with text, cleaned, masked and cut."""
+        texts = (
+            (name, _shown(fields.get(name) or "", most, self.tokenizer))
+            for name, most in self.inputs.items()
+        )
         return {name: text for name, text in texts if text}
 
     def question(self, fields: Fields) -> str:
@@ -206,11 +284,24 @@ class Prompt(BaseModel):
         return sorted(texts - {""})
 
 
-def load_prompt(name: str, version: int = 1, folder: Path = PROMPTS) -> Prompt:
-    """Read a prompt file. Raises PromptError that names the file and the key that is wrong."""
+def prompt_of(name: str, settings: Settings) -> Prompt:
+    """The version of a prompt that this environment asks, with its tokenizer."""
+    version = settings.llm.prompts.get(name, 1)
+    prompt = load_prompt(name, version, attributes=settings.llm_attributes)
+    return prompt.model_copy(update={"tokenizer": settings.llm_tokenizer})
+
+
+def load_prompt(
+    name: str, version: int = 1, folder: Path = PROMPTS, attributes: Path = LIBRARY
+) -> Prompt:
+    """Read a prompt file. Raises PromptError that names the file and the key that is wrong.
+
+    attributes: the attribute library (`jobs.llm.attributes`), part of a prompt that refers to it.
+    """
     path = folder / name / f"v{version}.yaml"
     try:
-        prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        prompt = Prompt.model_validate(fill_in(raw, load_library(attributes)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
     except ValidationError as error:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from jobs.lake import EffectResult, Read, Run, Sink, effect
 from jobs.llm.bulk import Ask
 from jobs.llm.daily import enrich_day
-from jobs.llm.prompt import load_prompt
+from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 
 TABLE = "silver.item_enrichments"
@@ -40,4 +40,4 @@ def enrich_items(
         Ask({"content_hash": row["content_hash"]}, row["content_hash"], row)
         for row in selected.orderBy("rank").toArrow().to_pylist()
     ]
-    return enrich_day(run, sink, TABLE, load_prompt("item"), asks, enrichments, ledger)
+    return enrich_day(run, sink, TABLE, prompt_of("item", run.settings), asks, enrichments, ledger)

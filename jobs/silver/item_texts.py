@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.llm.prompt import load_prompt
+from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 from jobs.llm.status import SUCCESS
 
@@ -38,7 +38,7 @@ def item_texts(
     """
     selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
     answers = accepted_answers(
-        enrichments, load_prompt("item").prompt_version, run.settings.llm_model
+        enrichments, prompt_of("item", run.settings).prompt_version, run.settings.llm_model
     ).join(selected.select("content_hash"), "content_hash", "left_semi")
     described = answers.select(
         "content_hash",

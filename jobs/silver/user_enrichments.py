@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from jobs.lake import EffectResult, Read, Run, Sink, effect
 from jobs.llm.bulk import Ask
 from jobs.llm.daily import enrich_day
-from jobs.llm.prompt import load_prompt
+from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
 
 TABLE = "silver.user_enrichments"
@@ -38,4 +38,4 @@ def enrich_users(
         )
         for row in selected.orderBy("rank").toArrow().to_pylist()
     ]
-    return enrich_day(run, sink, TABLE, load_prompt("user"), asks, enrichments, ledger)
+    return enrich_day(run, sink, TABLE, prompt_of("user", run.settings), asks, enrichments, ledger)

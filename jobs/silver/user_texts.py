@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.llm.prompt import load_prompt
+from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
 from jobs.silver.item_texts import accepted_answers, text_source
 
@@ -27,7 +27,7 @@ def user_texts(run: Run, user_profiles: DataFrame, enrichments: DataFrame) -> Da
     """user_id, text, text_hash, text_source, profile_hash, prompt_version?, model?."""
     selected = select_user_profiles(user_profiles, run.params.user_budget)
     answers = accepted_answers(
-        enrichments, load_prompt("user").prompt_version, run.settings.llm_model
+        enrichments, prompt_of("user", run.settings).prompt_version, run.settings.llm_model
     ).join(selected.select("user_id", "profile_hash"), ["user_id", "profile_hash"], "left_semi")
     said = F.concat_ws(
         ", ",

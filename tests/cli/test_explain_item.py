@@ -134,6 +134,12 @@ def test_an_accepted_answer_that_the_day_did_not_select() -> None:
     )
 
 
+@pytest.mark.parametrize(("status", "word"), [("refused", "refused"), ("too_long", "cut off")])
+def test_an_answer_that_is_none(status: str, word: str) -> None:
+    answer = {"status": status, "selected_ds": "2017-12-30", "gate_score": None}
+    assert word in why({"text_source": "template"}, [answer], None, 3, 0.45)
+
+
 def test_a_day_on_which_the_llm_step_did_not_run() -> None:
     assert why({"text_source": "template"}, [], None, None, 0.45) == (
         "Not asked: the step that asks did not run for this day."

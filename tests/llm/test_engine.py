@@ -149,7 +149,7 @@ def test_vllms_engine_answers_in_the_schema_and_is_paid_once(
 ) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     titles = ["fluid milk", "👩\u200d🍳 ナッツ שוקולד", "soap", "rice"]
-    wide = prompt.model_copy(update={"inputs": {"title": 100_000}})
+    wide = prompt.model_copy(update={"inputs": {"title": 20_000}})
     wide.__dict__.pop("prompt_version", None)
     client = asker_of(tiny_engine)
     assert isinstance(client, EngineClient)

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.llm.errors import InvalidAnswer, PromptError
-from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt
+from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt, prompt_of
+from jobs.llm.tokens import count
+from jobs.settings import LLMSettings, Settings
+from tests.llm.test_tokens import write_word_tokenizer
 
 ITEM = PROMPTS / "item" / "v1.yaml"
 
@@ -69,6 +72,8 @@ def test_comments_and_layout_do_not_make_another_version(tmp_path: Path) -> None
         ({"examples": [{"input": {"titel": "x"}, "answer": {}}]}, r"examples\.1\.input.*titel"),
         ({"examples": [{"input": {"title": "x"}, "answer": {}}]}, r"examples\.1\.answer breaks"),
         ({"version": 2}, "expected name 'item' and version 1"),
+        ({"simpler": {"fields": ["mood"], "system": "x", "max_tokens": 9}}, "fields: .*mood"),
+        ({"simpler": {"fields": ["summary"], "system": "x", "max_tokens": 9}}, "standard_name"),
     ],
 )
 def test_a_wrong_file_is_refused_by_file_and_key(
@@ -76,6 +81,41 @@ def test_a_wrong_file_is_refused_by_file_and_key(
 ) -> None:
     with pytest.raises(PromptError, match=message):
         load_prompt("item", folder=edited(tmp_path, **change))
+
+
+@pytest.mark.parametrize(("name", "version"), [("item", 1), ("item", 2), ("user", 1)])
+def test_a_fallback_asks_less_of_the_same_subject(name: str, version: int, tmp_path: Path) -> None:
+    words = str(tmp_path / "tokenizer.json")
+    write_word_tokenizer(Path(words))
+    prompt = load_prompt(name, version).model_copy(update={"tokenizer": words})
+    simple = prompt.fallback
+    assert simple is not None
+    assert simple.fallback is None
+    assert simple.prompt_version == prompt.prompt_version
+    assert simple.tokenizer == words
+    assert simple.max_tokens < prompt.max_tokens
+    assert len(simple.fixed_messages) < len(prompt.fixed_messages)
+    asked = set(simple.answer_schema["properties"])
+    assert set(prompt.gate.required) <= asked < set(prompt.answer_schema["properties"])
+    assert set(simple.answer_schema["required"]) == asked
+    for example, full in zip(simple.examples, prompt.examples, strict=False):
+        assert example.input == full.input
+        assert example.answer == {field: full.answer[field] for field in example.answer}
+        assert set(example.answer) == asked
+
+
+def test_a_fallback_s_answer_is_an_answer_with_fewer_fields() -> None:
+    prompt = load_prompt("item")
+    assert prompt.fallback is not None
+    assert prompt.question({"title": "tea"}) == prompt.fallback.question({"title": "tea"})
+    text = '{"standard_name": "tea", "summary": "Tea in a bag."}'
+    assert prompt.fallback.parse(text) == {"standard_name": "tea", "summary": "Tea in a bag."}
+    with pytest.raises(InvalidAnswer, match="keywords"):
+        prompt.parse(text)
+
+
+def test_a_prompt_without_a_simpler_block_has_no_fallback(prompt: Prompt) -> None:
+    assert prompt.fallback is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -156,7 +196,7 @@ def test_every_prompt_sends_its_data_as_json_and_says_that_it_is_no_instruction(
 def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, str]) -> None:
     prompt = load_prompt("item")
     sent = prompt.sent(fields)
-    assert all(0 < len(text) <= prompt.inputs[name] for name, text in sent.items())
+    assert all(0 < count(text) <= prompt.inputs[name] for name, text in sent.items())
     if sent:
         question = prompt.question(fields)
         assert json.loads(question) == sent
@@ -166,15 +206,24 @@ def test_any_text_becomes_one_line_of_json_within_its_limits(fields: dict[str, s
 
 
 @settings(deadline=None)
-@given(st.text(), st.integers(1, 50))
-def test_cleaning_twice_changes_nothing_more(text: str, limit: int) -> None:
-    assert clean(clean(text, limit), limit) == clean(text, limit)
+@given(st.text())
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
 
 
-def test_a_hundred_kilobytes_are_cut() -> None:
-    prompt = load_prompt("item")
-    sent = prompt.sent({"title": "tea " * 25_000})
-    assert len(sent["title"]) == prompt.inputs["title"] - 1  # cut within a word gap
+def test_a_hundred_kilobytes_are_cut_to_the_limit_in_tokens() -> None:
+    sent = load_prompt("item").sent({"title": "tea " * 25_000})
+    assert sent["title"] == " ".join(["tea"] * 40)
+
+
+def test_the_environment_chooses_version_and_tokenizer_of_a_prompt(tmp_path: Path) -> None:
+    words = tmp_path / "tokenizer.json"
+    write_word_tokenizer(words)
+    prompt = prompt_of("user", Settings(llm_tokenizer=str(words)))
+    assert prompt.sent({"profile": "Unknown " * 500}) == {"profile": " ".join(["Unknown"] * 200)}
+    assert prompt.prompt_version == load_prompt("user").prompt_version
+    with pytest.raises(PromptError, match=r"user/v7\.yaml"):
+        prompt_of("user", Settings(llm=LLMSettings(prompts={"user": 7})))
 
 
 def test_text_of_other_scripts_and_emoji_is_kept() -> None:

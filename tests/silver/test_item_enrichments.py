@@ -141,7 +141,7 @@ def test_an_edited_prompt_pays_again_beside_the_old_answers(
     with serve(answer) as server:
         lake = make_lake(llm_url=server.url)
         enrich(lake, items, interactions, item_budget=1)
-        monkeypatch.setattr("jobs.silver.item_enrichments.load_prompt", lambda name: edited)
+        monkeypatch.setattr("jobs.silver.item_enrichments.prompt_of", lambda name, settings: edited)
         result = enrich(lake, items, interactions, item_budget=1)
     assert result.counts["sent"] == 1
     rows = lake.tables.read("silver.item_enrichments").collect()

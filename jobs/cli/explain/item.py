@@ -26,7 +26,8 @@ _BUNDLES = """
 """
 _ANSWERS = """
     SELECT status, gate_score, prompt_version, model, selected_ds,
-           standard_name, summary, attributes, keywords, occasions,
+           standard_name, clean_title, summary, attributes, keywords, occasions, seasons, holidays,
+           audience, reason,
            CASE WHEN status <> 'success' THEN raw_text END AS raw_text
     FROM silver.item_enrichments WHERE content_hash = $content_hash
     ORDER BY selected_ds DESC, prompt_version, model

@@ -60,6 +60,10 @@ def why(
         return f"The quality gate rejected its answer, {paid}: {score}, needed {text(threshold)}."
     if newest["status"] == "invalid_output":
         return f"Its answer, {paid}, did not fit the prompt's schema."
+    if newest["status"] == "refused":
+        return f"The server or the model refused to answer; the try was {paid}."
+    if newest["status"] == "too_long":
+        return f"Its answer, {paid}, was cut off at the prompt's max_tokens."
     return f"It has an answer, {paid}, but this day did not select it: {not_selected}."
 
 

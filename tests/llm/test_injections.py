@@ -1,0 +1,106 @@
+"""Item text cannot give orders: what is sent keeps its shape, and what obeys is stopped.
+
+The cases and what becomes of each are in injections.yaml. The gate is the real one, with MiniLM.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs.llm.errors import InvalidAnswer
+from jobs.llm.gate import Gate
+from jobs.llm.prompt import load_prompt
+from jobs.settings import LLMSettings
+from jobs.vectors.encoder import Encoder
+
+CASES = yaml.safe_load(Path(__file__).with_name("injections.yaml").read_text("utf-8"))
+HONEST = {
+    "standard_name": "black tea",
+    "summary": "Black tea in bags.",
+    "keywords": ["black tea", "tea bags"],
+    "attributes": {"type": "tea"},
+    "occasions": ["everyday"],
+}
+# Tokens by which chat templates of Llama, Mistral, Gemma, Qwen and others part turns.
+CONTROL = re.compile(r"<|\[/?INST|\[/?SYS|\[system\]|[\x00-\x1f\u2028\u2029]")
+
+
+def fields(case: dict[str, Any]) -> dict[str, str]:
+    product = {"title": "Black tea", "category": "TEAS"}
+    for name in ("title", "description"):
+        if name in case:
+            product[name] = case[name]
+        if repeated := case.get(f"{name}_times"):
+            product[name] = repeated[1] * repeated[0]
+    return product
+
+
+def raw_answer(case: dict[str, Any]) -> str:
+    answer = case["answer"]
+    return answer if isinstance(answer, str) else json.dumps(HONEST | answer, ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+def gate() -> Gate:
+    return Gate(Encoder("minilm-l6", "fp32"), LLMSettings().gate_threshold)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("case", CASES, ids=[str(n) for n in range(len(CASES))])
+def test_the_message_keeps_its_shape(case: dict[str, Any], version: int) -> None:
+    prompt = load_prompt("item", version)
+    question = prompt.question(fields(case))
+    harmless = prompt.messages(prompt.question({"title": "Black tea"}))
+    messages = prompt.messages(question)
+    assert messages[:-1] == harmless[:-1]
+    assert messages[-1] == {"role": "user", "content": question}
+    assert json.loads(question) == prompt.sent(fields(case))
+    assert set(json.loads(question)) <= set(prompt.inputs)
+    assert not CONTROL.search(question)
+    assert not [c for c in question if unicodedata.category(c) in {"Cf", "Cc", "Co", "Cn", "Zl"}]
+    assert len(question) < 8 * sum(prompt.inputs.values()) + 200
+
+
+def outcome(gate: Gate, case: dict[str, Any]) -> str:
+    """What becomes of the answer that obeys."""
+    prompt = load_prompt("item")
+    try:
+        answer = prompt.parse(raw_answer(case))
+    except InvalidAnswer:
+        return "invalid"
+    (verdict,) = gate.judge(prompt, [(fields(case), answer)])
+    if not verdict.accepted:
+        return "rejected"
+    kept = json.dumps(verdict.answer, ensure_ascii=False).lower()
+    return "passes" if case["wanted"] in kept else "cut"
+
+
+def test_an_answer_that_obeys_is_stopped_or_known_to_pass(gate: Gate) -> None:
+    found = [outcome(gate, case) for case in CASES]
+    differ = [(case, was) for case, was in zip(CASES, found, strict=True) if was != case["outcome"]]
+    assert differ == []
+    # ADR 0011 names these numbers.
+    assert Counter(found) == {"rejected": 39, "invalid": 14, "cut": 4, "passes": 13}
+
+
+def test_the_honest_answer_passes(gate: Gate) -> None:
+    prompt = load_prompt("item")
+    (verdict,) = gate.judge(prompt, [(fields({}), prompt.parse(json.dumps(HONEST)))])
+    assert verdict.accepted
+    assert verdict.answer["standard_name"] == "black tea"
+    assert verdict.answer["keywords"] == ["black tea", "tea bags"]
+
+
+def test_every_obeying_answer_says_what_the_attacker_wants() -> None:
+    """Else an outcome would prove nothing."""
+    assert len(CASES) >= 50
+    for case in CASES:
+        assert case["wanted"] in raw_answer(case).lower()

@@ -38,7 +38,7 @@ from typing import Any
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
-from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, step
+from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, llm_shards, step
 from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
 
 # Midnight, so that a day has one logical date and a backfill from D to E includes E.
@@ -74,7 +74,13 @@ with DAG(
     items = step("silver.items", **intake)
     users = step("silver.users", **intake)
 
-    paid: dict[str, Any] = {"pool": "llm", "execution_timeout": timedelta(hours=4)}
+    # One task instance a shard; one in all unless the run's params say otherwise.
+    shards = llm_shards.override(doc_md="Shares out the LLM calls: the run's param `shards`.")()
+    paid: dict[str, Any] = {
+        "shards": shards,
+        "pool": "llm",
+        "execution_timeout": timedelta(hours=4),
+    }
     item_enrichments = step("silver.item_enrichments", **paid)
     user_profiles = step("silver.user_profiles")
     user_enrichments = step("silver.user_enrichments", **paid)

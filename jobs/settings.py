@@ -12,7 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.recall.settings import FILL_CHANNEL, I2I_METHODS, USER_CHANNELS, RecallSettings
@@ -46,6 +54,13 @@ class RunParams(BaseModel):
         ge=0,
         description="minutes in which a step may start LLM calls; calls beyond are skipped and "
         "stand in the ledger; 0 sends nothing, empty is no limit",
+    )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="tasks that share the day's LLM calls; each pays for questions of its own. The "
+        "pool `llm` has to have as many slots for them to work at once",
     )
     methods: tuple[str, ...] = Field(
         (), description="I2I methods to build; empty means all with a weight"
@@ -116,8 +131,8 @@ class LLMSettings(BaseModel):
     requests a question. patience_seconds: how long a call waits when no server is there.
     max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
     an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
-    describes. prompts: prompt name to the version that is asked; 1 where it names none. prices: by
-    served model name; a model without one costs null.
+    describes. prices: by served model name; a model without one costs null. prompts: prompt name
+    to the version that is asked; 1 where it names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,8 +145,8 @@ class LLMSettings(BaseModel):
     patience_seconds: float = Field(300.0, ge=0)
     max_error_share: float = Field(0.2, ge=0, le=1)
     gate_threshold: float = Field(0.65, ge=-1, le=1)
-    prompts: dict[str, int] = Field({})
     prices: dict[str, Price] = Field({}, description="money per million tokens, by model")
+    prompts: dict[str, int] = Field({})
 
 
 class Settings(BaseSettings):
@@ -153,9 +168,17 @@ class Settings(BaseSettings):
     )
 
     llm_url: str = Field(
-        "", description="OpenAI-compatible base URL, ending in /v1; several with commas"
+        "",
+        description="OpenAI-compatible base URL, ending in /v1; several with commas; or "
+        "engine:/path/to/model for vLLM without a server",
     )
     llm_model: str = Field("smollm2-135m-instruct", description="served model name")
+    llm_engine_python: Path = Field(
+        ROOT / ".venv-serve" / "bin" / "python", description="a Python that has vLLM, for engine:"
+    )
+    llm_engine_args: dict[str, JsonValue] = Field(
+        {}, description="arguments of vLLM's engine, for engine:; as JSON"
+    )
     llm_api_key: SecretStr = SecretStr("")
     llm_tokenizer: str = Field(
         "", description="tokenizer.json, or its folder, that prompt limits are counted with"
@@ -174,6 +197,11 @@ class Settings(BaseSettings):
     encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"
 
     recall: RecallSettings = RecallSettings()
+
+    @property
+    def llm_urls(self) -> tuple[str, ...]:
+        """The addresses that `llm_url` names, in order."""
+        return tuple(url.strip() for url in self.llm_url.split(",") if url.strip())
 
     @model_validator(mode="after")
     def _fill_paths(self) -> Settings:

@@ -106,19 +106,30 @@ def _milvus(settings: Settings) -> str:
 
 
 def _llm(settings: Settings) -> str:
+    from jobs.llm.engine import SCHEME
+
+    if settings.llm_url.startswith(SCHEME):
+        if not settings.llm_engine_python.exists():
+            raise LookupError(f"no Python at {settings.llm_engine_python}")
+        return "starts with a run"
+    for url in settings.llm_urls:
+        _serves_model(settings, url)
+    return f"serves {settings.llm_model}"
+
+
+def _serves_model(settings: Settings, url: str) -> None:
     import httpx
 
     key = settings.llm_api_key.get_secret_value()
     answer = httpx.get(
-        f"{settings.llm_url.rstrip('/')}/models",
+        f"{url.rstrip('/')}/models",
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=TIMEOUT_SECONDS,
     )
     answer.raise_for_status()
     served = sorted(model["id"] for model in answer.json()["data"])
     if settings.llm_model not in served:
-        raise LookupError(f"serves {', '.join(served)}, but not {settings.llm_model}")
-    return f"serves {settings.llm_model}"
+        raise LookupError(f"{url} serves {', '.join(served)}, but not {settings.llm_model}")
 
 
 def _airflow(url: str) -> str:

@@ -18,8 +18,9 @@ from airflow.sdk import (
     RetryRule,
     get_current_context,
     task,
+    timezone,
 )
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from jobs.lake.contract import load_contract
 from jobs.lake.errors import Terminal
@@ -50,6 +51,8 @@ class DayNotOver(Terminal):
     """A run was asked for a day that has not ended."""
 
 
+LOOK_AGAIN_AFTER = timedelta(minutes=1)
+
 TASK_DEFAULTS: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
@@ -62,10 +65,13 @@ TASK_DEFAULTS: dict[str, Any] = {
 }
 
 
-def step(name: str, slice: str = "", **task_arguments: Any) -> XComArg:
+def step(
+    name: str, slice: str = "", shards: XComArg | None = None, **task_arguments: Any
+) -> XComArg:
     """The task that runs one step of the lake; its id is the step's `task_id`.
 
     A gold table is also an asset, so that other DAGs can be scheduled on it.
+    shards: numbers of shards (`llm_shards`), when a task instance is to run each of them.
     task_arguments: go to the operator as they are. Without `doc_md`, the table's contract is the
     task's page.
     """
@@ -76,12 +82,21 @@ def step(name: str, slice: str = "", **task_arguments: Any) -> XComArg:
     if "doc_md" not in task_arguments:
         arguments["doc_md"] = table_page(name)
     decorated: Any = _run.override(**arguments, **task_arguments)  # typed as if it took `spark`
+    if shards is not None:
+        mapped: XComArg = decorated.partial(name=name, slice=slice).expand(shard=shards)
+        return mapped
     made: XComArg = decorated(name=name, slice=slice)
     return made
 
 
+@task
+def llm_shards() -> list[int]:
+    """The numbers of the shards that the run's param asks for, 0 first."""
+    return list(range(RunParams.model_validate(dict(get_current_context()["params"])).shards))
+
+
 @task.pyspark(conn_id="spark_connect")
-def _run(spark: SparkSession, *, name: str, slice: str) -> str:
+def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None) -> str:
     """Run the step for the task's day; the run record in one line is the task's XCom.
 
     Raises DayNotOver, pydantic's ValidationError on a bad param, and what `Lake.run` raises.
@@ -91,16 +106,35 @@ def _run(spark: SparkSession, *, name: str, slice: str) -> str:
 
     context = get_current_context()
     dag_run = context["dag_run"]
+    ds = data_day(dag_run.logical_date, dag_run.run_after)
+    if shard is not None:
+        wait_for_other_days(context["ti"], dag_run.run_id, ds)
     record = Lake(spark, get_settings()).run(
         name,
-        ds=data_day(dag_run.logical_date, dag_run.run_after),
+        ds=ds,
         params=RunParams.model_validate(dict(context["params"])),
         slice=slice,
+        shard=shard,
         run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
     )
     if record.status == SKIPPED:
         raise AirflowSkipException(f"{record.summary()}: not asked for, or without a weight")
     return record.summary()
+
+
+def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:
+    """Give the task up for a while when a task of the same name works for another DAG run.
+
+    Shards of one run ask different questions, while two runs may ask the same: however many slots
+    the pool has, only one run at a time may pay. Both wait when both look at the same moment;
+    neighbouring days do not wait equally long.
+    Raises AirflowRescheduleException, which costs no retry.
+    """
+    working = {"dag_id": ti.dag_id, "task_ids": [ti.task_id], "states": ["running"]}
+    others = ti.get_ti_count(**working) - ti.get_ti_count(**working, run_ids=[run_id])
+    if others > 0:
+        wait = LOOK_AGAIN_AFTER * (1 + ds.toordinal() % 3)
+        raise AirflowRescheduleException(timezone.utcnow() + wait)  # type: ignore[no-untyped-call]
 
 
 def data_day(logical_date: datetime | None, run_after: datetime) -> date:

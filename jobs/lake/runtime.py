@@ -101,10 +101,12 @@ class Lake:
         ds: date,
         params: RunParams | None = None,
         slice: str = "",
+        shard: int | None = None,
         run_id: str = "",
     ) -> RunRecord:
         """Build one day of one table (or slice, or effect) and record the run.
 
+        shard: see `Run`; only for an effect that shares out its work.
         Returns the record. Raises the errors of `jobs.lake.errors`; whatever is raised, readers
         still see what they saw before, and the failed run is in `ops.runs`.
         """
@@ -123,7 +125,7 @@ class Lake:
         started = time.monotonic()
         try:
             with self._scratch(run_id) as scratch:
-                record = self._attempt(step, record, params, scratch)
+                record = self._attempt(step, record, params, shard, scratch)
         except Exception as error:
             seconds = time.monotonic() - started
             message = f"{type(error).__name__}: {error}"[:4000]
@@ -134,7 +136,9 @@ class Lake:
         logger.info("%s", record.summary())
         return record
 
-    def _attempt(self, step: Step, record: RunRecord, params: RunParams, scratch: str) -> RunRecord:
+    def _attempt(
+        self, step: Step, record: RunRecord, params: RunParams, shard: int | None, scratch: str
+    ) -> RunRecord:
         if step.slice and step.slice not in _chosen(step.slice_column, params, self.settings):
             return replace(record, status=SKIPPED)
         reads = [read.table for read in step.inputs if isinstance(read, Read)]
@@ -148,6 +152,7 @@ class Lake:
             settings=self.settings,
             run_id=record.run_id,
             scratch=scratch,
+            shard=shard,
         )
         contract = self.contracts[step.name] if step.kind == "table" else None
         if contract and contract.layout in INCREMENTAL and self._nothing_pending(step, run, past):

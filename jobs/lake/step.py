@@ -50,6 +50,7 @@ class Run:
     watermark: for an incremental table, the newest day that it has taken in; None before the
         first run.
     scratch: a folder that this process and the Spark executors share; removed after the run.
+    shard: which of `params.shards` parts of its work an effect does; None for all of it.
     """
 
     ds: date
@@ -59,6 +60,7 @@ class Run:
     settings: Settings
     run_id: str
     scratch: str
+    shard: int | None = None
 
 
 @dataclass(frozen=True)

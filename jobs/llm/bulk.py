@@ -137,6 +137,15 @@ def message_hash(prompt: Prompt, question: str) -> str:
     return hashlib.sha256(f"{prompt.prompt_version}\n{question}".encode()).hexdigest()
 
 
+def in_shard(asks: Sequence[Ask], prompt: Prompt, shard: int, shards: int) -> list[Ask]:
+    """The asks of one of so many shards, in order, shard 0 first.
+
+    By the question, so that asks that share a call fall to one shard, on any day.
+    """
+    hashes = (message_hash(prompt, prompt.question(ask.fields)) for ask in asks)
+    return [a for a, h in zip(asks, hashes, strict=True) if int(h[:8], 16) % shards == shard]
+
+
 def plan(asks: Sequence[Ask], prompt: Prompt, answered: Sequence[Mapping[str, Any]]) -> Plan:
     """Split a work list by what was ever answered.
 

@@ -145,9 +145,7 @@ class LLMClient:
             urls, first_pause=first_wait_seconds, longest_pause=longest_wait_seconds
         )
         self._api_key = api_key
-        self._timeout = openai.Timeout(
-            timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None
-        )
+        self._timeout_seconds = timeout_seconds
         self._patience_seconds = patience_seconds
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
@@ -160,15 +158,14 @@ class LLMClient:
     @classmethod
     def from_settings(cls, settings: Settings) -> LLMClient:
         """The client that the settings describe. Raises ServerRefuses when no server is named."""
-        urls = [url.strip() for url in settings.llm_url.split(",") if url.strip()]
-        if not urls:
+        if not settings.llm_urls:
             raise ServerRefuses(
                 "RECLAKE_LLM_URL isn't set, so there is no server to ask. No call was made. Start "
                 "the demo's server with `make demo`, name your own, or run with item_budget and "
                 "user_budget 0"
             )
         return cls(
-            urls,
+            settings.llm_urls,
             settings.llm_model,
             settings.llm_api_key.get_secret_value(),
             timeout_seconds=settings.llm.timeout_seconds,
@@ -188,7 +185,8 @@ class LLMClient:
             server.url: AsyncOpenAI(
                 base_url=server.url,
                 api_key=self._api_key or "none",
-                timeout=self._timeout,
+                # The library's limit is on each read, which a server that trickles never meets.
+                timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
                 max_retries=0,
             )
             for server in self.servers.all
@@ -220,7 +218,7 @@ class LLMClient:
             reply.declined = not _may_pass(error)
             too_long = error.status_code == 413 or says_too_long(error.response.text)
             reply.status = TOO_LONG if reply.declined and too_long else ERROR
-        except (openai.APIError, ValueError, NobodyThere):
+        except (openai.APIError, ValueError, TimeoutError, NobodyThere):
             reply.status = ERROR
         return reply
 
@@ -240,11 +238,12 @@ class LLMClient:
             return replace(attempt, latency_ms=latency_ms, **said)
 
         try:
-            completion = await self._openai[turn.server.url].chat.completions.create(
-                model=self.model, **_request(prompt, question)
-            )
+            async with asyncio.timeout(self._timeout_seconds):
+                completion = await self._openai[turn.server.url].chat.completions.create(
+                    model=self.model, **_request(prompt, question)
+                )
             reply.text, reply.status, reply.cut = _said(completion)
-        except (openai.APIError, ValueError) as error:
+        except (openai.APIError, ValueError, TimeoutError) as error:
             if self._failed(turn, error, sent_at):
                 return False
             reply.attempts.append(done(error=_short(error)))
@@ -284,8 +283,7 @@ class LLMClient:
         """Take note of a failed request. Whether it reached no server."""
         unreachable = type(error.__cause__).__name__ in _NEVER_SENT
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
-        timed_out = isinstance(error, openai.APITimeoutError) and not unreachable
-        if status in _OVERLOADED or timed_out:
+        if status in _OVERLOADED or isinstance(error, TimeoutError):
             self.pace.overloaded(sent_at)
         if status is not None and status < 500:
             changed = self.servers.answered(turn)
@@ -343,8 +341,9 @@ def _may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, openai.APIStatusError):
         return error.status_code >= 500 or error.status_code in _WORTH_ANOTHER_TRY
-    return isinstance(error, (openai.APIError, ValueError))
+    return isinstance(error, (openai.APIError, ValueError, TimeoutError))
 
 
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    said = str(error) or "no whole answer in time"
+    return f"{type(error).__name__}: {said}"[:300]

@@ -14,8 +14,19 @@ from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
 from jobs.llm.budget import Budget, Rate, estimate, measured
-from jobs.llm.bulk import LEDGER, Ask, ChunkSink, Plan, Tally, Target, enrich, message_hash, plan
-from jobs.llm.client import LLMClient
+from jobs.llm.bulk import (
+    LEDGER,
+    Ask,
+    ChunkSink,
+    Plan,
+    Tally,
+    Target,
+    enrich,
+    in_shard,
+    message_hash,
+    plan,
+)
+from jobs.llm.engine import asker_of
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, FINAL, INVALID, REFUSED, REJECTED, SKIPPED, SUCCESS, TOO_LONG
@@ -38,12 +49,15 @@ def enrich_day(
     """Pay for what of `asks` was never answered, and commit it to `table` and the ledger.
 
     asks: the day's selection, most urgent first. answers: the whole answer table. ledger: all of
-    `ops.llm_ledger`, for what a call costs.
+    `ops.llm_ledger`, for what a call costs. A run of one shard takes the asks whose question falls
+    to it, so that no two shards pay for one question or write one row.
     Counts of the result: selected, cached, copied (answered for another key), sent (calls), the
     answer rows by status, calls that failed or were skipped by the budget, retries, tokens and
     cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
     """
     settings, params = run.settings, run.params
+    if run.shard is not None:
+        asks = in_shard(asks, prompt, run.shard, params.shards)
     planned = plan(asks, prompt, _answered(asks, prompt, answers, settings.llm_model))
     counts: dict[str, int | float | str] = {
         "selected": len(asks),
@@ -51,6 +65,8 @@ def enrich_day(
         "copied": len(planned.copies),
         "prompt_version": prompt.prompt_version,
     }
+    if run.shard is not None:
+        counts["shard"] = f"{run.shard + 1} of {params.shards}"
     budget = Budget(params.token_budget, params.minutes_budget)
     known = measured(ledger, prompt.prompt_version, settings.llm_model) if planned.calls else None
     if params.dry_run:
@@ -104,8 +120,8 @@ def _pay(
         ds=run.ds,
         run_id=run.run_id,
     )
+    client = asker_of(settings)
     gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
-    client = LLMClient.from_settings(settings)
     return enrich(planned, prompt, client, gate, sink, target, settings.llm, budget, known)
 
 

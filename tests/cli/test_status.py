@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -221,8 +222,15 @@ def test_an_llm_that_serves_another_model_is_not_up() -> None:
     with serving({"/v1/models": (200, {"data": [{"id": "other"}, {"id": "tiny"}]})}) as url:
         assert ask("llm", llm_url=f"{url}/v1", llm_model="tiny").state == "up"
         wrong = ask("llm", llm_url=f"{url}/v1", llm_model="big")
+        one_of_two = ask("llm", llm_url=f"{url}/v1, http://127.0.0.1:1/v1", llm_model="tiny")
     assert wrong.state == "down"
-    assert wrong.detail == "serves other, tiny, but not big"
+    assert wrong.detail == f"{url}/v1 serves other, tiny, but not big"
+    assert one_of_two.state == "down"
+
+
+def test_an_engine_without_a_server_needs_its_python(tmp_path: Path) -> None:
+    assert ask("llm", llm_url="engine:/m", llm_engine_python=sys.executable).state == "up"
+    assert ask("llm", llm_url="engine:/m", llm_engine_python=tmp_path / "no").state == "down"
 
 
 def test_an_airflow_with_a_sick_part_is_not_up() -> None:

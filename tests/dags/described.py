@@ -46,6 +46,8 @@ def _task(task: Any) -> dict[str, Any]:
         said["max_active_tis_per_dag"] = task.max_active_tis_per_dag
     if task.trigger_rule != "all_success":
         said["trigger_rule"] = str(task.trigger_rule.value)
+    if task.is_mapped:
+        said["one_for_each_of"] = sorted(o.task_id for o in task.iter_mapped_dependencies())
     if task.outlets:
         said["publishes"] = [asset.name for asset in task.outlets]
     minutes = task.execution_timeout.total_seconds() / 60

@@ -5,8 +5,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
 
-from jobs.lake.airflow_task import TASK_DEFAULTS, DayNotOver, airflow_params, data_day
+from jobs.lake.airflow_task import (
+    TASK_DEFAULTS,
+    DayNotOver,
+    airflow_params,
+    data_day,
+    llm_shards,
+    wait_for_other_days,
+)
 from jobs.lake.errors import AuditFailed, PublishConflict
 from jobs.settings import RunParams
 
@@ -58,3 +66,40 @@ def test_a_budget_below_zero_is_refused() -> None:
 def test_what_the_params_accept_the_run_accepts() -> None:
     chosen = {name: param.resolve() for name, param in airflow_params().items()}
     assert RunParams.model_validate(chosen) == RunParams()
+
+
+class RunningTasks:
+    """A task instance that knows how many of its name run, by DAG run."""
+
+    dag_id, task_id = "recall_daily", "silver.item_enrichments"
+
+    def __init__(self, **running: int) -> None:
+        self.running = running
+
+    def get_ti_count(
+        self, dag_id: str, task_ids: list[str], states: list[str], run_ids: list[str] | None = None
+    ) -> int:
+        assert (dag_id, task_ids, states) == (self.dag_id, [self.task_id], ["running"])
+        return sum(n for run, n in self.running.items() if run_ids is None or run in run_ids)
+
+
+def test_shards_of_one_run_work_at_once() -> None:
+    wait_for_other_days(RunningTasks(mine=4), "mine", date(2026, 11, 20))
+
+
+def test_a_shard_gives_way_while_another_run_pays_and_neighbouring_days_wait_unlike() -> None:
+    waits = set()
+    for day in (20, 21, 22):
+        with pytest.raises(AirflowRescheduleException) as given_up:
+            wait_for_other_days(RunningTasks(mine=1, other=1), "mine", date(2026, 11, day))
+        seconds = (given_up.value.reschedule_date - datetime.now(UTC)).total_seconds()
+        waits.add(round(seconds / 60))
+    assert waits == {1, 2, 3}
+
+
+def test_a_run_has_as_many_shards_as_its_param_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for params, numbers in (({}, [0]), ({"shards": 3}, [0, 1, 2])):
+        monkeypatch.setattr(
+            "jobs.lake.airflow_task.get_current_context", lambda params=params: {"params": params}
+        )
+        assert llm_shards.function() == numbers

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
 EXPECTED_DAGS = {"recall_daily"}
-NOT_STEPS = {"drops_are_due"}
+NOT_STEPS = {"drops_are_due", "llm_shards"}
 SECTIONS = [
     "Inputs",
     "Outputs",
@@ -140,7 +140,17 @@ def test_every_task_runs_the_step_that_it_is_named_after(
     recall_daily: DAG, registry: dict[str, Step]
 ) -> None:
     for task_id, step in registry.items():
-        assert recall_daily.get_task(task_id).op_kwargs == {"name": step.name, "slice": step.slice}
+        task = recall_daily.get_task(task_id)
+        arguments = task.partial_kwargs["op_kwargs"] if task.is_mapped else task.op_kwargs
+        assert arguments == {"name": step.name, "slice": step.slice}
+
+
+def test_the_steps_that_pay_for_llm_calls_are_shared_out_and_no_other(recall_daily: DAG) -> None:
+    paying = {task.task_id for task in recall_daily.tasks if task.pool == "llm"}
+    shared = {task.task_id for task in recall_daily.tasks if task.is_mapped}
+    assert paying == shared == {"silver.item_enrichments", "silver.user_enrichments"}
+    for task_id in shared:
+        assert "llm_shards" in recall_daily.get_task(task_id).upstream_task_ids
 
 
 def test_every_declared_read_is_made_upstream(recall_daily: DAG, registry: dict[str, Step]) -> None:
@@ -160,6 +170,7 @@ def test_every_edge_carries_data(recall_daily: DAG, registry: dict[str, Step]) -
         for before in recall_daily.get_task(task_id).upstream_task_ids
     }
     explained = {(m, task_id) for task_id, step in registry.items() for m in makers(step, registry)}
+    explained |= {("llm_shards", task.task_id) for task in recall_daily.tasks if task.is_mapped}
     needless = sorted(f"{before} >> {task_id}" for before, task_id in edges - explained - BY_MILVUS)
     assert needless == [], "no declared read explains these edges; they only make runs longer"
     assert edges >= BY_MILVUS

@@ -18,13 +18,14 @@ from typing import Any
 class Response:
     """status, headers, body: as sent. wait_seconds: before the first byte.
 
-    hang_up: send nothing at all.
+    hang_up: send nothing at all. trickle: after the body, a byte of garbage now and then for ever.
     """
 
     status: int = 200
     body: str = ""
     wait_seconds: float = 0.0
     hang_up: bool = False
+    trickle: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,6 +60,8 @@ class FaultyServer:
                 self.at_once -= 1
                 if response.hang_up:
                     break
+                if response.trickle:
+                    await self._trickle(writer, response)
                 body = response.body.encode()
                 extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
                 writer.write(
@@ -71,6 +74,14 @@ class FaultyServer:
             pass
         finally:
             writer.close()
+
+    async def _trickle(self, writer: asyncio.StreamWriter, response: Response) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n")
+        writer.write(response.body.encode())
+        while True:
+            writer.write(b"\x07")
+            await writer.drain()
+            await asyncio.sleep(0.01)
 
     def _respond(self, request: dict[str, Any]) -> Response:
         self.requests.append(request)

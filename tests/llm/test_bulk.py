@@ -22,7 +22,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.llm.budget import Budget, Rate
-from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, message_hash, plan
+from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, in_shard, message_hash, plan
 from jobs.llm.client import Attempt, Reply
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import Gate
@@ -159,6 +159,44 @@ def test_a_question_answered_for_another_key_is_copied_not_asked(
     big, small = sink.rows(TABLE)
     assert {**big, "content_hash": "small"} == small
     assert (tally.calls, tally.rows) == (0, Counter(success=1))
+
+
+def twins(count: int) -> list[Ask]:
+    """Each question asked for two keys."""
+    return [
+        Ask({"content_hash": f"{key}{n}"}, f"{key}{n}", {"title": WORDS[n]})
+        for n in range(count)
+        for key in "ab"
+    ]
+
+
+def test_shards_share_out_a_work_list_and_keep_its_order(prompt: Prompt) -> None:
+    work = twins(40)
+    shares = [in_shard(work, prompt, shard, 3) for shard in range(3)]
+    assert sorted(work.index(ask) for share in shares for ask in share) == list(range(80))
+    assert all(
+        [work.index(ask) for ask in share] == sorted(work.index(a) for a in share)
+        for share in shares
+    )
+    assert min(len(share) for share in shares) >= 14  # about 27 each
+    assert in_shard(work, prompt, 0, 1) == work
+
+
+def test_shards_together_pay_for_every_question_once(prompt: Prompt, sink: MemorySink) -> None:
+    """All of them read the table before any of them writes, as tasks at the same time do."""
+    with serve(echo) as server:
+        run(twins(5)[:1], prompt, server, sink)
+        answered = sink.rows(TABLE)
+        plans = [
+            plan(in_shard(twins(40), prompt, shard, 4), prompt, answered) for shard in range(4)
+        ]
+        for planned in plans:
+            pay(planned, prompt, server, sink, limits())
+    assert sorted(title_of(question) for question in server.questions()) == sorted(WORDS[:40])
+    # the twin of the answered row is copied by one shard alone
+    assert sum(len(planned.copies) for planned in plans) == 1
+    keys = [row["content_hash"] for row in sink.rows(TABLE)]
+    assert sorted(keys) == sorted(f"{key}{n}" for n in range(40) for key in "ab")
 
 
 def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:

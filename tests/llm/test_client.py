@@ -94,8 +94,20 @@ def test_a_slow_server_is_given_up_after_its_attempts(prompt: Prompt) -> None:
         reply = ask(client_of(server.url, timeout_seconds=0.05, max_attempts=2), prompt)
     assert reply.text is None
     assert not reply.declined
-    assert errors(reply) == ["APITimeoutError"] * 2
+    assert errors(reply) == ["TimeoutError"] * 2
     assert reply.attempts[0].prompt_tokens is None
+
+
+def test_a_server_that_trickles_garbage_without_end_is_given_up(prompt: Prompt) -> None:
+    """Each read of it succeeds, so only a limit on the whole answer ends it."""
+
+    def behave(question: str, number: int) -> Response:
+        return Response(body='{"choices": [', trickle=True) if number == 1 else says(GOOD)
+
+    with serve(behave) as server:
+        reply = ask(client_of(server.url, timeout_seconds=1.0), prompt)
+    assert reply.text == GOOD
+    assert errors(reply) == ["TimeoutError", ""]
 
 
 def test_nobody_listens(prompt: Prompt) -> None:

@@ -92,7 +92,7 @@ class LLMSettings(BaseModel):
     timeout_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(4, ge=1)
     max_error_share: float = Field(0.2, ge=0, le=1)
-    gate_threshold: float = Field(0.65, ge=-1, le=1)
+    gate_threshold: float = Field(0.79, ge=-1, le=1)
     prompts: dict[str, int] = Field({})
 
 

@@ -103,6 +103,8 @@ class GateRule(BaseModel):
     own: inputs that the answer is held against. cut: a pattern of words in them that say nothing,
     such as headings; case does not matter. required: answer fields that must keep a value.
     ease: every gated answer field, with what is added to its cosines before they are compared.
+    agree: what is added to the cosine of two required fields' values, which then has to reach the
+    threshold too; without it they need not speak of one thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +113,7 @@ class GateRule(BaseModel):
     cut: str = ""
     required: tuple[str, ...] = Field(min_length=1)
     ease: dict[str, float]
+    agree: float | None = None
 
 
 class Simpler(BaseModel):

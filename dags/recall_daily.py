@@ -123,6 +123,7 @@ with DAG(
     by_product_names = step("silver.user_candidates", "product_names")
     user_recall = step("gold.user_recall_daily", **fused)
     recall_metrics = step("gold.recall_metrics_daily")
+    llm_quality = step("gold.llm_quality_daily")
 
     drops_are_due >> [bronze_events, bronze_items, bronze_users]
     bronze_events >> interactions
@@ -158,3 +159,4 @@ with DAG(
     [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
     [by_trend, by_novelty, by_season, by_attributes, by_phrases, by_product_names] >> user_recall
     user_recall >> recall_metrics
+    [item_enrichments, user_enrichments] >> llm_quality

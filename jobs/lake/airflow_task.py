@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# The DAGs whose tasks pay for LLM calls.
+PAYING_DAGS = ("recall_daily", "enrich_backlog")
+
+
 class Impact(StrEnum):
     """DAG tag: how soon someone must act on a red run."""
 
@@ -122,16 +126,44 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
     return record.summary()
 
 
+def between_days(name: str, **task_arguments: Any) -> XComArg:
+    """The task that runs an effect for the newest day that the lake holds all inputs of.
+
+    For work that goes on between daily runs. Skipped where no day is there yet. The arguments and
+    the task's page are those of `step`.
+    """
+    arguments: dict[str, Any] = {"task_id": name, "doc_md": table_page(name)}
+    decorated: Any = _run_newest.override(**arguments, **task_arguments)
+    made: XComArg = decorated(name=name)
+    return made
+
+
+@task.pyspark(conn_id="spark_connect")
+def _run_newest(spark: SparkSession, *, name: str) -> str:
+    """Run the effect for its newest day; the run record in one line is the task's XCom."""
+    from jobs.lake import Lake
+
+    context = get_current_context()
+    lake = Lake(spark, get_settings())
+    ds = lake.newest_day(name)
+    if ds is None:
+        raise AirflowSkipException(f"{name}: no day of what it reads was published yet")
+    wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
+    params = RunParams.model_validate(dict(context["params"]))
+    return lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id)).summary()
+
+
 def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:
     """Give the task up for a while when a task of the same name works for another DAG run.
 
-    Shards of one run ask different questions, while two runs may ask the same: however many slots
-    the pool has, only one run at a time may pay. Both wait when both look at the same moment;
-    neighbouring days do not wait equally long.
+    Shards of one run ask different questions, while two runs, of one DAG or of two that pay, may
+    ask the same: however many slots the pool has, only one run at a time may pay. Both wait when
+    both look at the same moment; neighbouring days do not wait equally long.
     Raises AirflowRescheduleException, which costs no retry.
     """
-    working = {"dag_id": ti.dag_id, "task_ids": [ti.task_id], "states": ["running"]}
-    others = ti.get_ti_count(**working) - ti.get_ti_count(**working, run_ids=[run_id])
+    working = {"task_ids": [ti.task_id], "states": ["running"]}
+    everywhere = sum(ti.get_ti_count(dag_id=dag_id, **working) for dag_id in PAYING_DAGS)
+    others = everywhere - ti.get_ti_count(dag_id=ti.dag_id, **working, run_ids=[run_id])
     if others > 0:
         wait = LOOK_AGAIN_AFTER * (1 + ds.toordinal() % 3)
         raise AirflowRescheduleException(timezone.utcnow() + wait)  # type: ignore[no-untyped-call]
@@ -156,16 +188,19 @@ def data_day(logical_date: datetime | None, run_after: datetime) -> date:
     return ds
 
 
-def airflow_params(**choices: Sequence[str]) -> dict[str, Param]:
+def airflow_params(
+    defaults: Mapping[str, object] | None = None, **choices: Sequence[str]
+) -> dict[str, Param]:
     """The fields of `RunParams` as Airflow params: name, default, JSON schema and description.
 
-    choices: for a field that is a list, the values that it may hold; others are refused when the
-    run is created.
+    defaults: other defaults than those of the fields. choices: for a field that is a list, the
+    values that it may hold; others are refused when the run is created.
     """
     fields = RunParams.model_json_schema()["properties"]
+    own = RunParams(**(defaults or {})).model_dump(mode="json", include=set(defaults or {}))
     return {
         name: Param(
-            field["default"],
+            own.get(name, field["default"]),
             description=field["description"],
             schema=_schema(field, choices.get(name, ())),
         )

@@ -136,6 +136,15 @@ class Lake:
         logger.info("%s", record.summary())
         return record
 
+    def newest_day(self, name: str) -> date | None:
+        """The newest day for which all is there that an effect reads; None before the first."""
+        step = find_step(name)
+        reads = [r.table for r in step.inputs if isinstance(r, Read) and r.table != step.name]
+        dated = [t for t in reads if self.contracts[t].layout in (*INCREMENTAL, Layout.daily)]
+        past = self.log.past(dated)
+        newest = [past.watermark(table) for table in dated]
+        return None if None in newest else min(day for day in newest if day)
+
     def _attempt(
         self, step: Step, record: RunRecord, params: RunParams, shard: int | None, scratch: str
     ) -> RunRecord:

@@ -72,10 +72,13 @@ def timetable(dags: Iterable[DAG]) -> str:
     ]
     for dag in sorted(dags, key=lambda dag: dag.dag_id):
         minute, hour, *_ = dag.timetable.expression.split()
+        starts = (
+            f"every {minute[2:]} min" if minute.startswith("*/") else f"{hour:0>2}:{minute:0>2}"
+        )
         ready = re.search(r"ready by (\d\d:\d\d) UTC", section(dag, "Outputs"))
         assets = sorted(asset.name for task in dag.tasks for asset in task.outlets)
         cells = [
-            f"{int(hour):02}:{int(minute):02}",
+            starts,
             f"[`{dag.dag_id}`]({Path(dag.fileloc).name})",
             section(dag, "Kind").split(":")[0].lower(),
             section(dag, "Inputs").split(", due")[0],

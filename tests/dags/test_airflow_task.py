@@ -73,13 +73,15 @@ class RunningTasks:
 
     dag_id, task_id = "recall_daily", "silver.item_enrichments"
 
-    def __init__(self, **running: int) -> None:
-        self.running = running
+    def __init__(self, backlog: int = 0, **running: int) -> None:
+        self.backlog, self.running = backlog, running
 
     def get_ti_count(
         self, dag_id: str, task_ids: list[str], states: list[str], run_ids: list[str] | None = None
     ) -> int:
-        assert (dag_id, task_ids, states) == (self.dag_id, [self.task_id], ["running"])
+        assert (task_ids, states) == ([self.task_id], ["running"])
+        if dag_id != self.dag_id:
+            return self.backlog
         return sum(n for run, n in self.running.items() if run_ids is None or run in run_ids)
 
 
@@ -95,6 +97,11 @@ def test_a_shard_gives_way_while_another_run_pays_and_neighbouring_days_wait_unl
         seconds = (given_up.value.reschedule_date - datetime.now(UTC)).total_seconds()
         waits.add(round(seconds / 60))
     assert waits == {1, 2, 3}
+
+
+def test_a_day_gives_way_to_the_backlog_that_pays() -> None:
+    with pytest.raises(AirflowRescheduleException):
+        wait_for_other_days(RunningTasks(backlog=1, mine=1), "mine", date(2026, 11, 20))
 
 
 def test_a_run_has_as_many_shards_as_its_param_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from jobs.lake.airflow_task import Impact, Triage, data_day
+from jobs.lake.airflow_task import PAYING_DAGS, Impact, Triage, data_day
 from jobs.lake.step import Drops, Step, steps
 from jobs.settings import RunParams
 from tests.dags.described import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
 
-EXPECTED_DAGS = {"recall_daily"}
+EXPECTED_DAGS = {"recall_daily", "enrich_backlog"}
 NOT_STEPS = {"drops_are_due", "llm_shards"}
 SECTIONS = [
     "Inputs",
@@ -151,6 +151,11 @@ def test_the_steps_that_pay_for_llm_calls_are_shared_out_and_no_other(recall_dai
     assert paying == shared == {"silver.item_enrichments", "silver.user_enrichments"}
     for task_id in shared:
         assert "llm_shards" in recall_daily.get_task(task_id).upstream_task_ids
+
+
+def test_whoever_pays_for_llm_calls_waits_for_the_others(dags: dict[str, DAG]) -> None:
+    paying = {dag_id for dag_id, dag in dags.items() if any(t.pool == "llm" for t in dag.tasks)}
+    assert paying == set(PAYING_DAGS)
 
 
 def test_every_declared_read_is_made_upstream(recall_daily: DAG, registry: dict[str, Step]) -> None:

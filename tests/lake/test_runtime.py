@@ -371,3 +371,13 @@ def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:
         toy_lake.run("gold.toy_daily", ds=D1)
     assert not list(Path(toy_lake.tables.path("gold.toy_daily")).rglob("staged-*"))
     assert not list(Path(toy_lake.settings.home, "scratch").glob("*"))
+
+
+def test_the_newest_day_of_a_step_is_the_last_that_all_its_inputs_have(toy_lake: Lake) -> None:
+    assert toy_lake.newest_day("gold.toy_daily") is None
+    for day in (D1, D2):
+        toy.receive(toy_lake, day, {"a": 1.0})
+    toy_lake.run("silver.toy", ds=D1)
+    assert toy_lake.newest_day("gold.toy_daily") == D1
+    toy_lake.run("silver.toy", ds=D2)
+    assert toy_lake.newest_day("gold.toy_daily") == D2

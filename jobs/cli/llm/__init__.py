@@ -71,10 +71,11 @@ def show(
     ds: ReadDs = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the LLM is asked about an item, all it ever answered, and every request.
+    """Show what the LLM is asked about an item, and all it said.
 
-    The question is that of the prompt version that this environment asks, word for word. --ds is
-    the day as of which the item's text is read. Needs no Spark and sends nothing.
+    The question, word for word as this environment's prompt version asks it, every answer, and
+    every request. --ds is the day as of which the item's text is read. Needs no Spark and sends
+    nothing.
 
     \b
     Examples:
@@ -107,11 +108,12 @@ def diff(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the same sample under two versions of a prompt, and show the answers side by side.
+    """Ask one sample under two versions of a prompt.
 
-    The sample is drawn by content hash, so that it is the same each time. What was answered
-    before is not paid again; new answers are kept like those of a daily run, which may use them
-    once the version is the one it asks (RECLAKE_LLM__PROMPTS). Needs Spark and an LLM.
+    The answers are shown side by side, with their gate scores. The sample is drawn by content
+    hash, so that it is the same each time. What was answered before is not paid again; new answers
+    are kept like those of a daily run, which may use them once the version is the one it asks
+    (RECLAKE_LLM__PROMPTS). Needs Spark and an LLM.
 
     \b
     Examples:

@@ -1,0 +1,55 @@
+"""# enrich_backlog
+
+Pays for LLM answers between daily runs: items further down the list than a day's own budget goes,
+new ones among them. The next days find these answers in the cache.
+
+## Inputs
+The newest day of `silver.interactions` and `silver.items` that `recall_daily` has published.
+
+## Outputs
+Answers in `silver.item_enrichments` and requests in `ops.llm_ledger`. No published table changes: a
+day uses an answer when it selects the item, by its own `item_budget`.
+
+## Kind
+Nearline: every 15 minutes it works for the newest day that the lake holds, whatever the time. A
+run that finds all answered ends in seconds and sends nothing.
+
+## Rerun
+Not needed; the next run goes on where this one stopped. No answer is paid twice, and a killed run
+loses at most one chunk of calls.
+
+## When it is red
+Nothing waits for it, and daily runs ask for what they need themselves. Look at it when a day asks
+for more than usual, or when the cost stands still: `reclake llm cost --by day,status`.
+
+## Owner
+enrichment
+
+## Runbooks
+`docs/runbooks/llm-server-down.md`
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, between_days
+
+# Ten times the daily budget, and an end before the next run begins.
+BUDGET = {"item_budget": 400, "minutes_budget": 10}
+
+with DAG(
+    "enrich_backlog",
+    description="LLM answers for items that a day's own budget does not reach",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("*/15 * * * *", timezone="UTC"),
+    start_date=datetime(2017, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=airflow_params(BUDGET),
+    tags=[Impact.THIS_WEEK, Triage.OWNER],
+    default_args={"owner": "enrichment", **TASK_DEFAULTS},
+):
+    between_days("silver.item_enrichments", pool="llm", execution_timeout=timedelta(minutes=30))

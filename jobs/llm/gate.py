@@ -86,6 +86,9 @@ class Gate:
                 foremost[field] = max(scores, key=lambda text, scores=scores: scores[text])  # type: ignore[misc]
             likely = {text for text, scored in scores.items() if scored >= self.threshold}
             kept[field] = _keep(answer.get(field), likely)
+        for field, weights in prompt.weights.items():
+            names = set(kept[field] or ())
+            kept[weights] = {n: w for n, w in (answer.get(weights) or {}).items() if n in names}
         weakest = min(best[field] for field in prompt.gate.required)
         if prompt.gate.agree is not None:
             said = [vector[foremost[f]] for f in prompt.gate.required if f in foremost]

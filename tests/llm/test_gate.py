@@ -116,6 +116,22 @@ def test_mappings_lose_their_doubted_values(gate: Gate) -> None:
     }
 
 
+def test_a_doubted_interest_loses_its_weight_too(gate: Gate) -> None:
+    prompt = load_prompt("user", 2)
+    answer = {
+        "interests": ["tea", "frogs"],
+        "interest_weights": {"tea": 4.0, "frogs": 5.0},
+        "next_products": ["tea"],
+        "search_phrases": ["tea"],
+    }
+    (verdict,) = gate.judge(prompt, [({"profile": "Favourite products: tea."}, answer)])
+    assert verdict.accepted
+    assert (verdict.answer["interests"], verdict.answer["interest_weights"]) == (
+        ["tea"],
+        {"tea": 4.0},
+    )
+
+
 def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prompt) -> None:
     pairs = [
         ({"title": "black tea"}, {"standard_name": "tea", "keywords": ["tea"]}),

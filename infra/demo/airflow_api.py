@@ -96,15 +96,21 @@ class AirflowApi:
         }
         self._send("POST", f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body)
 
-    def log_lines(self, run_id: str, task_id: str, attempt: int) -> list[str]:
-        """What one attempt of a task logged, the error last."""
+    def log_lines(self, run_id: str, task_id: str, attempt: int, map_index: int = -1) -> list[str]:
+        """What one attempt of a task logged, the error last.
+
+        map_index: which instance of a mapped task; -1 for a task that isn't mapped.
+        """
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
-        content = self._send("GET", path, headers={"Accept": "application/json"}).json()["content"]
+        content = self._send(
+            "GET", path, params={"map_index": map_index}, headers={"Accept": "application/json"}
+        ).json()["content"]
         return [line for entry in content for line in _log_entry(entry)]
 
-    def page_of(self, run_id: str, task_id: str) -> str:
-        """Where a person sees the task."""
-        return f"{self.url}/runs/{run_id}/tasks/{task_id}"
+    def page_of(self, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """Where a person sees the task, or one instance of a mapped one."""
+        instance = f"/mapped/{map_index}" if map_index >= 0 else ""
+        return f"{self.url}/runs/{run_id}/tasks/{task_id}{instance}"
 
     def _send(
         self, method: str, path: str, *, accept: tuple[int, ...] = (), **request: Any

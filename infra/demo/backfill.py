@@ -164,5 +164,6 @@ def _under_way(tasks: dict[date, list[dict[str, Any]]]) -> str:
 
 def _failure(api: AirflowApi, day: date, run: dict[str, Any], task: dict[str, Any]) -> Failure:
     run_id, task_id = run["dag_run_id"], task["task_id"]
-    lines = api.log_lines(run_id, task_id, max(task["try_number"], 1))
-    return Failure(day, task_id, lines[-LOG_LINES:], api.page_of(run_id, task_id))
+    map_index = task.get("map_index", -1)
+    lines = api.log_lines(run_id, task_id, max(task["try_number"], 1), map_index)
+    return Failure(day, task_id, lines[-LOG_LINES:], api.page_of(run_id, task_id, map_index))

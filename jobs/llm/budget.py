@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobs.settings import Price
 
 CHARACTERS_PER_TOKEN = 4
+NO_PRICE = "unknown: no price of this model in RECLAKE_LLM__PRICES"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def estimate(
     """
     rate = known or guessed(prompt, questions)
     calls = budget.calls_within(len(questions), rate)
-    cost: float | str = "unknown: no price of this model in RECLAKE_LLM__PRICES"
+    cost: float | str = NO_PRICE
     if price is not None:
         one = price.cost(rate.prompt_tokens, rate.cached_tokens, rate.completion_tokens)
         cost = round(calls * one, 6)

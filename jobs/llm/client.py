@@ -10,6 +10,7 @@ for one, as long as `patience_seconds`, since a server that is started again tak
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 import uuid
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
     from jobs.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
@@ -253,6 +256,7 @@ class LLMClient:
             raise
         self.pace.answered(self.servers.under_way)
         if self.servers.answered(turn):
+            logger.info("%s: answers again", turn.server.url)
             self.pace.interrupted()
         usage = completion.usage
         cached = usage and usage.prompt_tokens_details
@@ -289,6 +293,8 @@ class LLMClient:
             changed = self.servers.answered(turn)
         else:
             changed = self.servers.failed(turn, unreachable=unreachable)
+            if changed:
+                logger.warning("%s: left alone for a while: %s", turn.server.url, _short(error))
         if changed:
             self.pace.interrupted()
         return unreachable

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
-from jobs.llm.budget import Budget, Rate, estimate, measured
+from jobs.llm.budget import NO_PRICE, Budget, Rate, estimate, measured
 from jobs.llm.bulk import (
     LEDGER,
     Ask,
@@ -32,7 +32,7 @@ from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, FINAL, INVALID, REFUSED, REJECTED, SKIPPED, SUCCESS, TOO_LONG
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from jobs.settings import Price, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +69,15 @@ def enrich_day(
         counts["shard"] = f"{run.shard + 1} of {params.shards}"
     budget = Budget(params.token_budget, params.minutes_budget)
     known = measured(ledger, prompt.prompt_version, settings.llm_model) if planned.calls else None
+    price = settings.llm.prices.get(settings.llm_model)
     if params.dry_run:
-        price = settings.llm.prices.get(settings.llm_model)
         questions = [call.question for call in planned.calls]
         return EffectResult(
             len(asks), 0, counts | estimate(questions, prompt, known, budget, price)
         )
     tally = _pay(run, sink, table, prompt, planned, budget, known)
     rows_out = sum(tally.rows[status] for status in FINAL)
-    return EffectResult(len(asks), rows_out, counts | _counts(tally))
+    return EffectResult(len(asks), rows_out, counts | _counts(tally, price))
 
 
 def _answered(
@@ -132,7 +132,7 @@ def _schema(settings: Settings, table: str) -> pa.Schema:
     return arrow_schema(contract, without=["recorded_at"])
 
 
-def _counts(tally: Tally) -> dict[str, int | float]:
+def _counts(tally: Tally, price: Price | None) -> dict[str, int | float | str]:
     return {
         "sent": tally.calls,
         "success": tally.rows[SUCCESS],
@@ -146,5 +146,5 @@ def _counts(tally: Tally) -> dict[str, int | float]:
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
         "cached_tokens": tally.cached_tokens,
-        "cost": round(tally.cost, 6),
+        "cost": round(tally.cost, 6) if price else NO_PRICE,
     }

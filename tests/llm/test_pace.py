@@ -141,3 +141,18 @@ def test_an_outage_is_not_taken_for_a_slow_level() -> None:
     pace.interrupted()
     answer(pace, clock, 16, 0.5, under_way=16)
     assert pace.limit == 16
+
+
+def test_answers_that_a_higher_level_left_do_not_count_for_a_lower_one() -> None:
+    """32 calls drain at 10 a second after a cut to 16, which then does 1 a second."""
+    clock = Clock()
+    pace = Pace(32, 64, clock)
+    for _ in range(16):
+        pace.overloaded(sent_at=0.0)
+    for under_way in range(32, 16, -1):
+        clock.now += 0.1
+        pace.answered(under_way)
+    answer(pace, clock, 3 * 16, 1.0, under_way=16)
+    assert pace.limit == 16, "the drained answers were taken for a window at rest"
+    answer(pace, clock, 16, 1.0, under_way=16)
+    assert pace.limit == 32

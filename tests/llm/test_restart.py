@@ -19,7 +19,8 @@ from jobs.llm.prompt import Prompt
 from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
 from tests.llm.tiny_model import make_tiny_model
 
-pytestmark = pytest.mark.server
+# Two starts of vLLM, which on a busy machine take minutes each.
+pytestmark = [pytest.mark.server, pytest.mark.timeout(1800)]
 
 TABLE = "silver.item_enrichments"
 CALLS, CHUNK = 60, 16
@@ -59,12 +60,12 @@ def test_a_run_outlives_the_death_of_its_server(prompt: Prompt, tmp_path: Path) 
     (tmp_path / "second").mkdir()
     with running(service, tmp_path / "first") as process:
         run.start()
-        assert sink.committed.wait(300)
+        assert sink.committed.wait(600)
         for member in members(process):
             member.kill()
     before = len(sink.rows(TABLE))
     with running(service, tmp_path / "second"):
-        run.join(300)
+        run.join(600)
     (tally,) = tallies
     assert before < CALLS, "it was killed too late to show anything"
     assert Counter(row["content_hash"] for row in sink.rows(TABLE)) == Counter(

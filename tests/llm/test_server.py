@@ -107,7 +107,7 @@ def test_an_unknown_model_stops_the_day(tiny_vllm: str, prompt: Prompt) -> None:
         asyncio.run(once())
 
 
-def test_a_question_longer_than_the_context_is_declined(tiny_vllm: str, prompt: Prompt) -> None:
+def test_a_question_longer_than_the_context_is_too_long(tiny_vllm: str, prompt: Prompt) -> None:
     wide = prompt.model_copy(update={"inputs": {"title": 100_000}})
 
     async def once() -> Reply:
@@ -115,7 +115,7 @@ def test_a_question_longer_than_the_context_is_declined(tiny_vllm: str, prompt: 
             return await client.ask(wide, wide.question({"title": "long tea " * 10_000}))
 
     reply = asyncio.run(once())
-    assert reply.declined
+    assert (reply.declined, reply.status) == (True, "too_long")
     assert "maximum context length" in reply.attempts[0].error
 
 

@@ -89,6 +89,7 @@ def test_an_old_failure_does_not_speak_for_the_trial() -> None:
     trial = taken(pool)
     pool.failed(old)
     assert pool.take() is None, "the trial is still under way"
+    assert pool.all[0].pause == 1.0
     assert pool.answered(trial) is True
 
 

@@ -100,11 +100,17 @@ def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
         assert sorted(asked) == ["bananas", "potato chips"]
 
         again = enrich(lake, items, interactions, item_budget=2)
+        ahead = enrich(lake, items, interactions, item_budget=4, dry_run=True)
         next_day = enrich(lake, items, interactions, date(2017, 12, 29), item_budget=4)
     assert (first.counts["sent"], first.counts["success"]) == (2, 2)
     assert (again.counts["sent"], again.counts["cached"], again.rows_out) == (0, 2, 0)
     assert (next_day.counts["sent"], next_day.counts["cached"]) == (2, 2)
     assert len(server.requests) == 4
+    # two more calls, at what the first two cost: 100 tokens sent and 20 received
+    planned = [ahead.counts[f"planned_{what}"] for what in ("calls", "prompt_tokens")]
+    assert planned == [2, 200]
+    assert ahead.counts["planned_completion_tokens"] == 40
+    assert ahead.counts["planned_tokens_are"] == "measured"
 
     rows = {
         row["content_hash"]: row for row in lake.tables.read("silver.item_enrichments").collect()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -37,31 +39,81 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class WorkList:
+    """A selection under one prompt version and model.
+
+    asks: what was never answered, most urgent first. cached: how many rows were.
+    """
+
+    asks: Sequence[Ask]
+    cached: int
+
+
+def work_list(
+    selected: DataFrame,
+    key: Sequence[str],
+    subject: str,
+    prompt: Prompt,
+    answers: DataFrame,
+    model: str,
+) -> WorkList:
+    """What of a selection was never answered; what was never leaves Spark with its texts.
+
+    selected: `key` string, the prompt's inputs as far as there are any, rank int. key: the answer
+    table's key without prompt version and model. subject: the column of it that the ledger names.
+    """
+    shown = [name for name in prompt.inputs if name in selected.columns]
+    marked = (
+        selected.join(
+            _of_version(answers, prompt, model).select(*key, F.lit(True).alias("is_answered")),
+            [*key],
+            "left",
+        )
+        .orderBy("rank")
+        .select(
+            *key,
+            "is_answered",
+            *(F.when(F.col("is_answered").isNull(), F.col(name)).alias(name) for name in shown),
+        )
+        .toArrow()
+    )
+    new = marked.filter(pc.is_null(marked["is_answered"]))
+    asks = [
+        Ask({name: row[name] for name in key}, row[subject], {name: row[name] for name in shown})
+        for batch in new.to_batches(max_chunksize=10_000)
+        for row in batch.to_pylist()
+    ]
+    return WorkList(asks, marked.num_rows - len(asks))
+
+
 def enrich_day(
     run: Run,
     sink: ChunkSink,
     table: str,
     prompt: Prompt,
-    asks: Sequence[Ask],
+    work: WorkList,
     answers: DataFrame,
     ledger: DataFrame,
 ) -> EffectResult:
-    """Pay for what of `asks` was never answered, and commit it to `table` and the ledger.
+    """Pay for what was never answered, and commit it to `table` and the ledger.
 
-    asks: the day's selection, most urgent first. answers: the whole answer table. ledger: all of
-    `ops.llm_ledger`, for what a call costs. A run of one shard takes the asks whose question falls
-    to it, so that no two shards pay for one question or write one row.
+    work: the day's selection. answers: the whole answer table. ledger: all of `ops.llm_ledger`, for
+    what a call costs. A run of one shard takes the asks whose question falls to it, so that no two
+    shards pay for one question or write one row; the first also counts what is cached.
     Counts of the result: selected, cached, copied (answered for another key), sent (calls), the
     answer rows by status, calls that failed or were skipped by the budget, retries, tokens and
     cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
     """
     settings, params = run.settings, run.params
+    asks, cached = work.asks, work.cached
     if run.shard is not None:
         asks = in_shard(asks, prompt, run.shard, params.shards)
+        cached = cached if run.shard == 0 else 0
     planned = plan(asks, prompt, _answered(asks, prompt, answers, settings.llm_model))
     counts: dict[str, int | float | str] = {
-        "selected": len(asks),
-        "cached": planned.cached,
+        "selected": len(asks) + cached,
+        "cached": cached + planned.cached,
         "copied": len(planned.copies),
         "prompt_version": prompt.prompt_version,
     }
@@ -73,11 +125,11 @@ def enrich_day(
     if params.dry_run:
         questions = [call.question for call in planned.calls]
         return EffectResult(
-            len(asks), 0, counts | estimate(questions, prompt, known, budget, price)
+            len(asks) + cached, 0, counts | estimate(questions, prompt, known, budget, price)
         )
     tally = _pay(run, sink, table, prompt, planned, budget, known)
     rows_out = sum(tally.rows[status] for status in FINAL)
-    return EffectResult(len(asks), rows_out, counts | _counts(tally, price))
+    return EffectResult(len(asks) + cached, rows_out, counts | _counts(tally, price))
 
 
 def _answered(
@@ -88,13 +140,17 @@ def _answered(
         return []
     hashes = sorted({message_hash(prompt, prompt.question(ask.fields)) for ask in asks})
     wanted = answers.sparkSession.createDataFrame(pa.table({"message_hash": hashes}))
-    known = answers.where(
-        (F.col("prompt_version") == prompt.prompt_version) & (F.col("model") == model)
-    )
+    known = _of_version(answers, prompt, model)
     rows: list[dict[str, object]] = (
         known.join(F.broadcast(wanted), "message_hash", "left_semi").toArrow().to_pylist()
     )
     return rows
+
+
+def _of_version(answers: DataFrame, prompt: Prompt, model: str) -> DataFrame:
+    return answers.where(
+        (F.col("prompt_version") == prompt.prompt_version) & (F.col("model") == model)
+    )
 
 
 def _pay(

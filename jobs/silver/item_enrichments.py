@@ -10,8 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.bulk import Ask
-from jobs.llm.daily import enrich_day
+from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 
@@ -37,8 +36,6 @@ def enrich_items(
 ) -> EffectResult:
     """Describe the day's `item_budget` most urgent contents; commits in chunks through `sink`."""
     selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
-    asks = [
-        Ask({"content_hash": row["content_hash"]}, row["content_hash"], row)
-        for row in selected.orderBy("rank").toArrow().to_pylist()
-    ]
-    return enrich_day(run, sink, TABLE, prompt_of("item", run.settings), asks, enrichments, ledger)
+    prompt, key = prompt_of("item", run.settings), ("content_hash",)
+    work = work_list(selected, key, *key, prompt, enrichments, run.settings.llm_model)
+    return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.bulk import Ask
-from jobs.llm.daily import enrich_day
+from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
 
@@ -30,12 +29,7 @@ def enrich_users(
 ) -> EffectResult:
     """Describe the day's `user_budget` most active users; commits in chunks through `sink`."""
     selected = select_user_profiles(user_profiles, run.params.user_budget)
-    asks = [
-        Ask(
-            {"user_id": row["user_id"], "profile_hash": row["profile_hash"]},
-            row["profile_hash"],
-            {"profile": row["profile"]},
-        )
-        for row in selected.orderBy("rank").toArrow().to_pylist()
-    ]
-    return enrich_day(run, sink, TABLE, prompt_of("user", run.settings), asks, enrichments, ledger)
+    prompt, key = prompt_of("user", run.settings), ("user_id", "profile_hash")
+    model = run.settings.llm_model
+    work = work_list(selected, key, "profile_hash", prompt, enrichments, model)
+    return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)

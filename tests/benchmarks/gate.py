@@ -1,8 +1,9 @@
 """How well the gate tells right answers from wrong ones, against labels made by hand.
 
 `tests/llm/labels/item_gate.jsonl` has answers of the demo's model to prompt `item` version 1, each
-read by a person and labelled by whether name and summary are true of the product. The threshold is
-chosen on one half, by the parity of a hash of the content, and judged on the other.
+read and labelled once, by one reader, by whether name and summary are true of the product and can
+be read. The threshold is chosen on one half, by the parity of a hash of the content, and judged on
+the other.
 """
 
 from __future__ import annotations

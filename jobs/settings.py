@@ -144,7 +144,7 @@ class LLMSettings(BaseModel):
     max_attempts: int = Field(4, ge=1)
     patience_seconds: float = Field(300.0, ge=0)
     max_error_share: float = Field(0.2, ge=0, le=1)
-    gate_threshold: float = Field(0.65, ge=-1, le=1)
+    gate_threshold: float = Field(0.79, ge=-1, le=1)
     prices: dict[str, Price] = Field({}, description="money per million tokens, by model")
     prompts: dict[str, int] = Field({})
 

@@ -3,7 +3,8 @@
 Small models answer in perfect JSON about something else. Every value of an answer is compared
 with the subject's own words by cosine of sentence embeddings: its score is the cosine with the
 nearest of the subject's own texts, plus the field's ease. A value below the threshold is left
-out; a required field that keeps no value rejects the answer. Whole-answer cosines don't do: words
+out; a required field that keeps no value rejects the answer, and so do required fields of which
+one speaks of the title and the other of the category, say. Whole-answer cosines don't do: words
 repeated from the question hide the invented ones (ADR 0005 has the figures).
 """
 
@@ -13,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from jobs.llm.prompt import Answer, Fields, Prompt
 
 MOST_USES_OF_A_WORD = 3
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 # The score where the answer, or the subject once its headings are cut, has no text.
 NOTHING_TO_COMPARE = -1.0
 
@@ -33,7 +36,7 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """score: the weakest required field's best value.
+    """score: the weakest required field's best value, or their agreement where that is weaker.
 
     answer: what is kept of an accepted answer, and all of a rejected one.
     """
@@ -75,29 +78,55 @@ class Gate:
 
         kept = dict(answer)
         best: dict[str, float] = {}
+        foremost: dict[str, str] = {}
         for field, ease in prompt.gate.ease.items():
             scores = {text: score(text, ease) for text in _values(answer.get(field))}
             best[field] = max(scores.values(), default=NOTHING_TO_COMPARE)
+            if scores:
+                foremost[field] = max(scores, key=lambda text, scores=scores: scores[text])  # type: ignore[misc]
             likely = {text for text, scored in scores.items() if scored >= self.threshold}
             kept[field] = _keep(answer.get(field), likely)
+        for field, weights in prompt.weights.items():
+            names = set(kept[field] or ())
+            kept[weights] = {n: w for n, w in (answer.get(weights) or {}).items() if n in names}
         weakest = min(best[field] for field in prompt.gate.required)
+        if prompt.gate.agree is not None:
+            said = [vector[foremost[f]] for f in prompt.gate.required if f in foremost]
+            cosines = [float(one @ other) for one, other in combinations(said, 2)]
+            weakest = min([weakest, *(cosine + prompt.gate.agree for cosine in cosines)])
         accepted = weakest >= self.threshold
         return Verdict(accepted, weakest, kept if accepted else answer)
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether `text` stutters, says three words in a row twice, or one more than three times.
+    """Whether `text` stutters, runs in a circle, or says one word more than three times.
+
+    A circle is one clause with a word of four letters or more twice, its ending aside, or a text
+    with two such words: it explains a thing by itself, which is near to the thing in any encoder.
 
     >>> repeats_itself("Soda, soft drink, soda, soft drink, soda.")
     True
-    >>> repeats_itself("Baked beef, beef stew, and other beef dishes.")
+    >>> repeats_itself("Batteries for alkaline batteries.")
+    True
+    >>> repeats_itself("Cantaloupe melon, a sweet melon.")
     False
     """
-    words = re.findall(r"\w+", text.lower())
+    lower = text.lower()
+    words = re.findall(r"\w+", lower)
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
-    often = max(Counter(words).values(), default=0) > MOST_USES_OF_A_WORD
-    stutters = re.search(r"\b(\w+) \1\b", text.lower()) is not None
-    return often or stutters or max(runs.values(), default=0) > 1
+    return (
+        max(Counter(words).values(), default=0) > MOST_USES_OF_A_WORD
+        or re.search(r"\b(\w+) \1\b", lower) is not None
+        or max(runs.values(), default=0) > 1
+        or any(_said_twice(clause) for clause in lower.split(","))
+        or len(_said_twice(lower)) > 1
+    )
+
+
+def _said_twice(text: str) -> set[str]:
+    """The words that `text` has twice, as far as their first letters tell."""
+    stems = Counter(re.sub(r"(ies|y|es|s|ed|ing)$", "", word) for word in _LONG_WORD.findall(text))
+    return {stem for stem, uses in stems.items() if uses > 1}
 
 
 def _values(value: Any) -> list[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -103,6 +103,8 @@ class GateRule(BaseModel):
     own: inputs that the answer is held against. cut: a pattern of words in them that say nothing,
     such as headings; case does not matter. required: answer fields that must keep a value.
     ease: every gated answer field, with what is added to its cosines before they are compared.
+    agree: what is added to the cosine of two required fields' values, which then has to reach the
+    threshold too; without it they need not speak of one thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +113,7 @@ class GateRule(BaseModel):
     cut: str = ""
     required: tuple[str, ...] = Field(min_length=1)
     ease: dict[str, float]
+    agree: float | None = None
 
 
 class Simpler(BaseModel):
@@ -134,6 +137,8 @@ class Prompt(BaseModel):
     inputs: field to the most tokens of it that are sent, in the order sent.
     answer_schema: JSON schema that the server decodes under and that the answer must pass again.
     max_tokens: length of the answer. seed: the same on every try, so that a retry says the same.
+    weights: answer field that is a list of {name, weight} to the field that has its weights: the
+        first then holds the names alone, in order, the second the weight of each name.
     simpler: what `fallback` asks.
     tokenizer: what counts tokens (`jobs.llm.tokens.cut`), of the environment and not of the file.
     parent_version: of a fallback, the version of the prompt that it stands in for.
@@ -152,6 +157,7 @@ class Prompt(BaseModel):
     max_tokens: int = Field(ge=1)
     temperature: float = Field(ge=0, le=2)
     seed: int
+    weights: dict[str, str] = {}
     simpler: Simpler | None = None
     tokenizer: str = Field("", exclude=True)
     parent_version: str = Field("", exclude=True)
@@ -169,6 +175,7 @@ class Prompt(BaseModel):
                 raise ValueError(f"examples.{number}.answer breaks answer_schema: {problem}")
         _all_known(self.gate.own, self.inputs, "gate.own")
         _all_known(self.gate.ease, answered, "gate.ease")
+        _all_known(self.weights, self.gate.ease, "weights")
         _all_known(self.gate.required, self.gate.ease, "gate.required")
         if self.simpler:
             _all_known(self.simpler.fields, answered, "simpler.fields")
@@ -206,12 +213,14 @@ class Prompt(BaseModel):
             for example in self.examples[: self.simpler.examples]
         ]
         ease = {name: value for name, value in self.gate.ease.items() if name in asked}
+        weights = {field: name for field, name in self.weights.items() if field in asked}
         changed = {
             "system": self.simpler.system,
             "examples": examples,
             "answer_schema": schema | fewer,
             "gate": self.gate.model_copy(update={"ease": ease}),
             "max_tokens": self.simpler.max_tokens,
+            "weights": weights,
             "simpler": None,
             "tokenizer": self.tokenizer,
             "parent_version": self.prompt_version,
@@ -248,7 +257,7 @@ class Prompt(BaseModel):
                 "text, so there is nothing to ask; the selection has to leave such rows out"
             )
         try:
-            return _ENVIRONMENT.from_string(self.template).render({self.name: sent})
+            return _compiled(self.template).render({self.name: sent})
         except TemplateError as error:
             raise PromptError(f"prompt {self.name} v{self.version}: template: {error}") from error
 
@@ -267,6 +276,10 @@ class Prompt(BaseModel):
             raise InvalidAnswer(f"not JSON: {error}") from error
         if problem := _first_problem(self.answer_schema, answer):
             raise InvalidAnswer(problem)
+        for field, weights in self.weights.items():
+            entries = [(entry["name"].strip(), entry["weight"]) for entry in answer.get(field, ())]
+            answer[field] = [name for name, _ in entries]
+            answer[weights] = {name: float(weight) for name, weight in reversed(entries)}
         return {name: _tidy(value) for name, value in answer.items()}
 
     def own_texts(self, fields: Fields) -> list[str]:
@@ -325,6 +338,12 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 _ENVIRONMENT = _environment()
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    """Compiling takes forty times as long as rendering, and a million items are asked about."""
+    return _ENVIRONMENT.from_string(template)
 
 
 def _tidy(value: Any) -> Any:

@@ -1,5 +1,13 @@
 """What a day wants described: a function of what was known on that day, never of what was paid.
 
+A content's value is what it sells times how little its sales tell:
+
+    value = w · s / (s + u)
+
+w is the weight of its interactions in the last 90 days, u the number of users behind them, and s
+`HALF_KNOWN_USERS`. Of a content that u = s users took, behaviour tells half of what there is to
+know; of a best seller with thousands nearly all, so what a model says of it adds little to a list.
+
 The day's texts (`silver.item_texts`, `silver.user_texts`) make the same selection, so that a rerun
 shows the same texts whatever was bought since.
 """
@@ -8,10 +16,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 TRAILING_DAYS = 90
+HALF_KNOWN_USERS = 50
 # Sums of doubles depend on the order of the rows; a decimal sum ranks the same on every run.
 EXACT = "decimal(28,6)"
 
@@ -22,33 +31,53 @@ def select_item_contents(
     """The `budget` distinct contents of sellable items that are most worth describing.
 
     items: item_id str, content_hash str, title str?, category str?, department str?, brand str?,
-        description str?, is_sellable boolean; the newest version of each item.
-    interactions: item_id str, event_date date, weight double; all as of `ds`.
-    Returns content_hash, title, category, department, brand, description, priority double (sum of
-        interaction weights over the 90 days that end with `ds`, over all items with that content),
-        rank int (1 is best). Priority descending, then content_hash. A content without a title
-        is never selected.
+        description str?, is_sellable boolean, valid_from date; the newest version of each item.
+    interactions: user_id str, item_id str, event_date date, weight double; all as of `ds`.
+    Returns content_hash, title, category, department, brand, description, priority double (the
+        value, over all sellable items with that content), first_seen date (the earliest valid_from
+        of these items), rank int (1 is best). Priority descending, then first_seen descending, then
+        content_hash. A content without a title is never selected.
     """
-    sold = (
-        interactions.where(F.col("event_date") > F.lit(ds - timedelta(days=TRAILING_DAYS)))
-        .where(F.col("event_date") <= F.lit(ds))
-        .groupBy("item_id")
-        .agg(F.sum(F.col("weight").cast(EXACT)).alias("weight"))
+    recent = interactions.where(
+        F.col("event_date").between(F.lit(ds - timedelta(days=TRAILING_DAYS - 1)), F.lit(ds))
     )
     has_title = F.length(F.trim(F.coalesce("title", F.lit("")))) > 0
-    contents = (
-        items.where(F.col("is_sellable") & has_title)
-        .join(sold, "item_id", "left")
+    described = items.where(F.col("is_sellable") & has_title)
+    value = F.col("weight").cast("double") * HALF_KNOWN_USERS / (HALF_KNOWN_USERS + F.col("users"))
+    sold = (
+        described.select("item_id", "content_hash")
+        .join(recent, "item_id")
         .groupBy("content_hash")
+        .agg(
+            F.sum(F.col("weight").cast(EXACT)).alias("weight"),
+            F.count_distinct("user_id").alias("users"),
+        )
+        .select("content_hash", value.alias("priority"))
+    )
+    contents = (
+        described.groupBy("content_hash")
         .agg(
             *(
                 F.min(name).alias(name)
                 for name in ("title", "category", "department", "brand", "description")
             ),
-            F.coalesce(F.sum("weight").cast("double"), F.lit(0.0)).alias("priority"),
+            F.min("valid_from").alias("first_seen"),
+        )
+        .join(sold, "content_hash", "left")
+        .na.fill({"priority": 0.0})
+        .select(
+            "content_hash",
+            "title",
+            "category",
+            "department",
+            "brand",
+            "description",
+            "priority",
+            "first_seen",
         )
     )
-    return _most_urgent(contents, "content_hash", budget)
+    newest = F.col("first_seen").desc()
+    return _most_urgent(contents, [newest, F.col("content_hash").asc()], budget)
 
 
 def select_user_profiles(user_profiles: DataFrame, budget: int) -> DataFrame:
@@ -66,11 +95,11 @@ def select_user_profiles(user_profiles: DataFrame, budget: int) -> DataFrame:
         "profile_hash",
         F.col("interactions_count_90d").cast("double").alias("priority"),
     )
-    return _most_urgent(profiles, "user_id", budget)
+    return _most_urgent(profiles, [F.col("user_id").asc()], budget)
 
 
-def _most_urgent(rows: DataFrame, key: str, budget: int) -> DataFrame:
-    """The top `budget` rows by priority, then key, with their rank; only these meet in one task."""
-    order = [F.col("priority").desc(), F.col(key).asc()]
+def _most_urgent(rows: DataFrame, ties: list[Column], budget: int) -> DataFrame:
+    """The top `budget` rows by priority, then `ties`, with rank; only these meet in one task."""
+    order = [F.col("priority").desc(), *ties]
     top = rows.orderBy(*order).limit(budget)
     return top.withColumn("rank", F.row_number().over(Window.orderBy(*order)).cast("int"))

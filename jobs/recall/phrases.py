@@ -2,7 +2,8 @@
 
     score(u, j) = max_p cosine(p, text of j) · d^place(p) · (1, or w for an interest)
 
-p runs over the user's search phrases and interests, best first; d is the phrase decay. Each
+p runs over the user's search phrases and interests, best first; d is the phrase decay. Where the
+LLM gave an interest a weight, a fifth of it stands in place of d^place. Each
 distinct phrase is encoded once and asked once of the day's Milvus collection, as a user's text is
 in the channel `vector`.
 """
@@ -20,6 +21,7 @@ from jobs.recall.channels import best_sellable_unseen, seen_items
 from jobs.recall.content import Search, expand_texts, find_hits, places_in_texts
 from jobs.recall.settings import Q2IChannelSettings
 
+HIGHEST_WEIGHT = 5
 # From a frame and the name of a column of strings: each distinct one, with embedding array<float>.
 Encode = Callable[[DataFrame, str], DataFrame]
 
@@ -27,11 +29,24 @@ Encode = Callable[[DataFrame, str], DataFrame]
 def user_phrases(answers: DataFrame, settings: Q2IChannelSettings) -> DataFrame:
     """user_id, phrase string (lower case), weight double above 0, each pair once.
 
-    answers: user_id string, search_phrases, interests array<string> or null, best first.
+    answers: user_id string, search_phrases, interests array<string> or null, best first,
+    interest_weights map<string,double> of 1 to 5, or null.
     """
     searched = named_in_order(answers, "search_phrases", settings.phrase_decay)
-    liked = named_in_order(answers, "interests", settings.phrase_decay).withColumn(
-        "weight", F.col("weight") * F.lit(settings.interest_weight)
+    given = answers.select(
+        "user_id", F.explode("interest_weights").alias("given_name", "given")
+    ).select("user_id", plain(F.col("given_name")).alias("name"), "given")
+    liked = (
+        named_in_order(answers, "interests", settings.phrase_decay)
+        .join(given, ["user_id", "name"], "left")
+        .select(
+            "user_id",
+            "name",
+            (
+                F.coalesce(F.col("given") / HIGHEST_WEIGHT, "weight")
+                * F.lit(settings.interest_weight)
+            ).alias("weight"),
+        )
     )
     return (
         searched.unionByName(liked)

@@ -1,7 +1,8 @@
 """What the LLM says about each distinct item content: plain name, sentence, search words, uses.
 
-One row per (content_hash, prompt_version, model). The day selects the contents of its best
-sellers and pays for those that were never answered; nothing that was answered is asked again.
+One row per (content_hash, prompt_version, model). The day selects the contents that are most worth
+it (`jobs.llm.selection`) and pays for those that were never answered; nothing that was answered is
+asked again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def enrich_items(
     enrichments: DataFrame,
     ledger: DataFrame,
 ) -> EffectResult:
-    """Describe the day's `item_budget` best-selling contents; commits in chunks through `sink`."""
+    """Describe the day's `item_budget` most urgent contents; commits in chunks through `sink`."""
     selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
     asks = [
         Ask({"content_hash": row["content_hash"]}, row["content_hash"], row)

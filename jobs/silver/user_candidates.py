@@ -307,12 +307,13 @@ def product_names(
 def _answers_of_day(user_texts: DataFrame, user_enrichments: DataFrame) -> DataFrame:
     """The LLM's answers that the day's texts are made with; what was paid later is not among them.
 
-    Returns user_id string, interests, search_phrases, next_products array<string>.
+    Returns user_id string, interests, search_phrases, next_products array<string>,
+    interest_weights map<string,double>.
     """
     used = user_texts.select("user_id", "profile_hash", "prompt_version", "model")
     return user_enrichments.join(
         used, ["user_id", "profile_hash", "prompt_version", "model"], "left_semi"
-    ).select("user_id", "interests", "search_phrases", "next_products")
+    ).select("user_id", "interests", "interest_weights", "search_phrases", "next_products")
 
 
 def _catalogue_names(

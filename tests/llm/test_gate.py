@@ -62,6 +62,27 @@ def test_ease_is_added_to_a_field_s_cosines(prompt: Prompt) -> None:
     assert gate.judge(eased, [pair])[0].score == pytest.approx(0.6)
 
 
+def test_required_values_that_speak_of_two_things_reject_the_answer(prompt: Prompt) -> None:
+    """The name is near the title and the search word near the category, but they are not alike."""
+    both = {"required": ("standard_name", "keywords"), "own": ("title",)}
+    loose = prompt.model_copy(update={"gate": prompt.gate.model_copy(update=both)})
+    agreeing = prompt.model_copy(
+        update={"gate": prompt.gate.model_copy(update=both | {"agree": 0.1})}
+    )
+    gate = Gate(WordEncoder(), threshold=0.6)
+    apart = ({"title": "gasoline, coupons"}, {"standard_name": "gasoline", "keywords": ["coupons"]})
+    assert [v.accepted for v in gate.judge(loose, [apart])] == [True]
+    (verdict,) = gate.judge(agreeing, [apart])
+    # No word in common: cosine 0, and 0.1 of ease.
+    assert (verdict.accepted, verdict.score) == (False, pytest.approx(0.1))
+    alike = ({"title": "green tea, tea"}, {"standard_name": "green tea", "keywords": ["tea"]})
+    (verdict,) = gate.judge(agreeing, [alike])
+    # One word of two in common: cosine 1 / sqrt(2), and 0.1 of ease.
+    assert (verdict.accepted, verdict.score) == (True, pytest.approx(0.807, abs=1e-3))
+    (verdict,) = gate.judge(agreeing, [({"title": "tea"}, {"standard_name": "tea"})])
+    assert not verdict.accepted  # a required value is missing; there is no pair to compare
+
+
 def test_an_answer_that_repeats_itself_scores_nothing(gate: Gate) -> None:
     prompt = load_prompt("item")
     answer = {
@@ -93,6 +114,22 @@ def test_mappings_lose_their_doubted_values(gate: Gate) -> None:
         "attributes": {},
         "occasions": [],
     }
+
+
+def test_a_doubted_interest_loses_its_weight_too(gate: Gate) -> None:
+    prompt = load_prompt("user", 2)
+    answer = {
+        "interests": ["tea", "frogs"],
+        "interest_weights": {"tea": 4.0, "frogs": 5.0},
+        "next_products": ["tea"],
+        "search_phrases": ["tea"],
+    }
+    (verdict,) = gate.judge(prompt, [({"profile": "Favourite products: tea."}, answer)])
+    assert verdict.accepted
+    assert (verdict.answer["interests"], verdict.answer["interest_weights"]) == (
+        ["tea"],
+        {"tea": 4.0},
+    )
 
 
 def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prompt) -> None:
@@ -132,6 +169,10 @@ def test_nothing_to_judge(gate: Gate, prompt: Prompt) -> None:
         ("Soda soda in bottles.", True),  # one word twice without a comma
         ("A can of corn, a can of beans.", True),  # "a can of" twice
         ("Juice and milk and tea and water and beer.", True),  # "and" four times
+        ("Batteries for alkaline batteries.", True),  # explains a thing by itself
+        ("Deodorant, a kind of deodorants for men.", False),  # across a comma, and once
+        ("Water, juice, water from juice.", True),  # two words twice
+        ("Tea with tea.", False),  # too short to tell from "in", "for"
         ("", False),
     ],
 )

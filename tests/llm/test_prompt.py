@@ -83,7 +83,7 @@ def test_a_wrong_file_is_refused_by_file_and_key(
         load_prompt("item", folder=edited(tmp_path, **change))
 
 
-@pytest.mark.parametrize(("name", "version"), [("item", 1), ("item", 2), ("user", 1)])
+@pytest.mark.parametrize(("name", "version"), [("item", 1), ("item", 2), ("user", 1), ("user", 2)])
 def test_a_fallback_asks_less_of_the_same_subject(name: str, version: int, tmp_path: Path) -> None:
     words = str(tmp_path / "tokenizer.json")
     write_word_tokenizer(Path(words))
@@ -101,6 +101,7 @@ def test_a_fallback_asks_less_of_the_same_subject(name: str, version: int, tmp_p
     for example, full in zip(simple.examples, prompt.examples, strict=False):
         assert example.input == full.input
         assert example.answer == {field: full.answer[field] for field in example.answer}
+        assert set(simple.weights) <= set(example.answer)
         assert set(example.answer) == asked
 
 
@@ -112,6 +113,26 @@ def test_a_fallback_s_answer_is_an_answer_with_fewer_fields() -> None:
     assert prompt.fallback.parse(text) == {"standard_name": "tea", "summary": "Tea in a bag."}
     with pytest.raises(InvalidAnswer, match="keywords"):
         prompt.parse(text)
+
+
+def test_weighted_names_come_apart_into_names_and_weights() -> None:
+    said = {
+        "interests": [
+            {"name": "tea", "weight": 4},
+            {"name": "milk", "weight": 1},
+            {"name": "tea", "weight": 2},
+        ],
+        "next_products": ["cups", "spoons"],
+        "search_phrases": ["green tea", "oat milk"],
+    }
+    prompt = load_prompt("user", 2)
+    assert prompt.parse(json.dumps(said)) == said | {
+        "interests": ["tea", "milk"],
+        "interest_weights": {"tea": 4.0, "milk": 1.0},  # the first of equal names counts
+    }
+    for wrong in ({"name": "tea", "weight": 9}, {"name": "tea"}, "tea"):
+        with pytest.raises(InvalidAnswer, match="interests"):
+            prompt.parse(json.dumps(said | {"interests": [wrong, wrong]}))
 
 
 def test_a_prompt_without_a_simpler_block_has_no_fallback(prompt: Prompt) -> None:

@@ -12,20 +12,36 @@ from jobs.llm.selection import select_item_contents, select_user_profiles
 DS = date(2017, 12, 28)
 ITEM_COLUMNS = (
     "item_id string, content_hash string, title string, category string, department string, "
-    "brand string, description string, is_sellable boolean"
+    "brand string, description string, is_sellable boolean, valid_from date"
 )
+FIRST_DROP = date(2017, 1, 1)
 
 
-def items(spark: SparkSession, *rows: tuple[str, str, str | None, bool]) -> DataFrame:
+def items(
+    spark: SparkSession, *rows: tuple[str, str, str | None, bool], since: date = FIRST_DROP
+) -> DataFrame:
     """Rows of (item_id, content_hash, title, is_sellable)."""
-    full = [(i, c, title, "cat", "dep", "own", None, sellable) for i, c, title, sellable in rows]
+    full = [
+        (i, c, title, "cat", "dep", "own", None, sellable, since) for i, c, title, sellable in rows
+    ]
     return spark.createDataFrame(full, ITEM_COLUMNS)
 
 
-def sales(spark: SparkSession, *rows: tuple[str, date, float]) -> DataFrame:
+def sales(
+    spark: SparkSession, *rows: tuple[str, date, float], users: tuple[str, ...] = ("ann",)
+) -> DataFrame:
+    """Rows of (item_id, event_date, weight), taken by the users in turn.
+
+    Of what one user took, 50 / 51 of the weight is its value.
+    """
     return spark.createDataFrame(
-        [tuple(row) for row in rows], "item_id string, event_date date, weight double"
+        [(users[n % len(users)], *row) for n, row in enumerate(rows)],
+        "user_id string, item_id string, event_date date, weight double",
     )
+
+
+def of_one_user(weight: float) -> float:
+    return weight * 50 / 51
 
 
 def ranked(selected: DataFrame) -> list[tuple[str, float, int]]:
@@ -44,8 +60,8 @@ def test_best_sellers_come_first_and_contents_count_once(spark: SparkSession) ->
     sold = sales(spark, ("i1", DS, 1.0), ("i2", DS, 2.5), ("i3", DS, 3.0))
     # milk: 1.0 + 2.5 over both items; tea: 3.0; salt was never sold.
     assert ranked(select_item_contents(catalogue, sold, DS, 10)) == [
-        ("milk", 3.5, 1),
-        ("tea", 3.0, 2),
+        ("milk", of_one_user(3.5), 1),
+        ("tea", of_one_user(3.0), 2),
         ("salt", 0.0, 3),
     ]
 
@@ -54,11 +70,36 @@ def test_equals_are_ordered_by_content_hash_and_cut_to_the_budget(spark: SparkSe
     catalogue = items(spark, *((f"i{c}", c, "TEA", True) for c in "dbca"))
     sold = sales(spark, ("ic", DS, 1.0))
     assert ranked(select_item_contents(catalogue, sold, DS, 3)) == [
-        ("c", 1.0, 1),
+        ("c", of_one_user(1.0), 1),
         ("a", 0.0, 2),
         ("b", 0.0, 3),
     ]
     assert ranked(select_item_contents(catalogue, sold, DS, 0)) == []
+
+
+def test_what_many_took_is_worth_less_than_what_sells_as_much_to_few(spark: SparkSession) -> None:
+    """Milk sells 120 to 100 users, tea 60 to 10, salt 45 to 10."""
+    catalogue = items(
+        spark,
+        ("i1", "milk", "MILK", True),
+        ("i2", "tea", "TEA", True),
+        ("i3", "salt", "SALT", True),
+    )
+    many = tuple(f"u{n}" for n in range(100))
+    milk = sales(spark, *[("i1", DS, 1.2)] * 100, users=many)
+    tea = sales(spark, *[("i2", DS, 6.0)] * 10, users=many)
+    salt = sales(spark, *[("i3", DS, 4.5)] * 10, users=many)
+    # 120 · 50 / 150 = 40, 60 · 50 / 60 = 50, 45 · 50 / 60 = 37.5
+    selected = select_item_contents(catalogue, milk.unionByName(tea).unionByName(salt), DS, 3)
+    assert ranked(selected) == [("tea", 50.0, 1), ("milk", 40.0, 2), ("salt", 37.5, 3)]
+
+
+def test_of_equals_the_newest_content_comes_first(spark: SparkSession) -> None:
+    old = items(spark, ("i1", "a", "TEA", True), ("i2", "b", "SALT", True))
+    new = items(spark, ("i3", "z", "MILK", True), ("i4", "b", "SALT", True), since=DS)
+    selected = select_item_contents(old.unionByName(new), sales(spark), DS, 3)
+    # A new size of salt doesn't make its content new.
+    assert ranked(selected) == [("z", 0.0, 1), ("a", 0.0, 2), ("b", 0.0, 3)]
 
 
 def test_ninety_days_that_end_with_ds_count(spark: SparkSession) -> None:
@@ -70,7 +111,7 @@ def test_ninety_days_that_end_with_ds_count(spark: SparkSession) -> None:
         ("i1", date(2017, 9, 30), 10.0),  # the first of the ninety days
         ("i1", date(2017, 9, 29), 1000.0),  # a day too old
     )
-    assert ranked(select_item_contents(catalogue, sold, DS, 5)) == [("tea", 11.0, 1)]
+    assert ranked(select_item_contents(catalogue, sold, DS, 5)) == [("tea", of_one_user(11.0), 1)]
 
 
 @pytest.mark.parametrize("title", [None, "", "   "])
@@ -94,7 +135,10 @@ def test_a_sum_does_not_depend_on_the_order_of_the_rows(spark: SparkSession) -> 
         *(("i1", DS, weight) for weight in (0.3, 0.2, 0.1)),
         *(("i2", DS, weight) for weight in (0.1, 0.2, 0.3)),
     )
-    assert ranked(select_item_contents(catalogue, sold, DS, 2)) == [("a", 0.6, 1), ("b", 0.6, 2)]
+    assert ranked(select_item_contents(catalogue, sold, DS, 2)) == [
+        ("a", of_one_user(0.6), 1),
+        ("b", of_one_user(0.6), 2),
+    ]
 
 
 def test_the_selection_brings_what_a_prompt_may_show(spark: SparkSession) -> None:
@@ -107,6 +151,7 @@ def test_the_selection_brings_what_a_prompt_may_show(spark: SparkSession) -> Non
         "brand",
         "description",
         "priority",
+        "first_seen",
         "rank",
     ]
     assert selected.collect()[0].asDict() == {
@@ -117,6 +162,7 @@ def test_the_selection_brings_what_a_prompt_may_show(spark: SparkSession) -> Non
         "brand": "own",
         "description": None,
         "priority": 0.0,
+        "first_seen": FIRST_DROP,
         "rank": 1,
     }
 

@@ -136,11 +136,11 @@ def test_phrases_of_the_llm_find_items_in_the_index_of_the_day(
         spark.createDataFrame([("u", "p", "v1", "llm"), ("v", "p", None, None)], said),
         spark.createDataFrame(
             [
-                ("u", "p", "v1", "llm", ["kittens"], ["burger buns"], []),
-                ("v", "p", "v1", "llm", [], ["motor oil"], []),
+                ("u", "p", "v1", "llm", ["kittens"], ["burger buns"], [], None),
+                ("v", "p", "v1", "llm", [], ["motor oil"], [], None),
             ],
             f"{said}, interests array<string>, search_phrases array<string>, "
-            "next_products array<string>",
+            "next_products array<string>, interest_weights map<string,double>",
         ),
     )
     assert column_types(found) == contract_types("silver.user_candidates")

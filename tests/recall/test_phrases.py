@@ -25,7 +25,15 @@ VECTORS = {"rye bread": RYE, "milk": MILK, "bread": BREAD}
 SETTINGS = Q2IChannelSettings(
     phrase_decay=0.5, interest_weight=0.5, min_score=0.5, items_per_text=2, exclude_seen_days=7
 )
-ANSWERS = "user_id string, search_phrases array<string>, interests array<string>"
+ANSWERS = (
+    "user_id string, search_phrases array<string>, interests array<string>, "
+    "interest_weights map<string,double>"
+)
+
+
+def answers_frame(spark: SparkSession, answers: list[tuple]) -> DataFrame:
+    """Rows of (user_id, search_phrases, interests) or with interest_weights as well."""
+    return spark.createDataFrame([(*row, None)[:4] for row in answers], ANSWERS)
 
 
 def encoded(words: DataFrame, column: str) -> DataFrame:
@@ -39,7 +47,7 @@ def recalled(
     spark: SparkSession, scratch: Path, answers: list[tuple], taken: list[tuple] = ()
 ) -> list[tuple]:
     found = recall_by_phrases(
-        user_phrases(spark.createDataFrame(answers, ANSWERS), SETTINGS),
+        user_phrases(answers_frame(spark, answers), SETTINGS),
         encoded,
         item_vectors(spark, SHOP),
         exact_index(SHOP),
@@ -60,7 +68,7 @@ def test_phrases_count_less_the_later_they_come_and_interests_less_than_those(
         ("v", [" "], None),
         ("w", None, ["milk"]),
     ]
-    frame = spark.createDataFrame(answers, ANSWERS)
+    frame = answers_frame(spark, answers)
     phrases = rows_of(user_phrases(frame, SETTINGS), "user_id", "phrase", "weight")
     assert phrases == [
         ("u", "bread", 0.5),
@@ -70,6 +78,17 @@ def test_phrases_count_less_the_later_they_come_and_interests_less_than_those(
     ]
     without = user_phrases(frame, SETTINGS.model_copy(update={"interest_weight": 0.0}))
     assert rows_of(without, "user_id", "phrase") == [("u", "milk"), ("u", "rye bread")]
+
+
+def test_a_weight_that_the_model_gave_an_interest_counts_in_place_of_its_place(
+    spark: SparkSession,
+) -> None:
+    answers = [("u", None, ["Bread", "milk", "rye"], {"Bread": 1.0, "milk": 5.0})]
+    phrases = rows_of(
+        user_phrases(answers_frame(spark, answers), SETTINGS), "user_id", "phrase", "weight"
+    )
+    # interest_weight 0.5 times 1/5, 5/5 and, without a weight, 0.5^2 of the third place
+    assert phrases == [("u", "bread", 0.1), ("u", "milk", 0.5), ("u", "rye", 0.125)]
 
 
 def test_an_item_has_the_score_of_its_best_phrase(spark: SparkSession, tmp_path: Path) -> None:
@@ -108,7 +127,7 @@ def test_each_distinct_phrase_is_asked_once_and_without_phrases_nothing_is(
     ):
         asked.clear()
         found = recall_by_phrases(
-            user_phrases(spark.createDataFrame(answers, ANSWERS), SETTINGS),
+            user_phrases(answers_frame(spark, answers), SETTINGS),
             encoded,
             item_vectors(spark, SHOP),
             search,
@@ -123,7 +142,7 @@ def test_each_distinct_phrase_is_asked_once_and_without_phrases_nothing_is(
 
 
 def test_a_decay_of_one_forgets_the_order(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("u", ["milk", "bread"], [])], ANSWERS)
+    frame = answers_frame(spark, [("u", ["milk", "bread"], [])])
     same = user_phrases(frame, SETTINGS.model_copy(update={"phrase_decay": 1.0}))
     assert rows_of(same, "phrase", "weight") == [("bread", 1.0), ("milk", 1.0)]
     with pytest.raises(ValueError, match="less than or equal to 1"):

@@ -25,9 +25,9 @@ def items(spark: SparkSession) -> DataFrame:
     rows = [(f"i{n}", f"c{n}", title) for n, title in enumerate(TITLES)]
     rows += [("i1-large", "c1", "POTATO CHIPS"), ("i9", "c9", None)]
     return spark.createDataFrame(
-        [(i, c, title, "SNACKS", "GROCERY", "National", None, True) for i, c, title in rows],
+        [(i, c, title, "SNACKS", "GROCERY", "National", None, True, DAY) for i, c, title in rows],
         "item_id string, content_hash string, title string, category string, department string, "
-        "brand string, description string, is_sellable boolean",
+        "brand string, description string, is_sellable boolean, valid_from date",
     )
 
 
@@ -35,8 +35,8 @@ def items(spark: SparkSession) -> DataFrame:
 def interactions(spark: SparkSession) -> DataFrame:
     """Chips sell best, then bananas."""
     return spark.createDataFrame(
-        [("i1", DAY, 2.0), ("i1-large", DAY, 2.0), ("i0", DAY, 3.0)],
-        "item_id string, event_date date, weight double",
+        [("u", "i1", DAY, 2.0), ("u", "i1-large", DAY, 2.0), ("u", "i0", DAY, 3.0)],
+        "user_id string, item_id string, event_date date, weight double",
     )
 
 

@@ -14,9 +14,9 @@ from jobs.silver.item_texts import item_texts
 DS = date(2026, 3, 31)
 ITEMS = (
     "item_id string, title string, category string, department string, brand string, "
-    "size string, description string, is_sellable boolean, content_hash string"
+    "size string, description string, is_sellable boolean, content_hash string, valid_from date"
 )
-INTERACTIONS = "item_id string, event_date date, weight double, event_ts timestamp"
+INTERACTIONS = "user_id string, item_id string, event_date date, weight double, event_ts timestamp"
 ANSWERS = (
     "content_hash string, prompt_version string, model string, status string, summary string, "
     "keywords array<string>"
@@ -32,12 +32,12 @@ def items(spark: SparkSession) -> DataFrame:
         ("i4", "Gone", None, None, None, None, None, False, "c3"),
         ("i5", "  ", "BREAD", None, None, None, None, True, "c4"),
     ]
-    return spark.createDataFrame(rows, ITEMS)
+    return spark.createDataFrame([(*row, DS) for row in rows], ITEMS)
 
 
 def texts(run: Run, items: DataFrame, answers: list[tuple], sold: list[str]) -> dict[str, tuple]:
     spark = items.sparkSession
-    moments = [(item, DS, 1.0, datetime(2026, 3, 31, 9)) for item in sold]
+    moments = [("ann", item, DS, 1.0, datetime(2026, 3, 31, 9)) for item in sold]
     made = item_texts(
         run,
         items=items,

@@ -154,14 +154,15 @@ def user_texts(spark: SparkSession, enriched: list[str], plain: list[str]) -> Da
 def user_enrichments(spark: SparkSession, said: dict[str, str]) -> DataFrame:
     """silver.user_enrichments of users, each with one phrase, interest and product."""
     rows = [
-        (user, profile, "v1", model, *([words] for _ in range(3)))
+        (user, profile, "v1", model, *([words] for _ in range(3)), None)
         for user, words in said.items()
         for profile, model in ((f"profile {user}", "llm"), ("old profile", "llm"))
     ]
     return spark.createDataFrame(
         rows,
         "user_id string, profile_hash string, prompt_version string, model string, "
-        "interests array<string>, search_phrases array<string>, next_products array<string>",
+        "interests array<string>, search_phrases array<string>, next_products array<string>, "
+        "interest_weights map<string,double>",
     )
 
 

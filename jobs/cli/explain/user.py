@@ -25,7 +25,7 @@ _LIST = """
 """
 _ANSWERS = """
     SELECT status, gate_score, prompt_version, model, selected_ds,
-           interests, search_phrases, next_products,
+           interests, interest_weights, search_phrases, next_products,
            CASE WHEN status <> 'success' THEN raw_text END AS raw_text
     FROM silver.user_enrichments WHERE user_id = $user AND profile_hash = $profile_hash
     ORDER BY selected_ds DESC, prompt_version, model

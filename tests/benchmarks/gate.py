@@ -1,0 +1,89 @@
+"""How well the gate tells right answers from wrong ones, against labels made by hand.
+
+`tests/llm/labels/item_gate.jsonl` has answers of the demo's model to prompt `item` version 1, each
+read and labelled once, by one reader, by whether name and summary are true of the product and can
+be read. The threshold is chosen on one half, by the parity of a hash of the content, and judged on
+the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.llm.gate import Gate, TextEncoder
+from jobs.llm.prompt import load_prompt
+from jobs.settings import get_settings
+from jobs.vectors.encoder import Encoder
+from tests.benchmarks.result import Result
+
+LABELS = Path("tests/llm/labels/item_gate.jsonl")
+LEAST_PRECISION = 0.9
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One labelled answer. score: the gate's; even: in the half that chooses the threshold."""
+
+    score: float
+    right: bool
+    even: bool
+
+
+def judge(lines: Sequence[str], encoder: TextEncoder) -> list[Judged]:
+    """Score labelled answers. lines: JSON with content, answer and label (right or wrong)."""
+    prompt = load_prompt("item")
+    rows = [json.loads(line) for line in lines]
+    pairs = [(row["content"], prompt.parse(row["answer"])) for row in rows]
+    verdicts = Gate(encoder, threshold=-1).judge(prompt, pairs)
+    return [
+        Judged(verdict.score, row["label"] == "right", is_even(row["content"]))
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
+
+
+def is_even(content: dict[str, str | None]) -> bool:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).digest()[-1] % 2 == 0
+
+
+def precision_and_recall(judged: Sequence[Judged], threshold: float) -> tuple[float, float]:
+    """Of what is accepted, the share that is right; of what is right, the share accepted.
+
+    The precision of nothing is 1.
+    """
+    accepted = [each.right for each in judged if each.score >= threshold]
+    right = sum(each.right for each in judged)
+    precision = sum(accepted) / len(accepted) if accepted else 1.0
+    return precision, sum(accepted) / right if right else 0.0
+
+
+def choose_threshold(judged: Sequence[Judged], least_precision: float = LEAST_PRECISION) -> float:
+    """Of the hundredths with that precision, the one with the best recall; the lowest of equals."""
+    hundredths = [step / 100 for step in range(101)]
+    precise = [
+        theta for theta in hundredths if precision_and_recall(judged, theta)[0] >= least_precision
+    ]
+    return max(precise, key=lambda theta: (precision_and_recall(judged, theta)[1], -theta))
+
+
+def measure() -> Iterator[Result]:
+    settings = get_settings()
+    judged = judge(LABELS.read_text("utf-8").splitlines(), Encoder.of(settings))
+    chosen, other = ([j for j in judged if j.even is even] for even in (True, False))
+    theta = choose_threshold(chosen)
+    precision, recall = precision_and_recall(chosen, theta)
+    yield Result("labelled answers", len(judged), "answers", target=200)
+    yield Result("right answers", sum(j.right for j in judged) / len(judged), "share")
+    yield Result("threshold chosen on one half", theta, "cosine")
+    yield Result("precision on the half that chose", precision, "share")
+    yield Result("recall on the half that chose", recall, "share")
+    precision, recall = precision_and_recall(other, theta)
+    yield Result("precision on the other half", precision, "share", target=LEAST_PRECISION)
+    yield Result("recall on the other half", recall, "share")
+    precision, recall = precision_and_recall(judged, settings.llm.gate_threshold)
+    yield Result("precision of all at the setting", precision, "share")
+    yield Result("recall of all at the setting", recall, "share")

@@ -1,0 +1,54 @@
+"""The labelled answers, and how a threshold is chosen from them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jobs.llm.prompt import load_prompt
+from tests.benchmarks.gate import (
+    LABELS,
+    Judged,
+    choose_threshold,
+    is_even,
+    judge,
+    precision_and_recall,
+)
+from tests.llm.conftest import WordEncoder
+
+
+def judged(*scored: tuple[float, bool]) -> list[Judged]:
+    return [Judged(score, right, even=True) for score, right in scored]
+
+
+def test_two_hundred_distinct_contents_are_labelled() -> None:
+    rows = [json.loads(line) for line in LABELS.read_text("utf-8").splitlines()]
+    prompt = load_prompt("item")
+    assert len({prompt.question(row["content"]) for row in rows}) == 200
+    assert {row["label"] for row in rows} == {"right", "wrong"}
+    assert 80 < sum(is_even(row["content"]) for row in rows) < 120
+
+
+def test_labels_are_scored_by_the_gate() -> None:
+    said = {"keywords": ["tea", "teas"], "attributes": {"type": "tea"}, "occasions": ["dinner"]}
+    answer = said | {"standard_name": "black tea", "summary": "Black tea."}
+    content = {"title": "black tea", "category": None}
+    line = json.dumps({"content": content, "answer": json.dumps(answer), "label": "right"})
+    (one,) = judge([line], WordEncoder())
+    assert (one.score, one.right) == (pytest.approx(1.0), True)
+
+
+def test_the_threshold_has_the_best_recall_of_those_that_are_precise_enough() -> None:
+    scored = judged((0.9, True), (0.8, True), (0.7, True), (0.6, False), (0.5, True))
+    # From 0.61 to 0.7 all three accepted are right; at 0.5 four of five are.
+    assert precision_and_recall(scored, 0.5) == (0.8, 1.0)
+    assert precision_and_recall(scored, 0.7) == (1.0, 0.75)
+    assert choose_threshold(scored, 0.9) == 0.61
+    assert choose_threshold(scored, 0.8) == 0.0
+
+
+def test_where_nothing_is_precise_enough_nothing_is_accepted() -> None:
+    scored = judged((0.9, False), (0.8, True))
+    theta = choose_threshold(scored, 0.9)
+    assert precision_and_recall(scored, theta) == (1.0, 0.0)

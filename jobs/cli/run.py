@@ -70,6 +70,25 @@ def run(
             help="Minutes in which LLM calls may be started. Default: no limit.",
         ),
     ] = None,
+    shards: Annotated[
+        int,
+        typer.Option(
+            "--shards",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Shares of a step's LLM calls, of which --shard names the one to pay for.",
+        ),
+    ] = 1,
+    shard: Annotated[
+        int | None,
+        typer.Option(
+            "--shard",
+            metavar="NUMBER",
+            min=0,
+            help="Which share of --shards to pay for here, 0 first. Default: all of them.",
+        ),
+    ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,6 +127,8 @@ def run(
       reclake run silver.item_enrichments --ds 2017-12-30 --item-budget 100 --dry-run
     """
     days = chosen_days(ds, from_ds, to_ds)
+    if shard is not None and shard >= shards:
+        raise typer.BadParameter(f"--shard {shard} is not one of the {shards} of --shards, 0 first")
 
     from pydantic import ValidationError
 
@@ -121,6 +142,7 @@ def run(
             user_budget=user_budget,
             token_budget=token_budget,
             minutes_budget=minutes_budget,
+            shards=shards,
             methods=tuple(methods or ()),
             channels=tuple(channels or ()),
             known_on=known_on,
@@ -136,7 +158,7 @@ def run(
     lake = runtime()
     for day in days:
         for value in slices:
-            record = lake.run(table, ds=day, params=params, slice=value)
+            record = lake.run(table, ds=day, params=params, slice=value, shard=shard)
             if as_json:
                 print_json(asdict(record), one_line=True)
             else:

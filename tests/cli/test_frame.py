@@ -88,6 +88,10 @@ def test_json_is_one_document(reclake: Reclake, words: tuple[str, ...]) -> None:
         (("sql",), "Missing argument"),
         (("sql", "SELECT 1", "--limit", "0"), "--limit"),
         (("explain", "user", "ann", "--ds", "yesterday"), "expected a day like 2017-12-30"),
+        (
+            ("run", "silver.items", "--ds", "2017-12-30", "--shard", "1"),
+            "--shard 1 is not one of the 1 of --shards",
+        ),
         (("run", "gold.i2i_daily"), "name a day with --ds, or a range"),
         (
             ("run", "gold.i2i_daily", "--ds", "2017-12-30", "--to-ds", "2017-12-31"),

@@ -140,5 +140,7 @@ def test_a_day_on_real_tables_is_paid_once(make_lake, tiny_vllm: str, spark: Spa
     rows = lake.tables.read("silver.user_enrichments").collect()
     assert sorted(row["user_id"] for row in rows) == ["u2", "u3", "u4"]
     ledger = lake.tables.read("ops.llm_ledger").collect()
-    assert len(ledger) == 3
+    # A random model may run to its limit, and is then asked in the prompt's simpler form.
+    ended = [row["subject"] for row in ledger if row["status"] != "retried"]
+    assert sorted(ended) == ["p2", "p3", "p4"]
     assert all(row["cached_tokens"] is not None for row in ledger)

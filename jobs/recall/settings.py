@@ -288,7 +288,7 @@ class I2ISettings(_Model):
         "is not built by the daily run",
     )
     content_trust: float = Field(
-        0.0,
+        0.5,
         ge=0,
         le=1,
         description="share of the weight of silent methods of behaviour that content speaks for, "

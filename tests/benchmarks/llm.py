@@ -399,6 +399,7 @@ def _plan(name: str, items: int, folder: Path, spark_url: str) -> dict[str, floa
     seconds = time.perf_counter() - start
     peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     calls = float(result.counts["planned_calls"])
+    spark.stop()  # before its server ends
     return {"seconds": seconds, "calls": calls, "gigabytes": peak / 2**20}
 
 

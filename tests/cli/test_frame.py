@@ -67,9 +67,7 @@ def test_the_page_of_commands_is_up_to_date() -> None:
 
 def test_run_offers_every_run_parameter_with_its_default() -> None:
     offered = {option.name: option.default for option in COMMANDS["reclake", "run"].params}
-    # a command has no task instances to share its work out over
-    for name in RunParams.model_fields.keys() - {"shards"}:
-        field = RunParams.model_fields[name]
+    for name, field in RunParams.model_fields.items():
         assert offered[name] == (field.default or type(offered[name])()), name
 
 

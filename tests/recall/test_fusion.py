@@ -44,14 +44,20 @@ def fuse_i2i(
     sellable: str = "abcdmn",
     unsellable: str = "",
     texts: str = "",
-    **settings: float,
+    content_trust: float = 0.0,
+    cold_users: float = 1.0,
 ) -> list[dict]:
     found = fuse_neighbors(
         i2i_candidates(spark, candidates or [("content", "-", "-", 1.0, None)]),
         items(spark, sellable, unsellable, CATEGORIES),
         spark.createDataFrame([(i,) for i in texts or ["-"]], "item_id string"),
         spark.createDataFrame([("a", 4.0), ("b", 2.0), ("m", 9.0)], "item_id string, score double"),
-        I2ISettings(neighbors=k, weights={"cooccurrence": 0.75, "content": 0.25}, **settings),
+        I2ISettings(
+            neighbors=k,
+            weights={"cooccurrence": 0.75, "content": 0.25},
+            content_trust=content_trust,
+            cold_users=cold_users,
+        ),
         str(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]

@@ -39,12 +39,16 @@ down: ## End every process that the demo started
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m infra.demo down; else echo "Nothing is installed."; fi
 
 .PHONY: test
-test: install ## Run all tests; servers are started on free ports and ended
-	$(PYTHON) -m pytest $(ARGS)
+test: install ## Run all tests but chaos; servers are started on free ports and ended
+	$(PYTHON) -m pytest -m "not chaos" $(ARGS)
+
+.PHONY: chaos
+chaos: install ## Run the tests that kill servers in the middle of their work
+	$(PYTHON) -m pytest -m chaos $(ARGS)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no server
-	$(PYTHON) -m pytest -m "not server" $(ARGS)
+	$(PYTHON) -m pytest -m "not server and not chaos" $(ARGS)
 
 .PHONY: lint
 lint: install ## Check style, format and types

@@ -144,6 +144,7 @@ def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.mark.server
+@pytest.mark.chaos
 def test_vllms_engine_answers_in_the_schema_and_is_paid_once(
     tiny_engine: Settings, prompt: Prompt, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

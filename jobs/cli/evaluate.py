@@ -15,7 +15,7 @@ from jobs.cli.output import as_json, note, print_json, print_table
 from jobs.evaluation.format import Format, Seen
 
 _ACCURACY = ("recall", "ndcg", "hit_rate", "mrr")
-_LISTS = ("coverage", "novelty", "diversity", "popularity_bias")
+_LISTS = ("coverage", "cold_coverage", "novelty", "diversity", "popularity_bias")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ Accuracy is the mean over all users with at least one test item; a user without 
 The others look at the lists alone, over all users with a list.
 
     coverage         share of the catalogue that is in some list
+    cold_coverage    the same of the items that nobody took in train; 0 where there are none
     novelty          mean -log2(share of train users who took the item), in bits (Zhou et al., PNAS
                      2010); an item that nobody took counts as one taken by one user
     diversity        1 - mean cosine of two items of a list, by their train users; lists of one
@@ -65,6 +66,7 @@ class Metrics:
     novelty: float
     diversity: float
     popularity_bias: float
+    cold_coverage: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def evaluate(lists: Lists, train: Pairs, test: Pairs, items: int, k: int) -> Met
         coverage=len(np.unique(item)) / items if items else 0.0,
         novelty=_mean(surprise[item]),
         diversity=_diversity(user, item, train, taken),
+        cold_coverage=float((taken[np.unique(item)] == 0).sum() / max((taken == 0).sum(), 1)),
         popularity_bias=_mean(taken[item]) / max(_mean(taken[test.item]), 1e-12),
     )
 

@@ -129,7 +129,7 @@ def _cold_items(data: Path, folder: Path) -> Iterator[Result]:
         yield Result(
             f"{name}, recall", row["recall"], "", 5, "drawn at random", by_chance, of_ratio=True
         )
-        yield Result(f"{name}, coverage", row["coverage"], "", 0.6)
+        yield Result(f"{name}, share of them in lists", row["cold_coverage"], "", 0.6)
 
 
 def _evaluate(train: Path, test: Path, *options: str) -> list[dict[str, Any]]:

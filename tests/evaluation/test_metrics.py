@@ -50,7 +50,9 @@ def test_what_is_listed_by_hand() -> None:
     # item 0 has users 0, 1; item 1 has users 0, 1; item 2 has user 2; item 3 has nobody
     train = pairs_of({0: [0, 1], 1: [0, 1], 2: [2]})
     found = evaluate(lists_of({0: [0, 1], 1: [0, 2]}), train, pairs_of({0: [2]}), items=4, k=2)
-    assert found.coverage == 3 / 4
+    assert (found.coverage, found.cold_coverage) == (3 / 4, 0)
+    with_cold = evaluate(lists_of({0: [0, 3]}), train, pairs_of({0: [3]}), items=4, k=2)
+    assert (with_cold.coverage, with_cold.cold_coverage) == (1 / 2, 1)
     surprise = [-math.log2(2 / 3), -math.log2(2 / 3), -math.log2(1 / 3)]
     assert found.novelty == pytest.approx((2 * surprise[0] + surprise[1] + surprise[2]) / 4)
     # cosine of 0 and 1 is 1, of 0 and 2 is 0

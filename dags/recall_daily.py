@@ -98,6 +98,8 @@ with DAG(
         "alias. Rerun: clear it. Red: `docs/runbooks/milvus-mismatch.md`.",
     )
 
+    item_companions = step("silver.item_companions", **paid)
+
     # The run's params may leave out a method or a channel; fusion then takes the others.
     fused: dict[str, Any] = {"trigger_rule": TriggerRule.NONE_FAILED}
     cooccurrence = step("silver.i2i_candidates", "cooccurrence")
@@ -106,7 +108,7 @@ with DAG(
     swing = step("silver.i2i_candidates", "swing")
     transition = step("silver.i2i_candidates", "transition")
     content = step("silver.i2i_candidates", "content", pool="milvus")
-    augmented = step("silver.i2i_candidates", "augmented")
+    augmented = step("silver.i2i_candidates", "augmented", pool="milvus")
     i2i = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
     item_bundles = step("gold.item_bundles_daily")
@@ -140,7 +142,7 @@ with DAG(
     [interactions, items] >> swing
     [interactions, items] >> transition
     milvus_items >> content
-    item_texts >> augmented
+    milvus_items >> item_companions >> augmented
     [cooccurrence, session, slim, swing, transition, content, augmented] >> i2i
     [interactions, items, users] >> popular_items
     [interactions, items] >> item_bundles
@@ -159,4 +161,4 @@ with DAG(
     [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
     [by_trend, by_novelty, by_season, by_attributes, by_phrases, by_product_names] >> user_recall
     user_recall >> recall_metrics
-    [item_enrichments, user_enrichments] >> llm_quality
+    [item_enrichments, user_enrichments, item_companions] >> llm_quality

@@ -62,6 +62,11 @@ class RunParams(BaseModel):
         description="tasks that share the day's LLM calls; each pays for questions of its own. The "
         "pool `llm` has to have as many slots for them to work at once",
     )
+    companion_budget: int = Field(
+        0,
+        ge=0,
+        description="of how many rare item contents the LLM may say on the day what goes with them",
+    )
     methods: tuple[str, ...] = Field(
         (), description="I2I methods to build; empty means all with a weight"
     )

@@ -89,6 +89,15 @@ def run(
             help="Which share of --shards to pay for here, 0 first. Default: all of them.",
         ),
     ] = None,
+    companion_budget: Annotated[
+        int,
+        typer.Option(
+            "--companion-budget",
+            metavar="CONTENTS",
+            min=0,
+            help="Most rare item contents a day of which the LLM may say what goes with them.",
+        ),
+    ] = 0,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,6 +149,7 @@ def run(
         params = RunParams(
             item_budget=item_budget,
             user_budget=user_budget,
+            companion_budget=companion_budget,
             token_budget=token_budget,
             minutes_budget=minutes_budget,
             shards=shards,

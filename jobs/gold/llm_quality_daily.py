@@ -27,13 +27,17 @@ _UNREADABLE = (INVALID, TOO_LONG)
         "ledger": Read("ops.llm_ledger"),
         "items": Read("silver.item_enrichments"),
         "users": Read("silver.user_enrichments"),
+        "companions": Read("silver.item_companions"),
     },
 )
-def llm_quality_daily(run: Run, ledger: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
+def llm_quality_daily(
+    run: Run, ledger: DataFrame, items: DataFrame, users: DataFrame, companions: DataFrame
+) -> DataFrame:
     """The day's questions by prompt version and model; none where nothing was asked.
 
     ledger: prompt, prompt_version, model, ds, status, prompt_tokens, completion_tokens, latency_ms,
-    cost. items, users: prompt_version, model, selected_ds, gate_score: all answers ever given.
+    cost. items, users, companions: prompt_version, model, selected_ds, gate_score: all answers ever
+    given.
     trailing columns: over the TRAILING_DAYS days before, null where nothing was asked then.
     """
     asked = ledger.where(~F.col("status").isin(RETRIED, SKIPPED))
@@ -47,7 +51,7 @@ def llm_quality_daily(run: Run, ledger: DataFrame, items: DataFrame, users: Data
                 F.col("selected_ds").alias("ds"),
                 "gate_score",
             )
-            for prompt, frame in (("item", items), ("user", users))
+            for prompt, frame in (("item", items), ("user", users), ("companion", companions))
         ),
     )
     today, before = _on_day(run), _in_days_before(run)

@@ -66,7 +66,7 @@ def work_list(
     shown = [name for name in prompt.inputs if name in selected.columns]
     marked = (
         selected.join(
-            _of_version(answers, prompt, model).select(*key, F.lit(True).alias("is_answered")),
+            of_version(answers, prompt, model).select(*key, F.lit(True).alias("is_answered")),
             [*key],
             "left",
         )
@@ -74,7 +74,11 @@ def work_list(
         .select(
             *key,
             "is_answered",
-            *(F.when(F.col("is_answered").isNull(), F.col(name)).alias(name) for name in shown),
+            *(
+                F.when(F.col("is_answered").isNull(), F.col(name)).alias(name)
+                for name in shown
+                if name not in key
+            ),
         )
         .toArrow()
     )
@@ -140,14 +144,15 @@ def _answered(
         return []
     hashes = sorted({message_hash(prompt, prompt.question(ask.fields)) for ask in asks})
     wanted = answers.sparkSession.createDataFrame(pa.table({"message_hash": hashes}))
-    known = _of_version(answers, prompt, model)
+    known = of_version(answers, prompt, model)
     rows: list[dict[str, object]] = (
         known.join(F.broadcast(wanted), "message_hash", "left_semi").toArrow().to_pylist()
     )
     return rows
 
 
-def _of_version(answers: DataFrame, prompt: Prompt, model: str) -> DataFrame:
+def of_version(answers: DataFrame, prompt: Prompt, model: str) -> DataFrame:
+    """The answers to one prompt version by one model."""
     return answers.where(
         (F.col("prompt_version") == prompt.prompt_version) & (F.col("model") == model)
     )

@@ -26,13 +26,18 @@ EXACT = "decimal(28,6)"
 
 
 def select_item_contents(
-    items: DataFrame, interactions: DataFrame, ds: date, budget: int
+    items: DataFrame,
+    interactions: DataFrame,
+    ds: date,
+    budget: int,
+    max_users: int | None = None,
 ) -> DataFrame:
     """The `budget` distinct contents of sellable items that are most worth describing.
 
     items: item_id str, content_hash str, title str?, category str?, department str?, brand str?,
         description str?, is_sellable boolean, valid_from date; the newest version of each item.
     interactions: user_id str, item_id str, event_date date, weight double; all as of `ds`.
+    max_users: contents that more users took in the trailing days are left out; None: all count.
     Returns content_hash, title, category, department, brand, description, priority double (the
         value, over all sellable items with that content), first_seen date (the earliest valid_from
         of these items), rank int (1 is best). Priority descending, then first_seen descending, then
@@ -52,7 +57,7 @@ def select_item_contents(
             F.sum(F.col("weight").cast(EXACT)).alias("weight"),
             F.count_distinct("user_id").alias("users"),
         )
-        .select("content_hash", value.alias("priority"))
+        .select("content_hash", value.alias("priority"), "users")
     )
     contents = (
         described.groupBy("content_hash")
@@ -64,7 +69,8 @@ def select_item_contents(
             F.min("valid_from").alias("first_seen"),
         )
         .join(sold, "content_hash", "left")
-        .na.fill({"priority": 0.0})
+        .na.fill({"priority": 0.0, "users": 0})
+        .where(F.lit(True) if max_users is None else F.col("users") <= max_users)
         .select(
             "content_hash",
             "title",

@@ -54,25 +54,30 @@ def tags() -> Column:
 
 
 def augmented_neighbors(
-    described: DataFrame, items: DataFrame, interactions: DataFrame, settings: AugmentedSettings
+    described: DataFrame,
+    items: DataFrame,
+    interactions: DataFrame,
+    settings: AugmentedSettings,
+    pairs: DataFrame | None = None,
 ) -> DataFrame:
     """The sellable items that are described most like each item that few users took.
 
     described: item_id string (unique), tags array<string>, of which the order says nothing. items:
     item_id string, is_sellable boolean. interactions: user_id, item_id string, weight double; rows
-    with a weight of 0 or less count no user.
+    with a weight of 0 or less count no user. pairs: item_id, neighbor_item_id string, what the
+    model put together (`jobs.recall.companions`); these have a score of 1.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double in (0, 1],
     support long, always null. At most `settings.neighbors` rows an item and
     `settings.items_per_description` for one description, in item_id order. Order: score descending,
-    then neighbor_item_id ascending. An item without tags, or with more users than `max_users`, has
-    no rows.
+    then neighbor_item_id ascending. An item without tags or pairs, or with more users than
+    `max_users`, has no rows.
     """
     keyed = (
         described.where(F.size("tags") > 0)
         .select("item_id", F.array_sort(F.array_distinct("tags")).alias("tags"))
         .withColumn("description", F.concat_ws(_SEPARATOR, "tags"))
     )
-    pairs = similar_descriptions(keyed.select("description", "tags").distinct(), settings)
+    alike = similar_descriptions(keyed.select("description", "tags").distinct(), settings)
     in_order = Window.partitionBy("description").orderBy("item_id")
     offered = (
         keyed.join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
@@ -82,7 +87,7 @@ def augmented_neighbors(
     )
     # One row more than a list needs: an item leaves out itself.
     lists = top_k(
-        pairs.join(offered, "other"),
+        alike.join(offered, "other"),
         ["description"],
         settings.neighbors + 1,
         item="neighbor_item_id",
@@ -94,7 +99,26 @@ def augmented_neighbors(
         .where(F.col("users") > settings.max_users)
     )
     rare = keyed.join(popular, "item_id", "left_anti").select("item_id", "description")
-    found = rare.join(lists, "description").where("item_id != neighbor_item_id")
+    found = (
+        rare.join(lists, "description")
+        .where("item_id != neighbor_item_id")
+        .select("item_id", "neighbor_item_id", "score")
+    )
+    if pairs is not None:
+        chosen = (
+            pairs.join(popular, "item_id", "left_anti")
+            .join(
+                items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id")),
+                "neighbor_item_id",
+                "left_semi",
+            )
+            .select("item_id", "neighbor_item_id", F.lit(1.0).alias("score"))
+        )
+        found = (
+            found.unionByName(chosen)
+            .groupBy("item_id", "neighbor_item_id")
+            .agg(F.max("score").alias("score"))
+        )
     best = top_k(found, ["item_id"], settings.neighbors, item="neighbor_item_id")
     return best.select(
         "item_id",

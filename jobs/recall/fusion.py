@@ -266,7 +266,7 @@ def neighbor_reason(scores: Column, support: Column, title: Column, category: Co
         F.concat(F.lit("similar product: "), F.coalesce(title, F.lit("untitled"))),
     )
     described = F.when(
-        F.map_contains_key(scores, "augmented"), F.lit("described alike by a language model")
+        F.map_contains_key(scores, "augmented"), F.lit("put together by a language model")
     )
     popular = F.when(
         F.map_contains_key(scores, FILL_METHOD),

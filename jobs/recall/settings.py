@@ -274,6 +274,15 @@ class AugmentedSettings(_Model):
     min_score: float = Field(
         0.1, ge=0, le=1, description="least weighted Jaccard index of a neighbor"
     )
+    candidates: int = Field(
+        8, ge=2, le=20, description="items of near texts that the LLM chooses companions from"
+    )
+    min_cosine: float = Field(
+        0.35, ge=-1, le=1, description="least cosine of a candidate's text; below it is unrelated"
+    )
+    max_cosine: float = Field(
+        0.9, ge=-1, le=1, description="largest cosine of a candidate's text; above it is the same"
+    )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
 

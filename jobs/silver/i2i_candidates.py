@@ -6,7 +6,8 @@ slim: what an item says of another beside all that others say (`jobs.recall.slim
 swing: pairs of users who have little else in common take both (`jobs.recall.swing`).
 transition: users take one soon after the other (`jobs.recall.transitions`).
 content: their texts mean the same (`jobs.recall.content`), asked of the day's Milvus collection.
-augmented: the LLM described them alike (`jobs.recall.augmented`), for items that few users took.
+augmented: the LLM described them alike (`jobs.recall.augmented`) or put them together
+    (`jobs.recall.companions`), for items that few users took.
 Scores compare within one method; gold.i2i_daily fuses them.
 """
 
@@ -15,12 +16,16 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import Read, Run, table
+from jobs.llm.daily import of_version
+from jobs.llm.prompt import prompt_of
 from jobs.recall.augmented import augmented_neighbors, described_items
+from jobs.recall.companions import companion_pairs, questions
 from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
 from jobs.recall.cooccurrence import cooccurrence_neighbors, session_neighbors
 from jobs.recall.slim import slim_neighbors
 from jobs.recall.swing import swing_neighbors
 from jobs.recall.transitions import transition_neighbors
+from jobs.silver.item_companions import rare_contents
 
 TABLE = "silver.i2i_candidates"
 _BY_BEHAVIOR = {"interactions": Read("silver.interactions"), "items": Read("silver.items")}
@@ -83,12 +88,27 @@ def content(run: Run, items: DataFrame, texts: DataFrame, embeddings: DataFrame)
         "interactions": Read("silver.interactions"),
         "items": Read("silver.items"),
         "texts": Read("silver.item_texts"),
+        "embeddings": Read("silver.item_embeddings"),
         "enrichments": Read("silver.item_enrichments"),
+        "companions": Read("silver.item_companions"),
     },
 )
 def augmented(
-    run: Run, interactions: DataFrame, items: DataFrame, texts: DataFrame, enrichments: DataFrame
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    texts: DataFrame,
+    embeddings: DataFrame,
+    enrichments: DataFrame,
+    companions: DataFrame,
 ) -> DataFrame:
-    """The neighbors of every item that few users took and whose text has an LLM answer."""
+    """The neighbors of every item that few users took and of which the LLM said something."""
+    settings = run.settings.recall.augmented
     described = described_items(texts, enrichments)
-    return augmented_neighbors(described, items, interactions, run.settings.recall.augmented)
+    pairs = None
+    if run.params.companion_budget:
+        contents, candidates = rare_contents(run, items, interactions, texts, embeddings)
+        prompt, model = prompt_of("companion", run.settings), run.settings.llm_model
+        answers = of_version(companions, prompt, model)
+        pairs = companion_pairs(questions(contents, candidates), candidates, answers, items)
+    return augmented_neighbors(described, items, interactions, settings, pairs)

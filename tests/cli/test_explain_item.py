@@ -134,7 +134,9 @@ def test_an_accepted_answer_that_the_day_did_not_select() -> None:
     )
 
 
-@pytest.mark.parametrize(("status", "word"), [("refused", "refused"), ("too_long", "cut off")])
+@pytest.mark.parametrize(
+    ("status", "word"), [("refused", "refused"), ("too_long", "longer than the model takes")]
+)
 def test_an_answer_that_is_none(status: str, word: str) -> None:
     answer = {"status": status, "selected_ds": "2017-12-30", "gate_score": None}
     assert word in why({"text_source": "template"}, [answer], None, 3, 0.45)

@@ -46,6 +46,7 @@ RENEW = "If you meant this change, run `python -m tests.dags.described` and comm
 # Edges that no declared read explains: the reader asks Milvus, which is not a table.
 BY_MILVUS = {
     ("milvus.items", "silver.i2i_candidates.content"),
+    ("milvus.items", "silver.item_companions"),
     ("milvus.items", "silver.user_candidates.vector"),
     ("milvus.items", "silver.user_candidates.q2i"),
 }
@@ -148,7 +149,8 @@ def test_every_task_runs_the_step_that_it_is_named_after(
 def test_the_steps_that_pay_for_llm_calls_are_shared_out_and_no_other(recall_daily: DAG) -> None:
     paying = {task.task_id for task in recall_daily.tasks if task.pool == "llm"}
     shared = {task.task_id for task in recall_daily.tasks if task.is_mapped}
-    assert paying == shared == {"silver.item_enrichments", "silver.user_enrichments"}
+    names = ("item_enrichments", "user_enrichments", "item_companions")
+    assert paying == shared == {f"silver.{name}" for name in names}
     for task_id in shared:
         assert "llm_shards" in recall_daily.get_task(task_id).upstream_task_ids
 

@@ -387,7 +387,7 @@ def test_every_method_says_why_it_lists_a_neighbor(spark: SparkSession) -> None:
         "slim": "chosen together by 3 users",
         "swing": "chosen together by 3 users",
         "transition": "users took it soon after",
-        "augmented": "described alike by a language model",
+        "augmented": "put together by a language model",
         "content": "similar product: Tea",
         "popular": "popular in DRINKS",
     }

@@ -63,7 +63,7 @@ def why(
     if newest["status"] == "refused":
         return f"The server or the model refused to answer; the try was {paid}."
     if newest["status"] == "too_long":
-        return f"Its answer, {paid}, was cut off at the prompt's max_tokens."
+        return f"The question was longer than the model takes; the try was {paid}."
     return f"It has an answer, {paid}, but this day did not select it: {not_selected}."
 
 

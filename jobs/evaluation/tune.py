@@ -146,8 +146,7 @@ CHOICES: tuple[Choice, ...] = (
     Choice("new", "window", _values("new", "window_days", grid=(14, 28, 56)), _TIMED),
     Choice("seasonal", "window", _values("seasonal", "window_days", grid=(7, 14, 28)), _TIMED),
 )
-# The weights of methods are judged by the I2I lists, of channels by the whole.
-WEIGHTS = (("i2i", "i2i"), ("default", "user"))
+WEIGHTED = ("i2i", "user")
 OF_FUSED_LISTS = (
     Choice("default", "sharpening", _values("user", "sharpening", grid=(0.0, 0.1, 0.2, 0.3))),
 )
@@ -205,18 +204,27 @@ class Tuner:
         return self._best_fusion(recall, {*I2I_METHODS, *USER_CHANNELS})
 
     def _best_fusion(self, recall: RecallSettings, sources: Collection[str]) -> RecallSettings:
-        """The best weights of `sources` beside the others, then what is done to the fused lists."""
-        for method, section in WEIGHTS:
-            for source in getattr(recall, section).weights:
-                needs = SOURCE_NEEDS.get(source, frozenset())
-                if source not in sources or not needs <= self.known:
-                    continue
-                weights = getattr(recall, section).weights
-                values = tuple(
-                    {section: {"weights": changed}} for changed in _other_weights(weights, source)
-                )
-                recall = self._best(method, f"weight of {source}", recall, values)
-        return self._best_of_all(recall, OF_FUSED_LISTS)
+        """The best weights of `sources` beside the others, and what is done to the fused lists.
+
+        Channels first: their lists are made once, while a weight of a method makes new ones.
+        """
+        recall = self._best_weights("default", "user", recall, sources)
+        recall = self._best_of_all(recall, OF_FUSED_LISTS)
+        return self._best_weights("i2i", "i2i", recall, sources)
+
+    def _best_weights(
+        self, method: str, section: str, recall: RecallSettings, sources: Collection[str]
+    ) -> RecallSettings:
+        for source in getattr(recall, section).weights:
+            needs = SOURCE_NEEDS.get(source, frozenset())
+            if source not in sources or not needs <= self.known:
+                continue
+            weights = getattr(recall, section).weights
+            values = tuple(
+                {section: {"weights": changed}} for changed in _other_weights(weights, source)
+            )
+            recall = self._best(method, f"weight of {source}", recall, values)
+        return recall
 
     def _best_of_all(self, recall: RecallSettings, choices: Iterable[Choice]) -> RecallSettings:
         for choice in choices:
@@ -263,7 +271,7 @@ def chosen_fields(recall: RecallSettings) -> Changes:
     Complete, so that it means the same when defaults change.
     """
     values = recall.model_dump()
-    found: Changes = {section: {"weights": values[section]["weights"]} for _, section in WEIGHTS}
+    found: Changes = {section: {"weights": values[section]["weights"]} for section in WEIGHTED}
     for choice in (*CHOICES, *OF_FUSED_LISTS):
         for section, fields in choice.values[0].items():
             chosen = {name: values[section][name] for name in fields}

@@ -100,9 +100,6 @@ def test_a_day_is_measured_beside_the_week_before(asked: Callable[..., Lake]) ->
         "completion_tokens": 30.0,
         "seconds": 2.0,
         "cost": 0.75,
-        "trailing_readable_share": 1.0,
-        "trailing_gate_score": pytest.approx(0.8),
-        "trailing_completion_tokens": 40.0,
     }
 
 
@@ -111,23 +108,43 @@ def test_a_day_on_which_nothing_was_asked_is_published_empty(lake: Lake) -> None
     assert (record.status, record.rows_out) == ("published", 0)
 
 
-def test_twenty_calls_that_drift_are_told_and_gross_ones_refused(
-    asked: Callable[..., Lake],
-) -> None:
+def test_what_drifts_is_told_and_what_is_gross_is_refused(asked: Callable[..., Lake]) -> None:
     later = DAY + timedelta(days=1)
     lake = asked(
         [
             *(request(EARLIER, "success", 10) for _ in range(20)),
-            # longer than twice, and a quarter unreadable
+            # longer than twice, a quarter unreadable, and another score
             *(request(DAY, "success", 30) for _ in range(15)),
             *(request(DAY, "invalid_output", 30, error="not JSON") for _ in range(5)),
             *(request(later, "invalid_output", 30, error="not JSON") for _ in range(20)),
         ],
         [scored(EARLIER, "c1", 0.9), scored(DAY, "c2", 0.7)],
     )
+    lake.run("gold.llm_quality_daily", ds=EARLIER)
+    failed = lake.tables.read("ops.audits").where("NOT success")
+    assert failed.count() == 0
     lake.run("gold.llm_quality_daily", ds=DAY)
-    audits = lake.tables.read("ops.audits").where("NOT success").collect()
-    assert {audit.severity for audit in audits} == {"warn"}
-    assert len(audits) == 4
+    drift, shares = sorted(failed.collect(), key=lambda audit: audit.check, reverse=True)
+    assert {drift.severity, shares.severity} == {"warn"}
+    name = "item/v1-0a1b2c3d/small"
+    assert drift.observed == (
+        f"{name}: readable 0.75, before 1.00; {name}: gate score 0.70, before 0.90; "
+        f"{name}: 30 tokens an answer, before 10"
+    )
+    # the same rows again, though the day itself was published meanwhile
+    lake.run("gold.llm_quality_daily", ds=DAY)
     with pytest.raises(AuditFailed, match=r"readable_share.*0\.5"):
         lake.run("gold.llm_quality_daily", ds=later)
+
+
+def test_few_calls_are_compared_with_nothing(asked: Callable[..., Lake]) -> None:
+    lake = asked(
+        [
+            *(request(EARLIER, "success", 10) for _ in range(19)),
+            *(request(DAY, "success", 90) for _ in range(20)),
+        ],
+        [],
+    )
+    for day in (EARLIER, DAY):
+        lake.run("gold.llm_quality_daily", ds=day)
+    assert lake.tables.read("ops.audits").where("NOT success").count() == 0

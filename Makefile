@@ -7,6 +7,8 @@ PYTHON := .venv/bin/python
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BENCHMARKS := $(wildcard tests/benchmarks/__main__.py)
 ONLY ?=
+# Tests that start whole stacks and look at the machine's processes; the others share it two by two.
+WHOLE_MACHINE := tests/infra tests/end_to_end
 ARGS ?=
 
 .PHONY: help
@@ -40,7 +42,12 @@ down: ## End every process that the demo started
 
 .PHONY: test
 test: install ## Run all tests but chaos; servers are started on free ports and ended
+ifeq ($(ARGS),)
+	$(PYTHON) -m pytest -m "not chaos" -n 2 --dist loadfile $(addprefix --ignore ,$(WHOLE_MACHINE))
+	$(PYTHON) -m pytest -m "not chaos" $(WHOLE_MACHINE)
+else
 	$(PYTHON) -m pytest -m "not chaos" $(ARGS)
+endif
 
 .PHONY: chaos
 chaos: install ## Run the tests that kill servers in the middle of their work

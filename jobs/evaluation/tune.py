@@ -1,8 +1,9 @@
 """Settings chosen on a validation part: one after the other takes the best of its values.
 
-First what is cheap to try and decides most, the weights of methods and channels and what is done
-to the fused lists; then each method and channel that has a weight alone; then the first once more,
-now also for those without a weight, which have to be built for it.
+First what is cheap to try, the weights of channels and what is done to the fused lists, since their
+lists are made once; then each method and channel that has a weight alone, and the weights of
+methods, each of which makes new lists; then the first once more. The second time those without a
+weight are tried too, which have to be built for it.
 A value has to be better than the one before it by more than TIE, so that noise changes nothing, and
 what a step does not read is not made again.
 """
@@ -198,19 +199,16 @@ class Tuner:
     def tune(self, recall: RecallSettings) -> RecallSettings:
         """The best settings found, beginning with `recall`."""
         self._ends = time.monotonic() + 60 * self.minutes
-        built = {*recall.i2i.built, *recall.user.built}
+        built, all_sources = {*recall.i2i.built, *recall.user.built}, {*I2I_METHODS, *USER_CHANNELS}
         recall = self._best_fusion(recall, built)
         recall = self._best_of_all(recall, [c for c in CHOICES if c.method in built])
-        return self._best_fusion(recall, {*I2I_METHODS, *USER_CHANNELS})
+        recall = self._best_weights("i2i", "i2i", recall, all_sources)
+        return self._best_fusion(recall, all_sources)
 
     def _best_fusion(self, recall: RecallSettings, sources: Collection[str]) -> RecallSettings:
-        """The best weights of `sources` beside the others, and what is done to the fused lists.
-
-        Channels first: their lists are made once, while a weight of a method makes new ones.
-        """
+        """The best weights of channels beside each other, and what is done to the fused lists."""
         recall = self._best_weights("default", "user", recall, sources)
-        recall = self._best_of_all(recall, OF_FUSED_LISTS)
-        return self._best_weights("i2i", "i2i", recall, sources)
+        return self._best_of_all(recall, OF_FUSED_LISTS)
 
     def _best_weights(
         self, method: str, section: str, recall: RecallSettings, sources: Collection[str]

@@ -20,7 +20,7 @@ from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits
 from tests.llm.tiny_model import make_tiny_model
 
 # Two starts of vLLM, which on a busy machine take minutes each.
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.server, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 TABLE = "silver.item_enrichments"
 CALLS, CHUNK = 60, 16

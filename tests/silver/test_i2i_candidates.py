@@ -6,7 +6,7 @@ from math import log
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.recall.settings import (
     AugmentedSettings,
@@ -99,6 +99,14 @@ ANSWERS = (
 )
 
 
+def without_companions(spark: SparkSession) -> dict[str, DataFrame]:
+    """What a run without a companion_budget does not look at."""
+    return {
+        "embeddings": spark.createDataFrame([], "item_id string"),
+        "companions": spark.createDataFrame([], "content_hash string"),
+    }
+
+
 def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -115,6 +123,7 @@ def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
         "items": items(spark, "abc"),
         "texts": spark.createDataFrame(texts, TEXTS),
         "enrichments": spark.createDataFrame(answers, ANSWERS),
+        **without_companions(spark),
     }
     found = augmented(make_run(tmp_path), **given)
     assert column_types(found) == contract_types("silver.i2i_candidates")
@@ -133,8 +142,9 @@ def test_a_day_without_an_answer_has_no_augmented_rows(spark: SparkSession, tmp_
         make_run(tmp_path),
         interactions(spark, ROWS),
         items(spark, "abc"),
-        spark.createDataFrame([("a", "1", None, None)], TEXTS),
-        spark.createDataFrame([], ANSWERS),
+        texts=spark.createDataFrame([("a", "1", None, None)], TEXTS),
+        enrichments=spark.createDataFrame([], ANSWERS),
+        **without_companions(spark),
     )
     assert column_types(found) == contract_types("silver.i2i_candidates")
     assert found.count() == 0

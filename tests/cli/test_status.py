@@ -181,6 +181,7 @@ def test_a_table_behind_the_newest_run_is_late(reclake: Reclake, own_lake: Path)
     assert {name: (t["newest"], t["freshness"]) for name, t in tables.items()} == {
         "gold.i2i_daily": ("2017-12-29", "late"),
         "gold.item_bundles_daily": ("2017-12-30", "fresh"),
+        "gold.llm_quality_daily": (None, "not built"),
         "gold.popular_items_daily": ("2017-12-30", "fresh"),
         "gold.recall_metrics_daily": (None, "not built"),
         "gold.user_recall_daily": ("2017-12-30", "fresh"),

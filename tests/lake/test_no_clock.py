@@ -16,7 +16,11 @@ CLOCKS = {"now", "utcnow", "today", "current_timestamp", "current_date", "localt
 # Of module `time`, whose other clocks (monotonic, perf_counter) only measure how long.
 CLOCKS_OF_TIME = {"time", "time_ns"}
 SQL_CLOCK = re.compile(r"\b(current_timestamp|current_date|localtimestamp)\b|\b(now|today)\s*\(")
-ALLOWED = ("jobs/lake/oplog.py", "write_time")
+# When a row was logged, and when Airflow shall look again; no row of a table depends on either.
+ALLOWED = {
+    ("jobs/lake/oplog.py", "write_time"),
+    ("jobs/lake/airflow_task.py", "wait_for_other_days"),
+}
 
 
 def clock_reads(source: str, path: str) -> Iterator[str]:
@@ -25,7 +29,7 @@ def clock_reads(source: str, path: str) -> Iterator[str]:
     tree.body = [
         node
         for node in tree.body
-        if not (isinstance(node, ast.FunctionDef) and (path, node.name) == ALLOWED)
+        if not (isinstance(node, ast.FunctionDef) and (path, node.name) in ALLOWED)
     ]
     for node in ast.walk(tree):
         if _is_clock(node):

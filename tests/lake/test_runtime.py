@@ -361,7 +361,7 @@ def test_contracts_ask_the_gates_that_there_are() -> None:
         if any(check.expect == NO_WORSE for check in contract.checks)
     }
     assert asked == {step.name for step in registry.steps().values() if step.gate}
-    assert asked == {"gold.i2i_daily", "gold.user_recall_daily"}
+    assert asked == {"gold.i2i_daily", "gold.user_recall_daily", "gold.llm_quality_daily"}
 
 
 def test_an_error_of_one_run_leaves_no_staged_rows(toy_lake: Lake) -> None:

@@ -52,7 +52,8 @@ def test_neighbors_are_fused_as_the_product_does(
             "SELECT item_id, score FROM gold.popular_items_daily "
             "WHERE ds = $ds AND kind = 'popular'"
         ),
-        I2ISettings(neighbors=LIST_LENGTH),
+        # of five users content would speak for nearly all that behaviour leaves silent
+        I2ISettings(neighbors=LIST_LENGTH, content_trust=0),
         str(tmp_path),
     )
     # a list of one neighbor is filled by the product, and left short here

@@ -8,9 +8,10 @@ in lists. The limits are in the contract, and those beside the week before in `j
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Gate, Read, Run, table
@@ -50,8 +51,8 @@ def llm_quality_daily(
         F.when(answered > 0, (answered - unreadable) / answered).alias("readable_share"),
         (F.count_if(F.col("status") == ERROR) / F.count("*")).alias("error_share"),
         F.avg("completion_tokens").alias("completion_tokens"),
-        (F.avg("latency_ms") / 1000.0).alias("seconds"),
-        F.sum("cost").alias("cost"),
+        (_exact(F.avg, "latency_ms") / 1000.0).alias("seconds"),
+        _exact(F.sum, "cost").alias("cost"),
     )
     scored = reduce(
         DataFrame.unionByName,
@@ -62,5 +63,10 @@ def llm_quality_daily(
             for prompt, frame in (("item", items), ("user", users), ("companion", companions))
         ),
     )
-    scores = scored.groupBy(*_KEY).agg(F.avg("gate_score").alias("gate_score"))
+    scores = scored.groupBy(*_KEY).agg(_exact(F.avg, "gate_score").alias("gate_score"))
     return measured.join(scores, [*_KEY], "left")
+
+
+def _exact(aggregate: Callable[[Column], Column], name: str) -> Column:
+    """A sum or mean of doubles that does not depend on the order of the rows."""
+    return aggregate(F.col(name).cast("decimal(28,9)")).cast("double")

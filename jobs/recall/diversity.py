@@ -14,40 +14,11 @@ scores already. A list only grows, so values fall along it, and the value is the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from jobs.recall.history import NeighborTable
-from jobs.recall.reorder import UNKNOWN, Candidates
-
-
-@dataclass(frozen=True)
-class MarginalRelevance:
-    """The value of each row, in 0 to 1, by which the rows are in order; ties by item_id.
-
-    diversity: above 0, up to 1. pool: how many of a user's best rows are put in a new order; the
-    others have (1 - d) · score / best alone, which is never more.
-    """
-
-    diversity: float
-    pool: int
-
-    def __call__(self, rows: Candidates, table: NeighborTable) -> NDArray[np.float64]:
-        return _marginal_values(
-            rows.starts,
-            rows.scores,
-            rows.places,
-            rows.codes,
-            table.indptr,
-            table.neighbors,
-            table.scores,
-            len(table.item_ids),
-            self.diversity,
-            self.pool,
-        )
+from jobs.recall.reorder import UNKNOWN, PoolValues, pairs_in_pool, room_for_pairs
 
 
 @njit(cache=True, nogil=True)
@@ -71,6 +42,7 @@ def _marginal_values(
     """
     values = np.empty(len(scores))
     place_of = np.full(items, UNKNOWN, np.int32)
+    pairs = room_for_pairs(indptr, pool)
     alike = np.empty((pool, pool))
     nearest = np.empty(pool)
     is_listed = np.empty(pool, np.bool_)
@@ -80,18 +52,11 @@ def _marginal_values(
             values[row] = (1.0 - diversity) * (scores[row] / scores[first])
         size = min(pool, end - first)
         alike[:size, :size] = 0.0
-        for a in range(size):
-            if codes[first + a] != UNKNOWN:
-                place_of[codes[first + a]] = a
-        for a in range(size):
-            code = codes[first + a]
-            if code == UNKNOWN:
-                continue
-            for cell in range(indptr[code], indptr[code + 1]):
-                b = place_of[neighbors[cell]]
-                if b != UNKNOWN:
-                    similarity = min(1.0, max(similarities[cell], alike[a, b]))
-                    alike[a, b], alike[b, a] = similarity, similarity
+        found = pairs_in_pool(codes[first : first + size], indptr, neighbors, place_of, pairs)
+        for pair in range(found):
+            a, b, cell = pairs[0, pair], pairs[1, pair], pairs[2, pair]
+            similarity = min(1.0, max(similarities[cell], alike[a, b]))
+            alike[a, b], alike[b, a] = similarity, similarity
         nearest[:size] = 0.0
         is_listed[:size] = False
         for _ in range(size):
@@ -110,7 +75,10 @@ def _marginal_values(
             values[first + chosen] = greatest
             for a in range(size):
                 nearest[a] = max(nearest[a], alike[chosen, a])
-        for a in range(size):
-            if codes[first + a] != UNKNOWN:
-                place_of[codes[first + a]] = UNKNOWN
     return values
+
+
+class MarginalRelevance(PoolValues):
+    """Values of the greedy order, by which the rows are in order; share is d, ties by item_id."""
+
+    kernel = staticmethod(_marginal_values)

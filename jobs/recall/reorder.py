@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -37,6 +39,73 @@ class Candidates:
 
 
 Values = Callable[[Candidates, NeighborTable], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class PoolValues:
+    """The value of each row, in 0 to 1, by a loop over each user's best rows.
+
+    share: how much of the value the loop decides, above 0. pool: how many of a user's best rows are
+    put in a new order; the others have (1 - share) · score / best alone, which is never more.
+    """
+
+    share: float
+    pool: int
+    kernel: ClassVar[Callable[..., NDArray[np.float64]]]
+
+    def __call__(self, rows: Candidates, table: NeighborTable) -> NDArray[np.float64]:
+        return self.kernel(
+            rows.starts,
+            rows.scores,
+            rows.places,
+            rows.codes,
+            table.indptr,
+            table.neighbors,
+            table.scores,
+            len(table.item_ids),
+            self.share,
+            self.pool,
+        )
+
+
+@njit(cache=True, nogil=True)
+def pairs_in_pool(
+    codes: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    neighbors: NDArray[np.int32],
+    place_of: NDArray[np.int32],
+    pairs: NDArray[np.int64],
+) -> int:
+    """The pairs of one pool whose second is a neighbor of the first; how many they are.
+
+    codes: of the pool's items. place_of: scratch, UNKNOWN for every item before and after. pairs:
+    (3, enough) scratch that receives first, second (places in the pool) and the table's cell.
+    """
+    for place in range(len(codes)):
+        if codes[place] != UNKNOWN:
+            place_of[codes[place]] = place
+    found = 0
+    for first in range(len(codes)):
+        if codes[first] == UNKNOWN:
+            continue
+        for cell in range(indptr[codes[first]], indptr[codes[first] + 1]):
+            second = place_of[neighbors[cell]]
+            if second != UNKNOWN:
+                pairs[0, found], pairs[1, found], pairs[2, found] = first, second, cell
+                found += 1
+    for place in range(len(codes)):
+        if codes[place] != UNKNOWN:
+            place_of[codes[place]] = UNKNOWN
+    return found
+
+
+@njit(cache=True, nogil=True)
+def room_for_pairs(indptr: NDArray[np.int64], pool: int) -> NDArray[np.int64]:
+    """Scratch for the pairs of any pool: no item has more neighbors in it than at all."""
+    longest = 0
+    for item in range(len(indptr) - 1):
+        longest = max(longest, indptr[item + 1] - indptr[item])
+    return np.empty((3, pool * min(pool, longest)), np.int64)
 
 
 def save_similar(neighbors: DataFrame, folder: str) -> None:

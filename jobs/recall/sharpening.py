@@ -15,45 +15,18 @@ only, that is, over items the user has not taken: a share of 0.25 is their step 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from jobs.recall.history import NeighborTable
-from jobs.recall.reorder import UNKNOWN, Candidates
-
-
-@dataclass(frozen=True)
-class Sharpening:
-    """The value of each row, in 0 to 1.
-
-    share: w, above 0, below 1. pool: how many of a user's best rows spread and are put in a new
-    order; the others have (1 - w) · score / best alone, which is never more.
-    """
-
-    share: float
-    pool: int
-
-    def __call__(self, rows: Candidates, table: NeighborTable) -> NDArray[np.float64]:
-        return _sharpened(
-            rows.starts,
-            rows.scores,
-            rows.codes,
-            table.indptr,
-            table.neighbors,
-            table.scores,
-            len(table.item_ids),
-            self.share,
-            self.pool,
-        )
+from jobs.recall.reorder import UNKNOWN, PoolValues, pairs_in_pool, room_for_pairs
 
 
 @njit(cache=True, nogil=True)
 def _sharpened(
     starts: NDArray[np.int64],
     scores: NDArray[np.float64],
+    places: NDArray[np.int64],
     codes: NDArray[np.int32],
     indptr: NDArray[np.int64],
     neighbors: NDArray[np.int32],
@@ -65,6 +38,7 @@ def _sharpened(
     """The value of each row; each user's rows come with the best score first."""
     values = np.empty(len(scores))
     place_of = np.full(items, UNKNOWN, np.int32)
+    pairs = room_for_pairs(indptr, pool)
     spread = np.empty(pool)
     for user in range(len(starts) - 1):
         first, end = starts[user], starts[user + 1]
@@ -72,22 +46,18 @@ def _sharpened(
             values[row] = (1.0 - share) * (scores[row] / scores[first])
         size = min(pool, end - first)
         spread[:size] = 0.0
-        for a in range(size):
-            if codes[first + a] != UNKNOWN:
-                place_of[codes[first + a]] = a
-        for a in range(size):
-            code = codes[first + a]
-            if code == UNKNOWN:
-                continue
-            for cell in range(indptr[code], indptr[code + 1]):
-                b = place_of[neighbors[cell]]
-                if b != UNKNOWN:
-                    spread[b] += scores[first + a] * similarities[cell]
+        found = pairs_in_pool(codes[first : first + size], indptr, neighbors, place_of, pairs)
+        for pair in range(found):
+            a, b, cell = pairs[0, pair], pairs[1, pair], pairs[2, pair]
+            spread[b] += scores[first + a] * similarities[cell]
         largest = spread[:size].max() if size else 0.0
         for a in range(size):
             smooth = spread[a] / largest if largest > 0 else 0.0
             values[first + a] += share * (1.0 - smooth)
-        for a in range(size):
-            if codes[first + a] != UNKNOWN:
-                place_of[codes[first + a]] = UNKNOWN
     return values
+
+
+class Sharpening(PoolValues):
+    """Values of sharpened candidates; share is w, below 1."""
+
+    kernel = staticmethod(_sharpened)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.evaluation.data import INTERACTIONS, last_day
@@ -26,10 +26,8 @@ from jobs.evaluation.evaluate import coded, ids_of, lists_of
 from jobs.evaluation.methods import Bench, Encode, prepare
 from jobs.evaluation.metrics import Accuracy, Pairs, accuracy, bootstrap_interval
 from jobs.evaluation.published import COLD_USERS, HEAD_SHARE, in_sample_order
-from jobs.lake.asof import as_of as seen_as_of
 from jobs.lake.errors import UpstreamMissing
-from jobs.lake.step import Read, Run
-from jobs.settings import RunParams, Settings
+from jobs.settings import Settings
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
@@ -85,16 +83,10 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
     """
     from jobs.silver.item_texts import own_words
 
-    run = Run(as_of, as_of, None, RunParams(), lake.settings, "ablation", "")
     last = as_of + timedelta(days=horizon_days)
-
-    def read(table: str, on: date = as_of) -> DataFrame:
-        seen = Run(on, on, None, run.params, run.settings, run.run_id, "")
-        return seen_as_of(lake.tables.read(table), lake.contracts[table], Read(table), seen, False)
-
     columns = [F.col(f.name) for f in INTERACTIONS]
-    before = read("silver.interactions").where("weight > 0")
-    after = read("silver.interactions", last).where(
+    before = lake.read_as_of("silver.interactions", as_of).where("weight > 0")
+    after = lake.read_as_of("silver.interactions", last).where(
         (F.col("event_date") > F.lit(as_of)) & (F.col("weight") > 0)
     )
     known = after.join(before.select("user_id").distinct(), "user_id", "left_semi")
@@ -102,9 +94,12 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
         lake.settings.recall.metrics.users
     )
     texts = (
-        read("silver.item_texts")
+        lake.read_as_of("silver.item_texts", as_of)
         .select("item_id", F.col("text").alias("enriched"))
-        .join(read("silver.items").select("item_id", own_words().alias("template")), "item_id")
+        .join(
+            lake.read_as_of("silver.items", as_of).select("item_id", own_words().alias("template")),
+            "item_id",
+        )
         .select("item_id", "template", "enriched")
         .toArrow()
     )

@@ -136,6 +136,11 @@ class Lake:
         logger.info("%s", record.summary())
         return record
 
+    def read_as_of(self, table: str, ds: date) -> DataFrame:
+        """A table as a run of day `ds` sees it."""
+        run = Run(ds, ds, None, RunParams(), self.settings, "", "")
+        return as_of(self.tables.read(table), self.contracts[table], Read(table), run, False)
+
     def newest_day(self, name: str) -> date | None:
         """The newest day for which all is there that an effect reads; None before the first."""
         step = find_step(name)

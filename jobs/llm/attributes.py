@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from jobs.llm.errors import PromptError
+from jobs.llm.errors import reading
 
 LIBRARY = Path(__file__).with_name("attributes.yaml")
 REFERENCE = {"$ref": "attribute-library"}
@@ -51,17 +51,9 @@ class Attribute(BaseModel):
 
 def load_library(path: Path = LIBRARY) -> dict[str, Attribute]:
     """Attribute name to rule, in the file's order. Raises PromptError with file and key."""
-    try:
+    with reading(path):
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         return TypeAdapter(dict[str, Attribute]).validate_python(raw)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
-    except ValidationError as error:
-        lines = (
-            f"{path}: key {'.'.join(map(str, item['loc'])) or '(top)'}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise PromptError("\n".join(lines)) from error
 
 
 def fill_in(raw: Any, library: dict[str, Attribute]) -> Any:

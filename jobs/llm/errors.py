@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
 from jobs.lake.errors import Terminal, Transient
 
 
@@ -19,3 +26,18 @@ class ServerRefuses(Terminal):
 
 class TooManyErrors(Transient):
     """More calls failed than `llm.max_error_share` allows; the calls left were not made."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what reading a YAML file into a model raises into PromptError with file and key."""
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
+    except ValidationError as error:
+        lines = (
+            f"{path}: key {'.'.join(map(str, item['loc'])) or '(top)'}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise PromptError("\n".join(lines)) from error

@@ -25,10 +25,10 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jobs.llm.attributes import LIBRARY, fill_in, load_library
-from jobs.llm.errors import InvalidAnswer, PromptError
+from jobs.llm.errors import InvalidAnswer, PromptError, reading
 from jobs.llm.personal import mask
 from jobs.llm.tokens import cut
 
@@ -312,17 +312,9 @@ def load_prompt(
     attributes: the attribute library (`jobs.llm.attributes`), part of a prompt that refers to it.
     """
     path = folder / name / f"v{version}.yaml"
-    try:
+    with reading(path):
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         prompt = Prompt.model_validate(fill_in(raw, load_library(attributes)))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PromptError(f"{path}: cannot be read as YAML: {error}") from error
-    except ValidationError as error:
-        lines = (
-            f"{path}: key {'.'.join(map(str, item['loc'])) or '(top)'}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise PromptError("\n".join(lines)) from error
     if (prompt.name, prompt.version) != (name, version):
         raise PromptError(
             f"{path}: expected name {name!r} and version {version} (folder and file name), "

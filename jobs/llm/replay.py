@@ -14,6 +14,7 @@ from jobs.llm.bulk import answer_columns
 from jobs.llm.errors import InvalidAnswer
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Fields, Prompt, prompt_of
+from jobs.llm.selection import CONTENT_FIELDS
 from jobs.llm.status import INVALID, REFUSED, REJECTED, SUCCESS, TOO_LONG
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 TABLES = {"item": "silver.item_enrichments", "user": "silver.user_enrichments"}
 # Of each prompt: the table and key of its subjects, and what a prompt may show of them.
 _SUBJECTS = {
-    "item": (
-        "silver.items",
-        "content_hash",
-        ("title", "category", "department", "brand", "description"),
-    ),
+    "item": ("silver.items", "content_hash", CONTENT_FIELDS),
     "user": ("silver.user_profiles", "profile_hash", ("profile",)),
 }
 ASKED_AGAIN = (INVALID, REFUSED, TOO_LONG)

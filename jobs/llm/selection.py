@@ -19,6 +19,8 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+# What of an item makes its content, and so what a prompt may show of it.
+CONTENT_FIELDS = ("title", "category", "department", "brand", "description")
 TRAILING_DAYS = 90
 HALF_KNOWN_USERS = 50
 # Sums of doubles depend on the order of the rows; a decimal sum ranks the same on every run.
@@ -62,10 +64,7 @@ def select_item_contents(
     contents = (
         described.groupBy("content_hash")
         .agg(
-            *(
-                F.min(name).alias(name)
-                for name in ("title", "category", "department", "brand", "description")
-            ),
+            *(F.min(name).alias(name) for name in CONTENT_FIELDS),
             F.min("valid_from").alias("first_seen"),
         )
         .join(sold, "content_hash", "left")
@@ -73,11 +72,7 @@ def select_item_contents(
         .where(F.lit(True) if max_users is None else F.col("users") <= max_users)
         .select(
             "content_hash",
-            "title",
-            "category",
-            "department",
-            "brand",
-            "description",
+            *CONTENT_FIELDS,
             "priority",
             "first_seen",
         )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from jobs.cli.output import print_table, say, text
-from jobs.lake import Read, Run, Sink
-from jobs.lake.asof import as_of
+from jobs.lake import Run, Sink
 from jobs.lake.errors import UpstreamMissing
 from jobs.llm.bulk import LEDGER, Ask, message_hash
 from jobs.llm.daily import WorkList, enrich_day
 from jobs.llm.prompt import Prompt, prompt_of
 from jobs.llm.replay import TABLES
+from jobs.llm.selection import CONTENT_FIELDS
 from jobs.llm.status import SUCCESS
 from jobs.settings import RunParams
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
 
 Row = dict[str, Any]
-_FIELDS = ("title", "category", "department", "brand", "description")
 
 
 def compare(
@@ -109,25 +108,19 @@ def _version(lake: Lake, name: str, number: int) -> Prompt:
 
 
 def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
-    run = Run(ds, ds, None, RunParams(), lake.settings, "", "")
-
-    def read(table: str) -> Any:
-        frame = lake.tables.read(table)
-        return as_of(frame, lake.contracts[table], Read(table), run, False)
-
     if name == "item":
-        items = read("silver.items").where("is_sellable AND length(trim(title)) > 0")
-        contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in _FIELDS))
+        items = lake.read_as_of("silver.items", ds).where("is_sellable AND length(trim(title)) > 0")
+        contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in CONTENT_FIELDS))
         rows = contents.orderBy("content_hash").limit(sample).toArrow().to_pylist()
         return [Ask({"content_hash": r["content_hash"]}, r["content_hash"], r) for r in rows]
-    profiles = read("silver.user_profiles").orderBy("profile_hash", "user_id").limit(sample)
+    profiles = lake.read_as_of("silver.user_profiles", ds).orderBy("profile_hash", "user_id")
     return [
         Ask(
             {"user_id": row["user_id"], "profile_hash": row["profile_hash"]},
             row["profile_hash"],
             {"profile": row["profile"]},
         )
-        for row in profiles.toArrow().to_pylist()
+        for row in profiles.limit(sample).toArrow().to_pylist()
     ]
 
 

@@ -24,6 +24,7 @@ from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
 
 TERM_SCALE = float(2**40)
+_OF_A_TERM = 1 / TERM_SCALE
 RECALL_DDL = "user_id string, rank int, item_id string, score double, because_item_id string"
 RECALL_SCHEMA = pa.schema(
     [
@@ -87,17 +88,10 @@ class NeighborTable:
         item ascending. Items that no list names are skipped.
         """
         (items, starts), (seen, seen_starts) = self._coded(histories["items"], histories["seen"])
+        taken = (starts, items, histories["strengths"].flatten().to_numpy(zero_copy_only=False))
+        lists = (self.indptr, self.neighbors, self.scores, len(self.item_ids))
         columns, scores, because, sizes = best_of_histories(
-            starts,
-            items,
-            histories["strengths"].flatten().to_numpy(zero_copy_only=False),
-            seen_starts,
-            seen,
-            self.indptr,
-            self.neighbors,
-            self.scores,
-            len(self.item_ids),
-            k,
+            *taken, seen_starts, seen, *lists, k, explain=True
         )
         within = np.arange(k) < sizes[:, None]
         users = np.repeat(np.arange(len(sizes)), sizes)
@@ -153,56 +147,103 @@ def best_of_histories(
     neighbor_scores: NDArray[np.float64],
     items: int,
     k: int,
+    explain: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
     """The k best items of each user: index, score, the source that brought it; and how many.
 
     starts, sources, strengths: each user's history, -1 for a source without a list. seen_starts,
     seen: what must not come back, -1 for an unknown item. indptr, neighbors, neighbor_scores: the
-    list of each source, over items 0 to items - 1.
+    list of each source, over items 0 to items - 1. explain: whether the sources are looked for;
+    they mean nothing without it.
     """
+    # This loop decides what a user costs. Hence unsigned indices, which numba does not check for
+    # counting from the end, and sums without a branch: one array is touched at random.
     users = len(starts) - 1
     columns = np.empty((users, k), np.int32)
     scores = np.empty((users, k), np.float64)
     because = np.empty((users, k), np.int32)
     sizes = np.zeros(users, np.int64)
+    rank_of = np.empty(items, np.int32)
+    is_best = np.zeros(items // 8 + 1, np.uint8)
     totals = np.zeros(items, np.int64)
-    largest = np.zeros(items, np.int64)
-    by = np.full(items, _NOTHING, np.int32)
-    touched = np.empty(items, np.int32)
-    found = np.empty(items, np.float64)
-    found_columns = np.empty(items, np.int32)
+    found = np.empty(items + 1, np.float64)
+    found_columns = np.empty(items + 1, np.int32)
     for user in range(users):
-        n_touched = 0
+        touched = np.uint64(0)
         for place in range(starts[user], starts[user + 1]):
             source = sources[place]
             if source == _NOTHING:
                 continue
-            for cell in range(indptr[source], indptr[source + 1]):
-                column = neighbors[cell]
-                term = np.int64(np.rint(strengths[place] * neighbor_scores[cell] * TERM_SCALE))
-                if by[column] == _NOTHING:
-                    touched[n_touched] = column
-                    n_touched += 1
-                    totals[column], largest[column], by[column] = term, term, source
-                    continue
-                totals[column] += term
-                if term > largest[column] or (term == largest[column] and source < by[column]):
-                    largest[column], by[column] = term, source
+            strength = strengths[place] * TERM_SCALE
+            for cell in range(np.uint64(indptr[source]), np.uint64(indptr[source + 1])):
+                column = np.uint32(neighbors[cell])
+                term = np.int64(np.rint(strength * neighbor_scores[cell]))
+                total = totals[column]
+                found_columns[touched] = column
+                touched += np.uint64((total == 0) & (term != 0))
+                totals[column] = total + term
         for place in range(seen_starts[user], seen_starts[user + 1]):
             if seen[place] != _NOTHING:
                 totals[seen[place]] = 0
-        n_found = 0
-        for place in range(n_touched):
-            column = touched[place]
-            if totals[column] > 0:
-                found[n_found], found_columns[n_found] = totals[column] / TERM_SCALE, column
-                n_found += 1
-        size = put_best_first(found, found_columns, n_found, k)
+        n_found = np.uint64(0)
+        for place in range(touched):
+            column = np.uint32(found_columns[place])
+            total = totals[column]
+            totals[column] = 0
+            found[n_found], found_columns[n_found] = total * _OF_A_TERM, column
+            n_found += np.uint64(total > 0)
+        size = put_best_first(found, found_columns, np.int64(n_found), k)
         sizes[user] = size
         columns[user, :size] = found_columns[:size]
         scores[user, :size] = found[:size]
-        for place in range(size):
-            because[user, place] = by[found_columns[place]]
-        for place in range(n_touched):
-            by[touched[place]] = _NOTHING
+        if explain:
+            history = slice(starts[user], starts[user + 1])
+            _find_sources(
+                sources[history],
+                strengths[history],
+                indptr,
+                neighbors,
+                neighbor_scores,
+                columns[user, :size],
+                because[user],
+                rank_of,
+                is_best,
+            )
     return columns, scores, because, sizes
+
+
+@njit(cache=True, nogil=True)
+def _find_sources(
+    sources: NDArray[np.int32],
+    strengths: NDArray[np.float64],
+    indptr: NDArray[np.int64],
+    neighbors: NDArray[np.int32],
+    neighbor_scores: NDArray[np.float64],
+    best: NDArray[np.int32],
+    because: NDArray[np.int32],
+    rank_of: NDArray[np.int32],
+    is_best: NDArray[np.uint8],
+) -> None:
+    """Of each best item of one user the source with the largest term, ties by source ascending.
+
+    A second pass over lists that are still in the cache takes less than keeping the largest term
+    of every item in the first. because: receives the sources. rank_of: (items,) scratch. is_best:
+    scratch of one bit an item, all 0 before and after, so small that it stays in the nearest cache.
+    """
+    for rank, column in enumerate(best):
+        rank_of[column] = rank
+        is_best[column >> 3] |= np.uint8(1 << (column & 7))
+    largest = np.zeros(len(best), np.int64)
+    for place, source in enumerate(sources):
+        if source == _NOTHING:
+            continue
+        strength = strengths[place] * TERM_SCALE
+        for cell in range(np.uint64(indptr[source]), np.uint64(indptr[source + 1])):
+            column = np.uint32(neighbors[cell])
+            if (is_best[column >> np.uint32(3)] >> (column & np.uint32(7))) & 1:
+                rank = rank_of[column]
+                term = np.int64(np.rint(strength * neighbor_scores[cell]))
+                if term > largest[rank] or (term == largest[rank] and source < because[rank]):
+                    largest[rank], because[rank] = term, source
+    for column in best:
+        is_best[column >> 3] = 0

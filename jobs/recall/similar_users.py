@@ -202,6 +202,7 @@ def _recall_blocks(
                     taken["scores"],
                     len(item_ids),
                     k,
+                    explain=False,
                 )
                 listed = np.arange(k) < sizes[:, None]
                 ranks = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), listed.shape)

@@ -1,0 +1,66 @@
+"""The benchmark page of the docs, from what `make bench` wrote last.
+
+python -m tests.benchmarks.page > docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from jobs.settings import get_settings
+from tests.benchmarks.__main__ import NAMES
+
+_COLUMNS = ("", "value", "peer", "peer's value", "ratio", "target", "")
+_HEAD = """# Benchmarks
+
+`make bench` measures, writes `.reclake/bench/*.jsonl` and prints the same tables; this page is
+made from such a run on {cores} cores by `python -m tests.benchmarks.page > docs/benchmarks.md`. A
+peer is measured in the same run unless it says *published*. Machines differ and are noisy: compare
+ratios, not times. A target that was missed says so.
+"""
+
+
+def page(folder: Path, cores: int) -> str:
+    """Markdown, one table a benchmark that was run. folder: where `make bench` wrote."""
+    parts = [_HEAD.format(cores=cores)]
+    for name in NAMES:
+        written = folder / f"{name}.jsonl"
+        if written.exists():
+            about = inspect.getdoc(importlib.import_module(f"tests.benchmarks.{name}")) or ""
+            rows = [json.loads(line) for line in written.read_text("utf-8").splitlines()]
+            parts.append(f"## {name}\n{about}\n\n`make bench ONLY={name}`\n\n{table(rows)}")
+    return "\n".join(parts)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of rows as `tests.benchmarks.result.Result.row` makes them."""
+    lines = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
+    for row in rows:
+        verdict = {True: "met", False: "**missed**", None: ""}[row["ok"]]
+        figures = (_figure(row[key]) for key in ("peer_value", "ratio", "target"))
+        peer_value, ratio, target = figures
+        value = f"{_figure(row['value'])} {row['unit']}".strip()
+        lines.append(
+            _line([row["name"], value, row["peer"] or "", peer_value, ratio, target, verdict])
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(get_settings().home / "bench", os.cpu_count() or 1))

@@ -22,9 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 from rich.console import Console
 from scipy.sparse import csr_matrix
 
+from infra.stack import spark_connect
 from jobs.evaluation.data import read_interactions
 from jobs.evaluation.format import Format
 from jobs.settings import get_settings
@@ -281,31 +284,48 @@ def _kernels(train: pa.Table) -> Iterator[Result]:
 
 
 def _jobs(train: pa.Table, folder: Path) -> Iterator[Result]:
-    """The step from and to files on a running Spark, beside a self-join in Spark SQL."""
-    import pyarrow.parquet as pq
+    """The step from Delta to Delta on a running Connect server, beside a self-join in Spark SQL."""
+    from jobs.spark import connect
+
+    home = folder / "spark"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    with spark_connect(home, memory="6g") as address:
+        spark = connect(get_settings().model_copy(update={"spark_url": address}))
+        seconds, peer_seconds = _seconds_of_jobs(spark, train, home)
+        spark.stop()
+    name = "I2I job, Gowalla, Delta to Delta"
+    yield Result(name, seconds, "s", 15, at_most=True)
+    yield Result(
+        name, seconds, "s", 0.1, "self-join in Spark SQL", peer_seconds,
+        at_most=True, of_ratio=True,
+    )  # fmt: skip
+
+
+def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[float, float]:
     from pyspark.sql import functions as F
 
     from jobs.recall.cooccurrence import cooccurrence_neighbors
     from jobs.recall.settings import CooccurrenceSettings
-    from jobs.spark import local
 
-    spark = local(folder)
-    source, day = folder / "gowalla.parquet", date(2000, 1, 1)
-    pq.write_table(train, source)
+    source, day = str(home / "gowalla"), date(2000, 1, 1)
+    pq.write_table(train, home / "gowalla.parquet")
+    rows = spark.read.parquet(str(home / "gowalla.parquet"))
+    rows.write.format("delta").save(source)
     settings = CooccurrenceSettings(neighbors=NEIGHBORS)
 
     def ours() -> None:
-        scratch = folder / "scratch"
+        scratch = home / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        taken = spark.read.parquet(str(source))
+        taken = spark.read.format("delta").load(source)
         items = taken.select("item_id", F.lit(True).alias("is_sellable")).distinct()
         found = cooccurrence_neighbors(taken, items, day, settings, str(scratch))
-        found.write.mode("overwrite").parquet(str(folder / "ours"))
+        found.write.format("delta").mode("overwrite").save(str(home / "ours"))
 
     def peer() -> None:
-        spark.read.parquet(str(source)).createOrReplaceTempView("taken")
-        spark.sql(
+        spark.read.format("delta").load(source).createOrReplaceTempView("taken")
+        found = spark.sql(
             """
             WITH sizes AS (SELECT item_id, count(*) AS n FROM taken GROUP BY item_id),
             pairs AS (
@@ -320,14 +340,10 @@ def _jobs(train: pa.Table, folder: Path) -> Iterator[Result]:
             )
             SELECT * FROM ranked WHERE rank <= 200
             """
-        ).write.mode("overwrite").parquet(str(folder / "peer"))
+        )
+        found.write.format("delta").mode("overwrite").save(str(home / "peer"))
 
-    seconds, peer_seconds = _best_of(ours), _best_of(peer, times=1)
-    yield Result("I2I job, Gowalla, Parquet to Parquet", seconds, "s", 15, at_most=True)
-    yield Result(
-        "I2I job, Gowalla, Parquet to Parquet", seconds, "s", 0.1, "self-join in Spark SQL",
-        peer_seconds, at_most=True, of_ratio=True,
-    )  # fmt: skip
+    return _best_of(ours), _best_of(peer, times=1)
 
 
 def _best_of(work: Callable[[], None], times: int = 3) -> float:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 
 from jobs.llm.gate import Gate, TextEncoder
@@ -61,6 +62,16 @@ def precision_and_recall(judged: Sequence[Judged], threshold: float) -> tuple[fl
     return precision, sum(accepted) / right if right else 0.0
 
 
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """The 95% interval of a share of `of` trials (Wilson, 1927); 0 to 1 without a trial."""
+    if not of:
+        return 0.0, 1.0
+    z, share = 1.96, right / of
+    middle = share + z * z / (2 * of)
+    spread = z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return (middle - spread) / (1 + z * z / of), (middle + spread) / (1 + z * z / of)
+
+
 def choose_threshold(judged: Sequence[Judged], least_precision: float = LEAST_PRECISION) -> float:
     """Of the hundredths with that precision, the one with the best recall; the lowest of equals."""
     hundredths = [step / 100 for step in range(101)]
@@ -82,7 +93,12 @@ def measure() -> Iterator[Result]:
     yield Result("precision on the half that chose", precision, "share")
     yield Result("recall on the half that chose", recall, "share")
     precision, recall = precision_and_recall(other, theta)
+    accepted = [j.right for j in other if j.score >= theta]
+    low, high = wilson(sum(accepted), len(accepted))
+    yield Result("accepted on the other half", len(accepted), "answers")
     yield Result("precision on the other half", precision, "share", target=LEAST_PRECISION)
+    yield Result("its 95% interval from", low, "share")
+    yield Result("its 95% interval to", high, "share")
     yield Result("recall on the other half", recall, "share")
     precision, recall = precision_and_recall(judged, settings.llm.gate_threshold)
     yield Result("precision of all at the setting", precision, "share")

@@ -14,6 +14,7 @@ from tests.benchmarks.gate import (
     is_even,
     judge,
     precision_and_recall,
+    wilson,
 )
 from tests.llm.conftest import WordEncoder
 
@@ -46,6 +47,12 @@ def test_the_threshold_has_the_best_recall_of_those_that_are_precise_enough() ->
     assert precision_and_recall(scored, 0.7) == (1.0, 0.75)
     assert choose_threshold(scored, 0.9) == 0.61
     assert choose_threshold(scored, 0.8) == 0.0
+
+
+def test_the_interval_of_a_share() -> None:
+    # z² = 3.84: (0.9 + 0.192 ± 1.96 · √(0.009 + 0.0096)) / 1.384, for 9 of 10
+    assert wilson(9, 10) == (pytest.approx(0.596, abs=1e-3), pytest.approx(0.982, abs=1e-3))
+    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_where_nothing_is_precise_enough_nothing_is_accepted() -> None:

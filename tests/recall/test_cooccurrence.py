@@ -49,7 +49,9 @@ def test_a_score_worked_by_hand(spark: SparkSession, tmp_path: Path) -> None:
         ("w", "a", 0),
     ]
     # Two users are one beside the first: (2 - 1) / (2 - 1 + 3) = 1/4.
-    settings = CooccurrenceSettings(item_exponent=0.8, neighbor_exponent=0.2, shrinkage=3)
+    settings = CooccurrenceSettings(
+        user_exponent=0.5, item_exponent=0.8, neighbor_exponent=0.2, shrinkage=3
+    )
     shared = 0.25 * (2**-0.5 + 3**-0.5)
     found = neighbors(spark, rows, items(spark, "abc"), settings, tmp_path)
     assert [(i, r, n, s) for i, r, n, _, s in found] == [("a", 1, "b", 2), ("b", 1, "a", 2)]

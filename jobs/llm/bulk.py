@@ -69,6 +69,15 @@ class Ask:
     fields: Fields
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An ask in a prompt's words. text: the last message of its call."""
+
+    ask: Ask
+    text: str
+    message_hash: str
+
+
 @dataclass(frozen=True)
 class Call:
     """One question and every row of the work list that it answers."""
@@ -137,35 +146,39 @@ def message_hash(prompt: Prompt, question: str) -> str:
     return hashlib.sha256(f"{prompt.prompt_version}\n{question}".encode()).hexdigest()
 
 
-def in_shard(asks: Sequence[Ask], prompt: Prompt, shard: int, shards: int) -> list[Ask]:
-    """The asks of one of so many shards, in order, shard 0 first.
+def posed(asks: Sequence[Ask], prompt: Prompt) -> list[Question]:
+    """The question of each ask, in order; rendered and hashed here and nowhere else in a run."""
+    questions = ((ask, prompt.question(ask.fields)) for ask in asks)
+    return [Question(ask, text, message_hash(prompt, text)) for ask, text in questions]
 
-    By the question, so that asks that share a call fall to one shard, on any day.
+
+def in_shard(questions: Sequence[Question], shard: int, shards: int) -> list[Question]:
+    """The questions of one of so many shards, in order, shard 0 first.
+
+    By the text, so that asks that share a call fall to one shard, on any day.
     """
-    hashes = (message_hash(prompt, prompt.question(ask.fields)) for ask in asks)
-    return [a for a, h in zip(asks, hashes, strict=True) if int(h[:8], 16) % shards == shard]
+    return [q for q in questions if int(q.message_hash[:8], 16) % shards == shard]
 
 
-def plan(asks: Sequence[Ask], prompt: Prompt, answered: Sequence[Mapping[str, Any]]) -> Plan:
+def plan(questions: Sequence[Question], answered: Sequence[Mapping[str, Any]]) -> Plan:
     """Split a work list by what was ever answered.
 
-    asks: most urgent first, keys distinct. answered: rows of the answer table under this prompt
-    version and model that have one of the asks' message hashes.
+    questions: most urgent first, their asks' keys distinct, of one prompt. answered: rows of the
+    answer table under its version and this model that have one of the questions' message hashes.
     """
-    key_names = tuple(asks[0].key) if asks else ()
+    key_names = tuple(questions[0].ask.key) if questions else ()
     keys = {tuple(row[name] for name in key_names) for row in answered}
     by_question = {row["message_hash"]: row for row in answered}
     cached, copies = 0, []
     calls: dict[str, tuple[str, list[Ask]]] = {}
-    for ask in asks:
-        question = prompt.question(ask.fields)
-        hashed = message_hash(prompt, question)
+    for question in questions:
+        ask, hashed = question.ask, question.message_hash
         if tuple(ask.key.values()) in keys:
             cached += 1
         elif hashed in by_question:
             copies.append({**by_question[hashed], **ask.key})
         else:
-            calls.setdefault(hashed, (question, []))[1].append(ask)
+            calls.setdefault(hashed, (question.text, []))[1].append(ask)
     return Plan(cached, copies, [Call(q, h, tuple(a)) for h, (q, a) in calls.items()])
 
 

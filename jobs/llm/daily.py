@@ -21,12 +21,13 @@ from jobs.llm.bulk import (
     Ask,
     ChunkSink,
     Plan,
+    Question,
     Tally,
     Target,
     enrich,
     in_shard,
-    message_hash,
     plan,
+    posed,
 )
 from jobs.llm.engine import asker_of
 from jobs.llm.gate import Gate
@@ -110,13 +111,14 @@ def enrich_day(
     cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
     """
     settings, params = run.settings, run.params
-    asks, cached = work.asks, work.cached
+    questions, cached = posed(work.asks, prompt), work.cached
     if run.shard is not None:
-        asks = in_shard(asks, prompt, run.shard, params.shards)
+        questions = in_shard(questions, run.shard, params.shards)
         cached = cached if run.shard == 0 else 0
-    planned = plan(asks, prompt, _answered(asks, prompt, answers, settings.llm_model))
+    selected = len(questions) + cached
+    planned = plan(questions, _answered(questions, prompt, answers, settings.llm_model))
     counts: dict[str, int | float | str] = {
-        "selected": len(asks) + cached,
+        "selected": selected,
         "cached": cached + planned.cached,
         "copied": len(planned.copies),
         "prompt_version": prompt.prompt_version,
@@ -127,22 +129,20 @@ def enrich_day(
     known = measured(ledger, prompt.prompt_version, settings.llm_model) if planned.calls else None
     price = settings.llm.prices.get(settings.llm_model)
     if params.dry_run:
-        questions = [call.question for call in planned.calls]
-        return EffectResult(
-            len(asks) + cached, 0, counts | estimate(questions, prompt, known, budget, price)
-        )
+        texts = [call.question for call in planned.calls]
+        return EffectResult(selected, 0, counts | estimate(texts, prompt, known, budget, price))
     tally = _pay(run, sink, table, prompt, planned, budget, known)
     rows_out = sum(tally.rows[status] for status in FINAL)
-    return EffectResult(len(asks) + cached, rows_out, counts | _counts(tally, price))
+    return EffectResult(selected, rows_out, counts | _counts(tally, price))
 
 
 def _answered(
-    asks: Sequence[Ask], prompt: Prompt, answers: DataFrame, model: str
+    questions: Sequence[Question], prompt: Prompt, answers: DataFrame, model: str
 ) -> list[dict[str, object]]:
-    """Rows of the answer table that answer one of the asks under this prompt version and model."""
-    if not asks:
+    """Rows of the answer table that answer one of the questions, by this version and model."""
+    if not questions:
         return []
-    hashes = sorted({message_hash(prompt, prompt.question(ask.fields)) for ask in asks})
+    hashes = sorted({question.message_hash for question in questions})
     wanted = answers.sparkSession.createDataFrame(pa.table({"message_hash": hashes}))
     known = of_version(answers, prompt, model)
     rows: list[dict[str, object]] = (

@@ -38,7 +38,7 @@ from jobs.lake import Sink
 from jobs.lake.contract import Contracts
 from jobs.lake.schema import arrow_schema
 from jobs.lake.tables import Tables
-from jobs.llm.bulk import LEDGER, Ask, Target, enrich, plan
+from jobs.llm.bulk import LEDGER, Ask, Target, enrich, plan, posed
 from jobs.llm.client import LLMClient
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt, load_prompt
@@ -179,7 +179,7 @@ def _ours(lake: Path, prompt: Prompt, asks: Sequence[Ask], url: str) -> float:
     )
     start = time.perf_counter()
     tally = enrich(
-        plan(asks, prompt, []), prompt, client, gate, Sink(tables), target, LLMSettings()
+        plan(posed(asks, prompt), []), prompt, client, gate, Sink(tables), target, LLMSettings()
     )
     seconds = time.perf_counter() - start
     if tally.calls - tally.errors != len(asks):

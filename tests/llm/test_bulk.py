@@ -22,7 +22,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.llm.budget import Budget, Rate
-from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, in_shard, message_hash, plan
+from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, in_shard, message_hash, plan, posed
 from jobs.llm.client import Attempt, Reply
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import Gate
@@ -65,7 +65,9 @@ def run(
     sink: MemorySink,
     settings: LLMSettings | None = None,
 ) -> Tally:
-    return pay(plan(work, prompt, sink.rows(TABLE)), prompt, server, sink, settings or limits())
+    return pay(
+        plan(posed(work, prompt), sink.rows(TABLE)), prompt, server, sink, settings or limits()
+    )
 
 
 def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
@@ -132,7 +134,7 @@ def test_another_prompt_version_pays_again(prompt: Prompt, sink: MemorySink) -> 
     with serve(echo) as server:
         run(asks(5), prompt, server, sink)
         known = [row for row in sink.rows(TABLE) if row["prompt_version"] == longer.prompt_version]
-        planned = plan(asks(5), longer, known)
+        planned = plan(posed(asks(5), longer), known)
     assert len(planned.calls) == 5
     assert message_hash(prompt, "tea") != message_hash(longer, "tea")
 
@@ -171,15 +173,15 @@ def twins(count: int) -> list[Ask]:
 
 
 def test_shards_share_out_a_work_list_and_keep_its_order(prompt: Prompt) -> None:
-    work = twins(40)
-    shares = [in_shard(work, prompt, shard, 3) for shard in range(3)]
-    assert sorted(work.index(ask) for share in shares for ask in share) == list(range(80))
+    work = posed(twins(40), prompt)
+    shares = [in_shard(work, shard, 3) for shard in range(3)]
+    assert sorted(work.index(question) for share in shares for question in share) == list(range(80))
     assert all(
-        [work.index(ask) for ask in share] == sorted(work.index(a) for a in share)
+        [work.index(question) for question in share] == sorted(work.index(q) for q in share)
         for share in shares
     )
     assert min(len(share) for share in shares) >= 14  # about 27 each
-    assert in_shard(work, prompt, 0, 1) == work
+    assert in_shard(work, 0, 1) == work
 
 
 def test_shards_together_pay_for_every_question_once(prompt: Prompt, sink: MemorySink) -> None:
@@ -187,9 +189,8 @@ def test_shards_together_pay_for_every_question_once(prompt: Prompt, sink: Memor
     with serve(echo) as server:
         run(twins(5)[:1], prompt, server, sink)
         answered = sink.rows(TABLE)
-        plans = [
-            plan(in_shard(twins(40), prompt, shard, 4), prompt, answered) for shard in range(4)
-        ]
+        work = posed(twins(40), prompt)
+        plans = [plan(in_shard(work, shard, 4), answered) for shard in range(4)]
         for planned in plans:
             pay(planned, prompt, server, sink, limits())
     assert sorted(title_of(question) for question in server.questions()) == sorted(WORDS[:40])
@@ -286,7 +287,7 @@ def test_as_many_calls_are_under_way_while_a_commit_lasts(prompt: Prompt) -> Non
                 during_commit.extend(client.under_way[before : before + 16])
             super().append(table, rows, chunk_id)
 
-    planned = plan(asks(100), prompt, [])
+    planned = plan(posed(asks(100), prompt), [])
     gate = Gate(WordEncoder(), 0.5)
     settings = limits(concurrency=8, chunk_size=32)
     enrich(planned, prompt, client, gate, Slow(), target(), settings)
@@ -302,7 +303,7 @@ def test_the_loop_goes_on_while_the_gate_judges(prompt: Prompt, sink: MemorySink
             loops.add(threading.get_ident())
             return super().encode(texts)
 
-    planned = plan(asks(20), prompt, [])
+    planned = plan(posed(asks(20), prompt), [])
     enrich(planned, prompt, client, Gate(Slow(), 0.5), sink, target(), limits())
     assert loops
     assert threading.get_ident() not in loops
@@ -317,7 +318,7 @@ def test_answers_do_not_wait_long_for_others_to_be_committed_with(prompt: Prompt
             sizes.append(len(rows))
             super().append(table, rows, chunk_id)
 
-    planned = plan(asks(20), prompt, [])
+    planned = plan(posed(asks(20), prompt), [])
     settings = limits(concurrency=1, chunk_size=400, commit_seconds=0)
     enrich(planned, prompt, OneByOne(1), Gate(WordEncoder(), 0.5), Watching(), target(), settings)
     assert sizes[:2] == [1, 1]
@@ -536,7 +537,7 @@ def pay_into_folder(folder: str, url: str, prompt_json: str) -> None:
     prompt = Prompt.model_validate_json(prompt_json)
     server = FaultyServer(echo, url)
     sink = FolderSink(Path(folder))
-    pay(plan(asks(60), prompt, sink.rows(TABLE)), prompt, server, sink, limits())
+    pay(plan(posed(asks(60), prompt), sink.rows(TABLE)), prompt, server, sink, limits())
 
 
 def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
@@ -563,7 +564,7 @@ def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
         committed = len(sink.rows(TABLE))
         assert committed >= kill_at - limits().chunk_size
         before = len(server.requests)
-        pay(plan(asks(60), prompt, sink.rows(TABLE)), prompt, server, sink, limits())
+        pay(plan(posed(asks(60), prompt), sink.rows(TABLE)), prompt, server, sink, limits())
         after = len(server.requests) - before
         assert after == 60 - committed
     assert sorted(row["content_hash"] for row in sink.rows(TABLE)) == sorted(
@@ -600,13 +601,13 @@ def test_a_commit_that_fails_stops_the_run_and_the_next_pays_for_the_rest(
 
 def test_an_empty_plan_needs_no_server(prompt: Prompt, sink: MemorySink) -> None:
     nowhere = FaultyServer(echo, "http://127.0.0.1:9/v1")
-    assert pay(plan([], prompt, []), prompt, nowhere, sink, limits()) == Tally()
+    assert pay(plan(posed([], prompt), []), prompt, nowhere, sink, limits()) == Tally()
 
 
 def test_a_plan_counts_what_is_cached(prompt: Prompt, sink: MemorySink) -> None:
     with serve(echo) as server:
         run(asks(4), prompt, server, sink)
-    planned = plan(asks(6), prompt, sink.rows(TABLE))
+    planned = plan(posed(asks(6), prompt), sink.rows(TABLE))
     assert (planned.cached, planned.copies, planned.asked) == (4, [], 2)
 
 
@@ -658,7 +659,7 @@ def within(
 ) -> Tally:
     """Calls of 120 tokens, one by one, within a budget."""
     gate = Gate(WordEncoder(), 0.5)
-    planned = plan(asks(count), prompt, [])
+    planned = plan(posed(asks(count), prompt), [])
     return enrich(planned, prompt, OneByOne(1), gate, sink, target(), limits(), budget, known)
 
 

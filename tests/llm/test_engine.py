@@ -12,7 +12,7 @@ import pytest
 
 from infra.stack.paths import SERVE_PYTHON
 from infra.stack.services.vllm import STRUCTURED_OUTPUTS
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
+from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
 from jobs.llm.client import LLMClient, Reply
 from jobs.llm.engine import EngineClient, asker_of
 from jobs.llm.errors import ServerRefuses, TooManyErrors
@@ -68,7 +68,7 @@ def name_of(reply: Reply) -> str:
 def run(client: EngineClient, prompt: Prompt, sink: MemorySink, titles: list[str]) -> Tally:
     work = [Ask({"content_hash": title}, title, {"title": title}) for title in titles]
     gate = Gate(WordEncoder(), 0.5)
-    planned = plan(work, prompt, sink.rows(TABLE))
+    planned = plan(posed(work, prompt), sink.rows(TABLE))
     return enrich(planned, prompt, client, gate, sink, target(), limits())
 
 

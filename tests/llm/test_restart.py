@@ -13,7 +13,7 @@ from infra.stack.ports import free_port
 from infra.stack.process import members
 from infra.stack.service import running
 from infra.stack.services import vllm
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
+from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
 from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
@@ -52,7 +52,7 @@ def test_a_run_outlives_the_death_of_its_server(prompt: Prompt, tmp_path: Path) 
         gate = Gate(WordEncoder(), 0.5)
         settings = limits(concurrency=8, chunk_size=CHUNK)
         tallies.append(
-            enrich(plan(work, prompt, []), prompt, client, gate, sink, target(), settings)
+            enrich(plan(posed(work, prompt), []), prompt, client, gate, sink, target(), settings)
         )
 
     run = threading.Thread(target=pay)

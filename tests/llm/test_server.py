@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake import EffectResult, Run, Sink
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan
+from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
 from jobs.llm.client import Reply
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.gate import Gate
@@ -41,7 +41,7 @@ def first_field(prompt: Prompt) -> str:
 def run(url: str, prompt: Prompt, sink: MemorySink, work: list[Ask]) -> Tally:
     answers = sink.rows("silver.item_enrichments")
     gate = Gate(WordEncoder(), 0.5)
-    planned = plan(work, prompt, answers)
+    planned = plan(posed(work, prompt), answers)
     return enrich(planned, prompt, client_of(url), gate, sink, target(), limits())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
 from jobs.llm.errors import ServerRefuses
-from jobs.llm.prompt import Prompt, load_prompt
+from jobs.llm.prompt import Fields, Prompt, load_prompt
 from jobs.settings import RunParams
 from jobs.silver.item_enrichments import enrich_items
 from tests.llm.faulty_server import Response, says, serve
@@ -54,7 +55,12 @@ def answer(question: str, number: int) -> Response:
 
 
 def enrich(
-    lake: Lake, items: DataFrame, interactions: DataFrame, ds: date = DAY, **params: object
+    lake: Lake,
+    items: DataFrame,
+    interactions: DataFrame,
+    ds: date = DAY,
+    shard: int | None = None,
+    **params: object,
 ) -> EffectResult:
     run = Run(
         ds=ds,
@@ -64,6 +70,7 @@ def enrich(
         settings=lake.settings,
         run_id="run-1",
         scratch="",
+        shard=shard,
     )
     enrichments = lake.tables.read("silver.item_enrichments")
     ledger = lake.tables.read("ops.llm_ledger")
@@ -79,6 +86,28 @@ def test_a_dry_run_says_what_it_would_pay_and_needs_no_server(
     assert (result.counts["selected"], result.counts["planned_calls"]) == (3, 3)
     assert result.counts["planned_prompt_tokens"] > 0
     assert lake.tables.read("silver.item_enrichments").count() == 0
+
+
+def test_a_run_renders_each_question_once(
+    make_lake, items: DataFrame, interactions: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million new contents, a second rendering is another minute before the first call."""
+    rendered: Counter[str | None] = Counter()
+
+    class Counting(Prompt):
+        def question(self, fields: Fields) -> str:
+            rendered[fields["title"]] += 1
+            return super().question(fields)
+
+    prompt = Counting.model_validate(load_prompt("item").model_dump() | {"examples": []})
+    monkeypatch.setattr("jobs.silver.item_enrichments.prompt_of", lambda name, settings: prompt)
+    with serve(answer) as server:
+        lake = make_lake(llm_url=server.url)
+        enrich(lake, items, interactions, item_budget=2)
+        assert rendered == {"BANANAS": 1, "POTATO CHIPS": 1}
+        # what is answered is never rendered again, and a shard renders a share once too
+        enrich(lake, items, interactions, shard=0, item_budget=4, shards=2)
+    assert rendered == dict.fromkeys(TITLES, 1)
 
 
 def test_without_a_server_a_day_with_work_fails_and_one_without_does_not(

@@ -1,7 +1,9 @@
 """What calls will cost before they are made, and when a run has to stop making them.
 
-A call of a prompt version costs what its calls have cost so far, as the ledger says; before the
-first one, four characters a token and answers at full length.
+A call of a prompt version costs what its calls have cost so far, as the ledger says. Before the
+first one its tokens are counted with the model's tokenizer, where RECLAKE_LLM_TOKENIZER names it,
+and four characters are a token where it doesn't; answers are at full length. The word pieces that
+cut texts (`jobs.llm.tokens`) don't count here: of a prompt's JSON they make a third more.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ from pyspark.sql import functions as F
 
 from jobs.llm.prompt import Prompt
 from jobs.llm.status import RETRIED, SKIPPED
+from jobs.llm.tokens import count
 
 if TYPE_CHECKING:
     from jobs.settings import Price
 
 CHARACTERS_PER_TOKEN = 4
+# What a chat template writes around a message: ChatML's and Llama 3's marks, role and line ends.
+TOKENS_AROUND_A_MESSAGE = 5
+# Of more questions than this an even sample is counted; a million would take a minute.
+COUNTED_QUESTIONS = 1_000
 NO_PRICE = "unknown: no price of this model in RECLAKE_LLM__PRICES"
 
 
@@ -100,10 +107,20 @@ def _calls_per_second(commits: Sequence[_Commit]) -> float | None:
 
 
 def guessed(prompt: Prompt, questions: Sequence[str]) -> Rate:
-    """What a call would cost at most, by its characters."""
-    fixed = sum(len(message["content"]) for message in prompt.fixed_messages)
-    characters = fixed + sum(map(len, questions)) / max(len(questions), 1)
-    return Rate(characters / CHARACTERS_PER_TOKEN, 0.0, float(prompt.max_tokens))
+    """What a call would cost at most: the fixed part, the mean question and a whole answer.
+
+    Counted with `prompt.tokenizer`, or four characters a token where it names none. Of more than
+    COUNTED_QUESTIONS questions, those at even distances from the first count.
+    """
+    sample = questions[:: max(1, -(-len(questions) // COUNTED_QUESTIONS))]
+    fixed = sum(_tokens(message["content"], prompt) for message in prompt.fixed_messages)
+    asked = sum(_tokens(question, prompt) for question in sample) / max(len(sample), 1)
+    around = TOKENS_AROUND_A_MESSAGE * (len(prompt.fixed_messages) + 1)
+    return Rate(fixed + asked + around, 0.0, float(prompt.max_tokens))
+
+
+def _tokens(text: str, prompt: Prompt) -> float:
+    return count(text, prompt.tokenizer) if prompt.tokenizer else len(text) / CHARACTERS_PER_TOKEN
 
 
 @dataclass
@@ -149,9 +166,11 @@ def estimate(
 ) -> dict[str, int | float | str]:
     """What a plan would cost: calls, tokens, minutes and money, within the budget.
 
-    `planned_tokens_are` says measured, or guessed (an upper bound for the answers).
+    `planned_tokens_are` says measured, counted (by the model's tokenizer) or guessed (by
+    characters); the last two are an upper bound for the answers.
     """
     rate = known or guessed(prompt, questions)
+    unmeasured = "counted" if prompt.tokenizer else "guessed"
     calls = budget.calls_within(len(questions), rate)
     cost: float | str = NO_PRICE
     if price is not None:
@@ -165,7 +184,7 @@ def estimate(
         "planned_skipped": len(questions) - calls,
         "planned_prompt_tokens": round(calls * rate.prompt_tokens),
         "planned_completion_tokens": round(calls * rate.completion_tokens),
-        "planned_tokens_are": "measured" if known else "guessed",
+        "planned_tokens_are": "measured" if known else unmeasured,
         "planned_minutes": minutes,
         "planned_cost": cost,
     }

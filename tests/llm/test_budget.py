@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.llm.budget import Budget, Rate, estimate, guessed, measured
 from jobs.llm.prompt import Prompt
 from jobs.settings import Price
+from tests.llm.test_tokens import write_word_tokenizer
 
 START = datetime(2026, 11, 20, 3)
 LEDGER = (
@@ -67,8 +69,39 @@ def test_the_pace_is_that_of_the_newest_run_with_two_commits(spark: SparkSession
 
 
 def test_without_a_measurement_four_characters_are_a_token(prompt: Prompt) -> None:
-    # The system text has 40 characters, the questions 18 on average: 58 / 4; answers at full length
-    assert guessed(prompt, ["q" * 16, "q" * 20]) == Rate(14.5, 0.0, 200.0)
+    # The system text has 40 characters, the questions 18 on average: 58 / 4, and two messages of
+    # five tokens around them; answers at full length
+    assert guessed(prompt, ["q" * 16, "q" * 20]) == Rate(24.5, 0.0, 200.0)
+
+
+@pytest.fixture
+def counting(prompt: Prompt, tmp_path: Path) -> Prompt:
+    """The prompt with a tokenizer to which each word is a token."""
+    write_word_tokenizer(tmp_path / "tokenizer.json")
+    return prompt.model_copy(update={"tokenizer": str(tmp_path)})
+
+
+def test_with_the_models_tokenizer_tokens_are_counted(counting: Prompt) -> None:
+    # "Name the product. Answer with JSON only." has seven words, the questions one and four
+    assert guessed(counting, ["one", "one two three four"]) == Rate(19.5, 0.0, 200.0)
+    said = estimate(["one"] * 2, counting, None, Budget(), None)
+    assert (said["planned_tokens_are"], said["planned_prompt_tokens"]) == ("counted", 36)
+    assert estimate(["one"], counting, RATE, Budget(), None)["planned_tokens_are"] == "measured"
+
+
+def test_of_many_questions_an_even_sample_is_counted(
+    counting: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.llm.budget.COUNTED_QUESTIONS", 2)
+    # of five, the first and the fourth: 7 + (1 + 5) / 2 + 10
+    questions = ["one", "one two", "one two", "one two three four five", "one two"]
+    assert guessed(counting, questions).prompt_tokens == 20.0
+    # of four, the first and the third
+    assert guessed(counting, questions[:4]).prompt_tokens == 18.5
+
+
+def test_without_a_question_only_the_fixed_part_counts(counting: Prompt) -> None:
+    assert guessed(counting, []).prompt_tokens == 17.0
 
 
 def test_an_estimate_says_calls_tokens_minutes_and_cost(prompt: Prompt) -> None:

@@ -2,10 +2,11 @@
 
 Small models answer in perfect JSON about something else. Every value of an answer is compared
 with the subject's own words by cosine of sentence embeddings: its score is the cosine with the
-nearest of the subject's own texts, plus the field's ease. A value below the threshold is left
-out; a required field that keeps no value rejects the answer, and so do required fields of which
-one speaks of the title and the other of the category, say. Whole-answer cosines don't do: words
-repeated from the question hide the invented ones (ADR 0005 has the figures).
+nearest of the subject's own texts, plus the field's ease; of a pair, with the texts of the product
+that it says less of. A value below the threshold is left out; a required field that keeps no value
+rejects the answer, and so do required fields of which one speaks of the title and the other of the
+category, say. Whole-answer cosines don't do: words repeated from the question hide the invented
+ones (ADR 0005 has the figures).
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Gate:
 
     def judge(self, prompt: Prompt, pairs: Sequence[tuple[Fields, Answer]]) -> list[Verdict]:
         """One verdict for each (what was asked about, what was answered), in order."""
-        asked = [(prompt.own_texts(fields), answer) for fields, answer in pairs]
-        texts = {text for own, answer in asked for text in (*own, *_gated_values(prompt, answer))}
+        asked = [(prompt.subjects(fields), answer) for fields, answer in pairs]
+        texts = {text for subjects, _ in asked for own in subjects for text in own}
+        texts |= {text for _, answer in asked for text in _gated_values(prompt, answer)}
         vector = self._embed(sorted(texts))
-        return [self._judge_one(prompt, own, answer, vector) for own, answer in asked]
+        return [self._judge_one(prompt, subjects, answer, vector) for subjects, answer in asked]
 
     def _embed(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
         return dict(zip(texts, self.encoder.encode(texts), strict=True)) if texts else {}
@@ -66,15 +68,20 @@ class Gate:
     def _judge_one(
         self,
         prompt: Prompt,
-        own: list[str],
+        subjects: list[list[str]],
         answer: Answer,
         vector: dict[str, NDArray[np.float32]],
     ) -> Verdict:
         def score(text: str, ease: float) -> float:
             if repeats_itself(text):
                 return 0.0
-            cosines = [float(vector[text] @ vector[subject]) for subject in own]
-            return max(cosines, default=NOTHING_TO_COMPARE) + ease
+            nearest = (
+                max(
+                    (float(vector[text] @ vector[part]) for part in own), default=NOTHING_TO_COMPARE
+                )
+                for own in subjects
+            )
+            return min(nearest) + ease
 
         kept = dict(answer)
         best: dict[str, float] = {}

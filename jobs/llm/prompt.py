@@ -100,8 +100,9 @@ class Example(BaseModel):
 class GateRule(BaseModel):
     """How the quality gate reads this prompt's answers.
 
-    own: inputs that the answer is held against. cut: a pattern of words in them that say nothing,
-    such as headings; case does not matter. required: answer fields that must keep a value.
+    own: inputs that the answer is held against. of_all: whether a value has to be near each of
+    them; otherwise near any is enough. cut: a pattern of words in them that say nothing, such as
+    headings; case does not matter. required: answer fields that must keep a value.
     ease: every gated answer field, with what is added to its cosines before they are compared.
     agree: what is added to the cosine of two required fields' values, which then has to reach the
     threshold too; without it they need not speak of one thing.
@@ -110,6 +111,8 @@ class GateRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     own: tuple[str, ...] = Field(min_length=1)
+    # Left out of a version's hash where it is not set: prompts older than it keep their answers.
+    of_all: bool = Field(False, exclude_if=lambda of_all: not of_all)
     cut: str = ""
     required: tuple[str, ...] = Field(min_length=1)
     ease: dict[str, float]
@@ -282,14 +285,20 @@ class Prompt(BaseModel):
             answer[weights] = {name: float(weight) for name, weight in reversed(entries)}
         return {name: _tidy(value) for name, value in answer.items()}
 
-    def own_texts(self, fields: Fields) -> list[str]:
-        """The texts that an answer is held against: each gated input, its parts, and all of it.
+    def subjects(self, fields: Fields) -> list[list[str]]:
+        """What an answer is held against: near any text of each list. One list, or one an input.
 
-        >>> load_prompt("item").own_texts({"title": "TEA, BLACK", "category": "TEAS"})
-        ['black', 'tea', 'tea, black', 'tea, black, teas', 'teas']
+        >>> load_prompt("item").subjects({"title": "TEA, BLACK", "category": "TEAS"})
+        [['black', 'tea', 'tea, black', 'tea, black, teas', 'teas']]
+        >>> load_prompt("pair").subjects({"title": "TEA", "neighbor_title": "MUGS"})
+        [['tea'], ['mugs']]
         """
         sent = self.sent(fields)
-        whole = [sent[name] for name in self.gate.own if name in sent]
+        own = [[name] for name in self.gate.own] if self.gate.of_all else [self.gate.own]
+        return [self._parts([sent[name] for name in names if name in sent]) for names in own]
+
+    def _parts(self, whole: list[str]) -> list[str]:
+        """Each text, its parts, and all of them together."""
         if self.gate.cut:
             whole = [re.sub(self.gate.cut, "", text, flags=re.IGNORECASE) for text in whole]
         parts = [part for text in whole for part in re.split(r"[,;:.]\s+", text)]

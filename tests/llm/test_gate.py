@@ -62,6 +62,28 @@ def test_ease_is_added_to_a_field_s_cosines(prompt: Prompt) -> None:
     assert gate.judge(eased, [pair])[0].score == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        # One word of three is in each title: 1 / sqrt(3), and the ease of 0.25.
+        ("Mugs for tea.", 3**-0.5 + 0.25),
+        # Of mugs it says nothing, however much of tea.
+        ("Tea, black tea.", 0.25),
+    ],
+)
+def test_a_sentence_about_a_pair_has_to_speak_of_both(gate: Gate, said: str, score: float) -> None:
+    prompt = load_prompt("pair")
+    fields = {"title": "TEA", "category": "MUGS", "neighbor_title": "MUGS"}
+    (verdict,) = gate.judge(prompt, [(fields, {"reason": said})])
+    assert verdict.score == pytest.approx(score)
+    assert verdict.accepted == (score > 0.6)
+
+
+def test_a_pair_of_which_one_has_no_words_accepts_nothing(gate: Gate) -> None:
+    (verdict,) = gate.judge(load_prompt("pair"), [({"title": "tea"}, {"reason": "Tea."})])
+    assert verdict.score == pytest.approx(-0.75)
+
+
 def test_required_values_that_speak_of_two_things_reject_the_answer(prompt: Prompt) -> None:
     """The name is near the title and the search word near the category, but they are not alike."""
     both = {"required": ("standard_name", "keywords"), "own": ("title",)}

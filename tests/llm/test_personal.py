@@ -110,7 +110,7 @@ def test_no_text_takes_long(piece: str) -> None:
     assert time.process_time() - started < 1
 
 
-@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("name", ["item", "user", "companion", "pair"])
 def test_no_question_holds_personal_data(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """Wherever it stands: in each field, and where a cut would leave half of it."""
     prompt = load_prompt(name)

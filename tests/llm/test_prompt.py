@@ -28,7 +28,7 @@ def edited(folder: Path, **changes: object) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("name", ["item", "user", "companion", "pair"])
 def test_every_call_starts_with_the_same_messages(name: str) -> None:
     prompt = load_prompt(name)
     field = next(iter(prompt.inputs))
@@ -39,6 +39,12 @@ def test_every_call_starts_with_the_same_messages(name: str) -> None:
     assert [message["role"] for message in one[1:]] == ["user", "assistant"] * (
         len(prompt.examples)
     ) + ["user"]
+
+
+def test_a_rule_that_a_prompt_does_not_use_is_no_part_of_its_version() -> None:
+    """A new rule of the gate must not make every answer ever paid for another version's."""
+    assert "of_all" not in load_prompt("item").model_dump()["gate"]
+    assert load_prompt("pair").model_dump()["gate"]["of_all"] is True
 
 
 def test_examples_are_asked_exactly_as_real_subjects_are() -> None:

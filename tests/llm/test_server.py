@@ -64,7 +64,7 @@ def test_answers_fit_the_schema_and_nothing_is_paid_twice(
     assert (again.calls, len(sink.rows(LEDGER))) == (0, len(ledger))
 
 
-@pytest.mark.parametrize("name", ["item", "user"])
+@pytest.mark.parametrize("name", ["item", "user", "companion", "pair"])
 def test_a_shipped_prompt_is_understood_and_its_fixed_part_is_cached(
     tiny_vllm: str, name: str
 ) -> None:

@@ -109,6 +109,7 @@ with DAG(
     transition = step("silver.i2i_candidates", "transition")
     content = step("silver.i2i_candidates", "content", pool="milvus")
     augmented = step("silver.i2i_candidates", "augmented", pool="milvus")
+    pair_reasons = step("silver.pair_reasons", **paid, **fused)
     i2i = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
     item_bundles = step("gold.item_bundles_daily")
@@ -143,7 +144,8 @@ with DAG(
     [interactions, items] >> transition
     milvus_items >> content
     milvus_items >> item_companions >> augmented
-    [cooccurrence, session, slim, swing, transition, content, augmented] >> i2i
+    methods = [cooccurrence, session, slim, swing, transition, content, augmented]
+    methods >> pair_reasons >> i2i
     [interactions, items, users] >> popular_items
     [interactions, items] >> item_bundles
 
@@ -161,4 +163,4 @@ with DAG(
     [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
     [by_trend, by_novelty, by_season, by_attributes, by_phrases, by_product_names] >> user_recall
     user_recall >> recall_metrics
-    [item_enrichments, user_enrichments, item_companions] >> llm_quality
+    [item_enrichments, user_enrichments, item_companions, pair_reasons] >> llm_quality

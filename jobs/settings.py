@@ -67,6 +67,12 @@ class RunParams(BaseModel):
         ge=0,
         description="of how many rare item contents the LLM may say on the day what goes with them",
     )
+    reason_budget: int = Field(
+        0,
+        ge=0,
+        description="of how many pairs of the day's most used items and their nearest neighbors "
+        "the LLM may write the reason",
+    )
     methods: tuple[str, ...] = Field(
         (), description="I2I methods to build; empty means all with a weight"
     )

@@ -98,6 +98,16 @@ def run(
             help="Most rare item contents a day of which the LLM may say what goes with them.",
         ),
     ] = 0,
+    reason_budget: Annotated[
+        int,
+        typer.Option(
+            "--reason-budget",
+            metavar="PAIRS",
+            min=0,
+            help="Most pairs a day, of most used items and their neighbors, of which the LLM may "
+            "write the reason.",
+        ),
+    ] = 0,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,6 +160,7 @@ def run(
             item_budget=item_budget,
             user_budget=user_budget,
             companion_budget=companion_budget,
+            reason_budget=reason_budget,
             token_budget=token_budget,
             minutes_budget=minutes_budget,
             shards=shards,

@@ -121,7 +121,10 @@ def _i2i_daily(train: Train, made: Frames) -> DataFrame:
     if not made:
         raise UnknownMethod("i2i: no method that has a weight can be evaluated on this data")
     with_text = train.items.where("title IS NOT NULL")
-    return i2i_daily(train.run, together(made, "method"), train.items, with_text, train.events)
+    nothing_written = train.items.limit(0)  # no budget, so it is not looked at
+    return i2i_daily(
+        train.run, together(made, "method"), train.items, with_text, train.events, nothing_written
+    )
 
 
 def _user_recall(train: Train, made: Frames) -> DataFrame:

@@ -3,15 +3,21 @@
 The lists of every method in silver.i2i_candidates, fused by weight (`jobs.recall.fusion`). A list
 that no method fills is filled with what is popular in the item's category. A day whose neighbors
 are clearly worse than those published before is not published (`jobs.evaluation.regression`).
+With a `reason_budget` the LLM's sentences about the day's most seen pairs stand before the reasons
+that are made from templates (`silver.pair_reasons`).
 """
 
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.evaluation.regression import judge_neighbor_lists
 from jobs.lake import Gate, Read, Run, table
-from jobs.recall.fusion import fuse_neighbors
+from jobs.llm.daily import of_version
+from jobs.llm.prompt import prompt_of
+from jobs.recall.fusion import FILL_METHOD, fuse_neighbors
+from jobs.recall.pair_reasons import head_pairs, most_used, with_written_reasons, written_reasons
 from jobs.recall.popular import count_uses, recent_uses
 
 
@@ -22,15 +28,32 @@ from jobs.recall.popular import count_uses, recent_uses
         "items": Read("silver.items"),
         "texts": Read("silver.item_texts"),
         "interactions": Read("silver.interactions"),
+        "reasons": Read("silver.pair_reasons"),
     },
     gate=Gate(
         judge_neighbor_lists, reads={"interactions": Read("silver.interactions")}, rebuilds=False
     ),
 )
 def i2i_daily(
-    run: Run, candidates: DataFrame, items: DataFrame, texts: DataFrame, interactions: DataFrame
+    run: Run,
+    candidates: DataFrame,
+    items: DataFrame,
+    texts: DataFrame,
+    interactions: DataFrame,
+    reasons: DataFrame,
 ) -> DataFrame:
-    """The day's neighbors of every item that has any, full for sellable items with text."""
-    recall = run.settings.recall
+    """The day's neighbors of every item that has any, full for sellable items with text.
+
+    reasons: all answers ever given; those about the pairs count that the day asked about.
+    """
+    recall, budget = run.settings.recall, run.params.reason_budget
     popularity = count_uses(recent_uses(interactions, run.ds, recall.popular))
-    return fuse_neighbors(candidates, items, texts, popularity, recall.i2i, run.scratch)
+    rows = fuse_neighbors(candidates, items, texts, popularity, recall.i2i, run.scratch)
+    if not budget:
+        nobody = F.lit(None).cast("string")
+        return rows.withColumns({"reason_prompt_version": nobody, "reason_model": nobody})
+    heads = most_used(popularity, items, budget)
+    found = rows.where(~F.array_contains("methods", FILL_METHOD))
+    asked = head_pairs(found, heads, items, budget, recall.pair_reasons)
+    answers = of_version(reasons, prompt_of("pair", run.settings), run.settings.llm_model)
+    return with_written_reasons(rows, written_reasons(asked, answers, items))

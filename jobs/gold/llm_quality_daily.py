@@ -29,17 +29,24 @@ _KEY = ("prompt", "prompt_version", "model")
         "items": Read("silver.item_enrichments"),
         "users": Read("silver.user_enrichments"),
         "companions": Read("silver.item_companions"),
+        "pairs": Read("silver.pair_reasons"),
     },
     gate=Gate(judge_drift, reads={"history": Read(TABLE, TRAILING_DAYS)}, rebuilds=False),
 )
 def llm_quality_daily(
-    run: Run, ledger: DataFrame, items: DataFrame, users: DataFrame, companions: DataFrame
+    run: Run,
+    ledger: DataFrame,
+    items: DataFrame,
+    users: DataFrame,
+    companions: DataFrame,
+    pairs: DataFrame,
 ) -> DataFrame:
     """The day's questions by prompt version and model; none where nothing was asked.
 
-    ledger: prompt, prompt_version, model, ds, status, completion_tokens, latency_ms, cost. items,
-    users, companions: prompt_version, model, selected_ds, gate_score: all answers ever given.
+    ledger: prompt, prompt_version, model, ds, status, completion_tokens, latency_ms, cost. The
+    others: prompt_version, model, selected_ds, gate_score: all answers ever given.
     """
+    answers = {"item": items, "user": users, "companion": companions, "pair": pairs}
     asked = ledger.where(F.col("ds") == F.lit(run.ds)).where(
         ~F.col("status").isin(RETRIED, SKIPPED)
     )
@@ -60,7 +67,7 @@ def llm_quality_daily(
             frame.where(F.col("selected_ds") == F.lit(run.ds)).select(
                 F.lit(prompt).alias("prompt"), "prompt_version", "model", "gate_score"
             )
-            for prompt, frame in (("item", items), ("user", users), ("companion", companions))
+            for prompt, frame in answers.items()
         ),
     )
     scores = scored.groupBy(*_KEY).agg(_exact(F.avg, "gate_score").alias("gate_score"))

@@ -114,10 +114,7 @@ def fuse_neighbors(
     their lists. Lists are shorter only where fewer other sellable items exist.
     """
     sellable = items.where("is_sellable")
-    allowed = candidates.where("item_id != neighbor_item_id").join(
-        sellable.select(F.col("item_id").alias("neighbor_item_id")), "neighbor_item_id", "left_semi"
-    )
-    best = _best_neighbors(allowed, _mean_best_scores(candidates), popularity, settings)
+    best = best_neighbors(candidates, items, popularity, settings)
     # What fills the short lists has to know them.
     fused = computed_once(best, f"{scratch}/fused")
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
@@ -134,6 +131,29 @@ def fuse_neighbors(
         F.col("scores").alias("method_scores"),
         reason.alias("reason"),
     )
+
+
+def best_neighbors(
+    candidates: DataFrame,
+    items: DataFrame,
+    popularity: DataFrame,
+    settings: I2ISettings,
+    of: DataFrame | None = None,
+) -> DataFrame:
+    """The lists of `fuse_neighbors` before anything fills them.
+
+    candidates, items, popularity: as there. of: item_id string, the items whose lists are wanted;
+    all without it. A list does not depend on which others are.
+    Returns item_id, neighbor_item_id string, rank int, score double, scores map<string,double>,
+    support long or null, and more columns of the fusion.
+    """
+    sellable = items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id"))
+    allowed = candidates.where("item_id != neighbor_item_id").join(
+        sellable, "neighbor_item_id", "left_semi"
+    )
+    if of is not None:
+        allowed = allowed.join(F.broadcast(of.select("item_id")), "item_id", "left_semi")
+    return _best_neighbors(allowed, _mean_best_scores(candidates), popularity, settings)
 
 
 def _mean_best_scores(candidates: DataFrame) -> dict[str, float]:

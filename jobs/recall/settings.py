@@ -322,6 +322,15 @@ class I2ISettings(_Model):
         return tuple(name for name, weight in self.weights.items() if weight)
 
 
+class PairReasonsSettings(_Model):
+    """Pairs about which the LLM writes a reason (`jobs.recall.pair_reasons`); how many a day is the
+    run's `reason_budget`."""
+
+    neighbors: int = Field(
+        5, ge=1, le=1000, description="nearest neighbors of an item that a reason may be written of"
+    )
+
+
 class ItemHistoryChannelSettings(_Model):
     """Channel `i2i`: neighbors of what the user took lately (`jobs.recall.channels`)."""
 
@@ -762,6 +771,7 @@ class RecallSettings(_Model):
     content: ContentSettings = ContentSettings()
     augmented: AugmentedSettings = AugmentedSettings()
     i2i: I2ISettings = I2ISettings()
+    pair_reasons: PairReasonsSettings = PairReasonsSettings()
     item_history: ItemHistoryChannelSettings = ItemHistoryChannelSettings()
     similar_users: SimilarUsersChannelSettings = SimilarUsersChannelSettings()
     repurchase: RepurchaseChannelSettings = RepurchaseChannelSettings()

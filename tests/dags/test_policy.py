@@ -149,7 +149,7 @@ def test_every_task_runs_the_step_that_it_is_named_after(
 def test_the_steps_that_pay_for_llm_calls_are_shared_out_and_no_other(recall_daily: DAG) -> None:
     paying = {task.task_id for task in recall_daily.tasks if task.pool == "llm"}
     shared = {task.task_id for task in recall_daily.tasks if task.is_mapped}
-    names = ("item_enrichments", "user_enrichments", "item_companions")
+    names = ("item_enrichments", "user_enrichments", "item_companions", "pair_reasons")
     assert paying == shared == {f"silver.{name}" for name in names}
     for task_id in shared:
         assert "llm_shards" in recall_daily.get_task(task_id).upstream_task_ids

@@ -48,13 +48,18 @@ _VECTORS = pa.schema(
 )
 
 
-def make_run(scratch: Path, recall: RecallSettings | None = None, milvus_uri: str = "") -> Run:
+def make_run(
+    scratch: Path,
+    recall: RecallSettings | None = None,
+    milvus_uri: str = "",
+    params: RunParams | None = None,
+) -> Run:
     """A run of DS with its own scratch folder, for calling a table function by hand."""
     return Run(
         ds=DS,
         known_on=DS,
         watermark=None,
-        params=RunParams(),
+        params=params or RunParams(),
         settings=Settings(home=scratch, recall=recall or RecallSettings(), milvus_uri=milvus_uri),
         run_id="test",
         scratch=str(scratch),

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.fusion import (
     FILL_METHOD,
+    best_neighbors,
     fuse_channels,
     fuse_neighbors,
     neighbor_reason,
@@ -125,6 +126,30 @@ def test_content_speaks_for_behaviour_where_few_users_could(
         ["content"],
         ["content"],
     ]
+
+
+def test_the_list_of_one_item_does_not_depend_on_which_others_are_wanted(
+    spark: SparkSession,
+) -> None:
+    """Reasons are asked about pairs of lists that are made before the day's are published."""
+    rows = [
+        ("cooccurrence", "m", "a", 0.04, 4),
+        ("cooccurrence", "a", "b", 0.4, 4),
+        ("content", "m", "b", 0.8, None),
+        ("content", "a", "m", 0.2, None),
+        ("content", "a", "gone", 0.9, None),
+    ]
+    candidates, catalogue = i2i_candidates(spark, rows), items(spark, "abm", ["gone"])
+    popularity = spark.createDataFrame([("m", 2.0)], "item_id string, score double")
+    lists = (
+        best_neighbors(candidates, catalogue, popularity, I2ISettings(), of)
+        for of in (None, spark.createDataFrame([("m",)], "item_id string"))
+    )
+    every, of_m = (rows_of(each, "item_id", "rank", "neighbor_item_id", "score") for each in lists)
+    assert [row[:3] for row in every] == [
+        ("a", 1, "b"), ("a", 2, "m"), ("m", 1, "b"), ("m", 2, "a")
+    ]  # fmt: skip
+    assert of_m == every[2:]
 
 
 def test_short_lists_are_filled_from_the_category_then_from_everywhere(

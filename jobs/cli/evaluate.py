@@ -65,6 +65,8 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
     from jobs.cli.session import runtime
     from jobs.evaluation.ablation import ARMS, ablate, shop_of, verdict
     from jobs.evaluation.evaluate import settings_for
+    from jobs.evaluation.thresholds import sentence as thresholds_sentence
+    from jobs.evaluation.thresholds import sweep_lake
     from jobs.vectors.encoder import Encoder
 
     lake = runtime()
@@ -76,7 +78,10 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
         encode = Encoder.of(settings).encode
         started = lambda step: note(f"  {step}")  # noqa: E731
         rows = ablate(lake.spark, shop, k, settings, Path(folder), encode, started)
+    with tempfile.TemporaryDirectory(prefix="thresholds-", dir=shared) as folder:
+        thresholds = sweep_lake(lake, as_of, horizon, k, Path(folder), started)
     sentence = verdict(rows, shop.described)
+    of_thresholds = thresholds_sentence(thresholds)
     report = {
         "as_of": as_of,
         "horizon_days": horizon,
@@ -84,6 +89,7 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
         "described": shop.described,
         "verdict": sentence,
         "results": [asdict(row) for row in rows],
+        "thresholds": {"sentence": of_thresholds, **asdict(thresholds)},
     }
     if _wrote_to_stdout(report, json):
         return
@@ -97,6 +103,10 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
         ],
     )
     note(sentence)
+    if thresholds.kept:
+        columns = ("theta", "epsilon", "names", "users", "items", "recall")
+        print_table(columns, [[getattr(k, name) for name in columns] for k in thresholds.kept])
+    note(of_thresholds)
 
 
 def _wrote_to_stdout(report: dict[str, Any], json: Path | None) -> bool:
@@ -172,7 +182,8 @@ def evaluate(
         typer.Option(
             "--ablation",
             help="With --lake: what the texts are worth. The lists of the day without texts, with "
-            "template texts, and with what the LLM said.",
+            "template texts, and with what the LLM said; and what theta and epsilon of the channel "
+            "product_names keep and find.",
         ),
     ] = False,
     json: Annotated[

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.evaluation.data import INTERACTIONS, last_day
@@ -83,12 +83,9 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
     """
     from jobs.silver.item_texts import own_words
 
-    last = as_of + timedelta(days=horizon_days)
     columns = [F.col(f.name) for f in INTERACTIONS]
     before = lake.read_as_of("silver.interactions", as_of).where("weight > 0")
-    after = lake.read_as_of("silver.interactions", last).where(
-        (F.col("event_date") > F.lit(as_of)) & (F.col("weight") > 0)
-    )
+    after = taken_after(lake, as_of, horizon_days)
     known = after.join(before.select("user_id").distinct(), "user_id", "left_semi")
     asked = in_sample_order(known.select("user_id").distinct()).limit(
         lake.settings.recall.metrics.users
@@ -108,11 +105,18 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
         missing = "silver.item_texts has no rows" if not texts.num_rows else "nobody took anything"
         raise UpstreamMissing(
             f"ablation as of {as_of}, {horizon_days} days after: {missing}. Nothing was evaluated. "
-            f"Run recall_daily for {as_of}, and have the drops up to {last} taken in."
+            f"Run recall_daily for {as_of}, and have the drops up to "
+            f"{as_of + timedelta(days=horizon_days)} taken in."
         )
     return Shop(
         before.select(*columns).toArrow().cast(INTERACTIONS), test.cast(INTERACTIONS), texts
     )
+
+
+def taken_after(lake: Lake, as_of: date, horizon_days: int) -> DataFrame:
+    """silver.interactions of the days after, as known on the last of them."""
+    known = lake.read_as_of("silver.interactions", as_of + timedelta(days=horizon_days))
+    return known.where((F.col("event_date") > F.lit(as_of)) & (F.col("weight") > 0))
 
 
 def ablate(

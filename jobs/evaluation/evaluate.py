@@ -139,7 +139,11 @@ def evaluation(
 
 def lists_of(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
     """The first k ranks of user_id, item_id string, rank int, as codes."""
-    found = rows.where(F.col("rank") <= k).toArrow()
+    return coded_lists(rows.where(F.col("rank") <= k).toArrow(), user_ids, item_ids)
+
+
+def coded_lists(found: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
+    """user_id, item_id string, rank int, as codes."""
     return Lists(
         user=codes_of(found["user_id"], user_ids),
         item=codes_of(found["item_id"], item_ids),

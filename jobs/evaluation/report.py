@@ -162,7 +162,23 @@ def html(report: Report) -> str:
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         (Path(__file__).parent / "report.html").read_text(encoding="utf-8")
     )
-    return template.render(report=report, figures=_figures(report), sentence=_sentence(report))
+    return template.render(
+        report=report,
+        figures=_figures(report),
+        sentence=_sentence(report),
+        grid=_grid((report.ablation or {}).get("thresholds")),
+    )
+
+
+def _grid(thresholds: dict[str, Any] | None) -> dict[str, Any] | None:
+    """epsilons, and rows of (theta, matched names, a cell for each epsilon); None without any."""
+    if not thresholds or not thresholds["kept"]:
+        return None
+    by_theta: dict[float, Rows] = {}
+    for kept in thresholds["kept"]:
+        by_theta.setdefault(kept["theta"], []).append(kept)
+    rows = [(theta, cells[0]["names"], cells) for theta, cells in by_theta.items()]
+    return {"epsilons": [cell["epsilon"] for cell in rows[0][2]], "rows": rows}
 
 
 def _sentence(report: Report) -> str:

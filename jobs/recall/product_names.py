@@ -21,6 +21,7 @@ The scheme of two thresholds is that of LLM4CB; the parts are what a catalogue a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 from operator import add
@@ -41,26 +42,41 @@ from jobs.recall.settings import ProductNamesChannelSettings
 _USE_BITS = 24
 
 
-def recall_by_names(
+@dataclass(frozen=True)
+class NamedProducts:
+    """What both stages read, whatever theta and epsilon are.
+
+    wanted: user_id, name string, weight double: what a user may buy next, weighted d^place. named:
+    as `used_names` returns it. vectors: name string (unique, of both), embedding array<float>.
+    search: over the catalogue's names. item_vectors: item_id string, embedding array<float>. uses:
+    user_id, item_id string, use double in 0 to 1.
+    """
+
+    wanted: DataFrame
+    named: DataFrame
+    vectors: DataFrame
+    search: Search
+    item_vectors: DataFrame
+    uses: DataFrame
+
+
+def compare_names(
     wanted: DataFrame,
     names: DataFrame,
     item_vectors: DataFrame,
     encode: Encode,
     interactions: DataFrame,
-    items: DataFrame,
     ds: date,
     settings: ProductNamesChannelSettings,
     scratch: str,
-) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels`; because_item_id is always null.
+) -> NamedProducts:
+    """The vectors of all names, and a search over those of the catalogue.
 
-    wanted: user_id, name string, weight double: what a user may buy next, weighted d^place.
-    names: item_id, name string of the catalogue. item_vectors: item_id string, embedding
-    array<float>. encode: the vector of each distinct name, of which there are at most
-    `settings.catalogue_names` beside the wanted ones.
-    interactions: user_id, item_id string, event_date date ≤ ds, weight double. items: item_id,
-    brand, category string, price double, is_sellable boolean. scratch: a folder that this process
-    and the executors share; must live until the result is read.
+    wanted, item_vectors: as in `NamedProducts`. names: item_id, name string of the catalogue.
+    encode: the vector of each distinct name, of which there are at most `settings.catalogue_names`
+    beside the wanted ones. interactions: user_id, item_id string, event_date date ≤ ds, weight
+    double. scratch: a folder that this process and the executors share; must live until the
+    channel's rows are read.
     """
     wanted = computed_once(wanted, f"{scratch}/wanted")
     if wanted.isEmpty():  # then no name of the catalogue has to be encoded
@@ -70,11 +86,39 @@ def recall_by_names(
     both = wanted.select("name").unionByName(named.select("name"))
     vectors = computed_once(encode(both, "name"), f"{scratch}/name_vectors")
     search = name_search(vectors.join(named, "name", "left_semi"))
-    matches = match_names(wanted, vectors, search, settings, scratch)
-    matched = named.join(matches, "name", "left_semi")
-    texts = text_cosines(matched, vectors, item_vectors)
+    return NamedProducts(wanted, named, vectors, search, item_vectors, uses)
+
+
+def recall_named(
+    products: NamedProducts,
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: ProductNamesChannelSettings,
+    scratch: str,
+) -> DataFrame:
+    """The columns and the order of `jobs.recall.channels`; because_item_id is always null.
+
+    interactions, scratch: as in `compare_names`. items: item_id, brand, category string, price
+    double, is_sellable boolean.
+    """
+    matches = match_names(products.wanted, products.vectors, products.search, settings, scratch)
+    return recall_matched(matches, products, interactions, items, ds, settings)
+
+
+def recall_matched(
+    matches: DataFrame,
+    products: NamedProducts,
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: ProductNamesChannelSettings,
+) -> DataFrame:
+    """`recall_named` after stage one; matches: as `match_names` returns them."""
+    matched = products.named.join(matches, "name", "left_semi")
+    texts = text_cosines(matched, products.vectors, products.item_vectors)
     described = matched.join(texts, ["item_id", "name"])
-    scored = select_items(matches, described, uses, items, settings).withColumn(
+    scored = select_items(matches, described, products.uses, items, settings).withColumn(
         "because_item_id", F.lit(None).cast("string")
     )
     seen = seen_items(interactions, ds, settings.exclude_seen_days)

@@ -37,7 +37,7 @@ from jobs.recall.content import (
 from jobs.recall.newcomer import recall_newcomers
 from jobs.recall.phrases import named_in_order, plain, recall_by_phrases, user_phrases
 from jobs.recall.popular import POPULAR, of_kind, segments_listed
-from jobs.recall.product_names import recall_by_names
+from jobs.recall.product_names import NamedProducts, compare_names, recall_named
 from jobs.recall.repurchase import recall_repurchases
 from jobs.recall.settings import ListedChannelSettings
 from jobs.recall.similar_users import recall_by_similar_users
@@ -286,18 +286,42 @@ def product_names(
     user_enrichments: DataFrame,
 ) -> DataFrame:
     """Items of the products that the LLM expects the user to buy next."""
+    settings = run.settings.recall.product_names
+    products = named_products(
+        run,
+        interactions,
+        items,
+        item_texts,
+        item_embeddings,
+        item_enrichments,
+        user_texts,
+        user_enrichments,
+    )
+    return recall_named(products, interactions, items, run.ds, settings, run.scratch)
+
+
+def named_products(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    item_embeddings: DataFrame,
+    item_enrichments: DataFrame,
+    user_texts: DataFrame,
+    user_enrichments: DataFrame,
+) -> NamedProducts:
+    """What the day's answers name and what the catalogue is called, before any threshold."""
     from jobs.vectors.embeddings import encode_words
     from jobs.vectors.encoder import Encoder
 
     settings, encoder = run.settings.recall.product_names, Encoder.of(run.settings)
     answers = _answers_of_day(user_texts, user_enrichments)
-    return recall_by_names(
+    return compare_names(
         named_in_order(answers, "next_products", settings.name_decay),
         _catalogue_names(items, item_texts, item_enrichments),
         item_texts_with_vectors(item_texts, item_embeddings, items, encoder.name),
         partial(encode_words, encoder=encoder, scratch=run.scratch),
         interactions,
-        items,
         run.ds,
         settings,
         run.scratch,

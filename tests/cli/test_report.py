@@ -82,6 +82,26 @@ def test_an_ablation_is_shown_beside_them(
     assert "It &lt;pays&gt;." in text
     assert text.count("<svg") == 6
     assert "all (9 users)" in text
+    # made before thresholds were part of it, or with none of the LLM's answers about users
+    assert "theta" not in text
+    written.write_text(json.dumps(found | {"thresholds": {"sentence": "No data.", "kept": []}}))
+    reclake(*given, "--ablation", str(written))
+    assert "No data." in page.read_text()
+    assert "matched names" not in page.read_text()
+    kept = [
+        {"theta": 0.5, "epsilon": epsilon, "names": 3000, "users": 4, "items": 7} | rest
+        for epsilon, rest in (
+            (0.2, {"recall": 0.25, "is_set": False}),
+            (0.3, {"recall": None, "is_set": True}),
+        )
+    ]
+    thresholds = {"sentence": "It finds some.", "k": 20, "kept": kept}
+    written.write_text(json.dumps(found | {"thresholds": thresholds}))
+    reclake(*given, "--ablation", str(written))
+    text = page.read_text()
+    assert "<th>epsilon 0.2</th><th>epsilon 0.3</th>" in text
+    cells = "<td>25.0%, 4 users, 7 items</td><td><b>no data, 4 users, 7 items</b></td>"
+    assert f"<td>0.5</td><td>3,000</td>{cells}" in text
     written.write_text("{}")
     ended = reclake(*given, "--ablation", str(written))
     assert ended.code == 1

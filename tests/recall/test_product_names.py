@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 
 from jobs.recall.product_names import (
     brand_habits,
+    compare_names,
     match_names,
     name_search,
     price_habits,
     price_levels,
-    recall_by_names,
+    recall_named,
     select_items,
     text_cosines,
     used_names,
@@ -206,23 +207,26 @@ def recalled(spark: SparkSession, scratch: Path, wanted: list[tuple]) -> tuple[l
         known = vectors(spark, column, VECTORS)
         return known.join(words.select(column).distinct(), column)
 
-    found = recall_by_names(
+    settings = SETTINGS.model_copy(
+        update={
+            "weights": {"text": 0.5, "popularity": 0.5, "brand": 0.0, "price": 0.0},
+            "epsilon": 0.45,
+            "exclude_seen_days": 7,
+        }
+    )
+    taken = interactions(spark, [("v", "b1", 0), ("v", "m1", 3), ("u", "m1", 8)])
+    products = compare_names(
         spark.createDataFrame(wanted, "user_id string, name string, weight double"),
         names(spark),
         vectors(spark, "item_id", TEXTS),
         encode,
-        interactions(spark, [("v", "b1", 0), ("v", "m1", 3), ("u", "m1", 8)]),
-        catalogue(spark, *BUTTERS, ("g1", None, "butter", 1.0), ("m1", None, "milk", 1.0)),
+        taken,
         DS,
-        SETTINGS.model_copy(
-            update={
-                "weights": {"text": 0.5, "popularity": 0.5, "brand": 0.0, "price": 0.0},
-                "epsilon": 0.45,
-                "exclude_seen_days": 7,
-            }
-        ),
+        settings,
         str(scratch),
     )
+    items = catalogue(spark, *BUTTERS, ("g1", None, "butter", 1.0), ("m1", None, "milk", 1.0))
+    found = recall_named(products, taken, items, DS, settings, str(scratch))
     return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id"), encoded
 
 

@@ -1,0 +1,177 @@
+"""What theta and epsilon of the channel `product_names` keep, and what they let it find.
+
+For a grid of both, the channel's own functions make its lists of a day, which are held against
+what users did next. Names and vectors are made once; each theta matches them anew, and each
+epsilon selects items of the matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from jobs.evaluation.ablation import taken_after
+from jobs.evaluation.evaluate import coded, coded_lists, ids_of
+from jobs.evaluation.metrics import accuracy
+from jobs.lake.scratch import computed_once
+from jobs.lake.step import Read, Run, find_step
+from jobs.recall.product_names import NamedProducts, match_names, recall_matched
+from jobs.recall.settings import ProductNamesChannelSettings
+from jobs.settings import RunParams
+
+if TYPE_CHECKING:
+    from jobs.lake.runtime import Lake
+
+THETAS = (0.5, 0.6, 0.7, 0.8)
+EPSILONS = (0.2, 0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the channel keeps at one theta and epsilon.
+
+    names: pairs of a user and a matched name of the catalogue, which epsilon does not change.
+    users: with an item or more. items: distinct ones in lists. recall: mean over the judged users,
+    of whom one without a list counts 0; None where nobody is judged. is_set: the settings in use.
+    """
+
+    theta: float
+    epsilon: float
+    names: int
+    users: int
+    items: int
+    recall: float | None
+    is_set: bool
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The grid, by theta and then epsilon, empty where the LLM named nothing.
+
+    asked: users of whom the LLM named a product. judged: those of them who took something next.
+    """
+
+    asked: int
+    judged: int
+    k: int
+    kept: list[Kept]
+
+
+def sweep_lake(
+    lake: Lake, as_of: date, horizon_days: int, k: int, folder: Path, started: Callable[[str], None]
+) -> Sweep:
+    """The grid on the lists of a day, against the days after; folder: empty, shared with Spark."""
+    from jobs.silver.user_candidates import named_products
+
+    run = Run(as_of, as_of, None, RunParams(), lake.settings, "thresholds", str(folder))
+    reads = find_step("silver.user_candidates", "product_names").reads
+    frames = {
+        name: lake.read_as_of(read.table, as_of)
+        for name, read in reads.items()
+        if isinstance(read, Read)
+    }
+    products = named_products(run, **frames)
+    after = taken_after(lake, as_of, horizon_days)
+    settings = lake.settings.recall.product_names
+    return sweep(
+        products,
+        frames["interactions"],
+        frames["items"],
+        after,
+        as_of,
+        settings,
+        k,
+        folder,
+        started,
+    )
+
+
+def sweep(
+    products: NamedProducts,
+    interactions: DataFrame,
+    items: DataFrame,
+    after: DataFrame,
+    ds: date,
+    settings: ProductNamesChannelSettings,
+    k: int,
+    folder: Path,
+    started: Callable[[str], None],
+) -> Sweep:
+    """The grid, the settings' own thresholds in it.
+
+    products, interactions, items: as the channel takes them. after: user_id, item_id string, what
+    was taken next. k: the first ranks that count. folder: shared with the executors. started:
+    called with each step.
+    """
+    asked = products.wanted.select("user_id").distinct()
+    users = asked.count()
+    if not users:
+        return Sweep(0, 0, k, [])
+    test = after.join(asked, "user_id", "left_semi").select("user_id", "item_id").toArrow()
+    judged = len(test["user_id"].unique())
+    kept = []
+    for theta in sorted({*THETAS, settings.theta}):
+        started(f"theta {theta:g}")
+        scratch = folder / f"theta-{theta:g}"
+        scratch.mkdir()
+        of_theta = settings.model_copy(update={"theta": theta})
+        matches = computed_once(
+            match_names(products.wanted, products.vectors, products.search, of_theta, str(scratch)),
+            f"{scratch}/matches",
+        )
+        names = matches.count()
+        for epsilon in sorted({*EPSILONS, settings.epsilon}):
+            chosen = of_theta.model_copy(update={"epsilon": epsilon})
+            lists = recall_matched(matches, products, interactions, items, ds, chosen)
+            rows = lists.select("user_id", "item_id", "rank").toArrow()
+            kept.append(
+                Kept(
+                    theta,
+                    epsilon,
+                    names,
+                    len(rows["user_id"].unique()),
+                    len(rows["item_id"].unique()),
+                    _recall(rows, test, k) if judged else None,
+                    (theta, epsilon) == (settings.theta, settings.epsilon),
+                )
+            )
+    return Sweep(users, judged, k, kept)
+
+
+def _recall(rows: pa.Table, test: pa.Table, k: int) -> float:
+    users = ids_of(rows["user_id"], test["user_id"])
+    items = ids_of(rows["item_id"], test["item_id"])
+    found = accuracy(coded_lists(rows, users, items), coded(test, users, items), k)
+    return float(found.recall.mean())
+
+
+def sentence(found: Sweep) -> str:
+    """What the thresholds in use do, and whether the grid has better ones, in words."""
+    if not found.asked:
+        return (
+            "No answer about a user that passed the gate is in a text of the day, so the channel "
+            "product_names has no data and theta and epsilon change nothing."
+        )
+    (used,) = (kept for kept in found.kept if kept.is_set)
+    said = (
+        f"With theta {used.theta:g} and epsilon {used.epsilon:g}, as set, the channel "
+        f"product_names lists {used.items:,} items for {used.users:,} of the {found.asked:,} users "
+        "of whom the LLM named products"
+    )
+    if used.recall is None:
+        return f"{said}; none of these users took anything in the days after, so it has no recall."
+    best = max(found.kept, key=lambda kept: (kept.recall or 0.0, kept.is_set))
+    better = (
+        "no other thresholds of the grid find more"
+        if best.recall == used.recall
+        else f"theta {best.theta:g} and epsilon {best.epsilon:g} find most, {best.recall:.4f}"
+    )
+    return (
+        f"{said}, and finds {used.recall:.4f} of what {found.judged:,} of them took next; {better}."
+    )

@@ -16,7 +16,7 @@ from rich.table import Table
 from jobs.settings import get_settings
 from tests.benchmarks.result import Result
 
-NAMES = ("recall", "scale", "gate", "llm")
+NAMES = ("accuracy", "recall", "scale", "gate", "llm")
 
 
 def main() -> None:

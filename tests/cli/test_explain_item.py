@@ -215,3 +215,20 @@ def test_the_page_for_a_person_has_text_neighbors_and_reasons(reclake: Reclake) 
     assert "standard_name: reduced fat milk" in page
     assert "chosen together by 41 users" in page
     assert "Bundles (3; rules that name the item)" in page
+
+
+def test_a_sentence_of_the_llm_names_its_prompt_and_model(
+    explain: Any, own_lake: Path, reclake: Reclake
+) -> None:
+    def written(row: dict[str, Any]) -> dict[str, Any]:
+        is_first = (row["item_id"], row["rank"]) == ("milk", 1)
+        by = {"reason_prompt_version": "v1-pair", "reason_model": "small"} if is_first else {}
+        return row | by
+
+    rewrite(own_lake, "gold.i2i_daily", written)
+    first, second, *_ = explain("milk")["neighbors"]
+    assert (first["reason_prompt_version"], first["reason_model"]) == ("v1-pair", "small")
+    assert (second["reason_prompt_version"], second["reason_model"]) == (None, None)
+    page = reclake("explain", "item", "milk").out
+    assert page.count("begins with a sentence by") == 1
+    assert "The reason at rank 1 begins with a sentence by small (v1-pair)." in page

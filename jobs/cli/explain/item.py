@@ -9,7 +9,8 @@ from jobs.cli.explain.day import Day, Row, heading
 from jobs.cli.output import counted, print_records, say, shown, text
 
 _NEIGHBORS = """
-    SELECT g.rank, g.neighbor_item_id, g.score, g.methods, g.method_scores, g.reason, c.support
+    SELECT g.rank, g.neighbor_item_id, g.score, g.methods, g.method_scores, g.reason,
+           g.reason_prompt_version, g.reason_model, c.support
     FROM gold.i2i_daily g
     LEFT JOIN (
         SELECT neighbor_item_id, max(support) AS support FROM silver.i2i_candidates
@@ -181,6 +182,12 @@ def print_item(facts: dict[str, Any], limit: int) -> None:
             f"\nNeighbors ({shown(neighbors, limit)}; support is the number of users behind a pair)"
         )
         print_records(neighbors[:limit], _LIST_COLUMNS, indent=2)
+        for row in neighbors[:limit]:
+            if row["reason_model"]:
+                say(
+                    f"  The reason at rank {row['rank']} begins with a sentence by "
+                    f"{row['reason_model']} ({row['reason_prompt_version']})."
+                )
     if bundles := facts["bundles"]:
         say(f"\nBundles ({shown(bundles, limit)}; rules that name the item)")
         print_records(bundles[:limit], _BUNDLE_COLUMNS, indent=2)

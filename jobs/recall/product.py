@@ -220,23 +220,17 @@ def _top_of_rows(
     sums = np.zeros(items, np.float64)
     users = np.zeros(items, np.int32)
     last_owner = np.full(items, -1, np.int32)
-    touched = np.empty(items, np.int32)
+    touched = np.empty(items + 1, np.int32)
     found = np.empty(items, np.float64)
     found_columns = np.empty(items, np.int32)
+    each_has_an_owner = (owners[1:] > owners[:-1]).all()
     for row in range(first, end):
-        n_touched = 0
-        for place in range(left_indptr[row], left_indptr[row + 1]):
-            user, mark = left_indices[place], left_data[place]
-            owner = owners[user]
-            for cell in range(right_indptr[user], right_indptr[user + 1]):
-                column = right_indices[cell]
-                if users[column] == 0:
-                    touched[n_touched] = column
-                    n_touched += 1
-                if last_owner[column] != owner:
-                    users[column] += 1
-                    last_owner[column] = owner
-                sums[column] += mark * right_data[cell]
+        own = slice(left_indptr[row], left_indptr[row + 1])
+        marks = (left_indices[own], left_data[own], right_indptr, right_indices, right_data)
+        if each_has_an_owner:
+            n_touched = _add_users(*marks, sums, users, touched)
+        else:
+            n_touched = _add_owners(*marks, owners, sums, users, touched, last_owner)
         n_found = 0
         for place in range(n_touched):
             column = touched[place]
@@ -260,6 +254,65 @@ def _top_of_rows(
             users[touched[place]] = 0
             last_owner[touched[place]] = -1
     return columns, scores, counts, sizes
+
+
+@njit(cache=True, nogil=True)
+def _add_users(
+    row_users: NDArray[np.int32],
+    row_marks: NDArray[np.float64],
+    right_indptr: NDArray[np.int64],
+    right_indices: NDArray[np.int32],
+    right_data: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    users: NDArray[np.int32],
+    touched: NDArray[np.int32],
+) -> int:
+    """Add up one row, each of its users another owner; how many columns it touches.
+
+    sums, users: of each column, 0 before. touched: (columns + 1,) receives the columns. This loop
+    is what the product costs: unsigned indices spare numba's check for counting from the end.
+    """
+    size = np.uint64(0)
+    for place in range(len(row_users)):
+        user, mark = row_users[place], row_marks[place]
+        for cell in range(np.uint64(right_indptr[user]), np.uint64(right_indptr[user + 1])):
+            column = np.uint32(right_indices[cell])
+            others = users[column]
+            touched[size] = column
+            size += np.uint64(others == 0)
+            users[column] = others + 1
+            sums[column] += mark * right_data[cell]
+    return int(np.int64(size))
+
+
+@njit(cache=True, nogil=True)
+def _add_owners(
+    row_users: NDArray[np.int32],
+    row_marks: NDArray[np.float64],
+    right_indptr: NDArray[np.int64],
+    right_indices: NDArray[np.int32],
+    right_data: NDArray[np.float64],
+    owners: NDArray[np.int32],
+    sums: NDArray[np.float64],
+    users: NDArray[np.int32],
+    touched: NDArray[np.int32],
+    last_owner: NDArray[np.int32],
+) -> int:
+    """The same where several users are one: users counts owners. last_owner: -1 of each column."""
+    size = 0
+    for place in range(len(row_users)):
+        user, mark = row_users[place], row_marks[place]
+        owner = owners[user]
+        for cell in range(right_indptr[user], right_indptr[user + 1]):
+            column = right_indices[cell]
+            if users[column] == 0:
+                touched[size] = column
+                size += 1
+            if last_owner[column] != owner:
+                users[column] += 1
+                last_owner[column] = owner
+            sums[column] += mark * right_data[cell]
+    return size
 
 
 def top_rows_in_tasks(

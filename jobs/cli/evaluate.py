@@ -105,7 +105,7 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
     note(sentence)
     if thresholds.kept:
         columns = ("theta", "epsilon", "names", "users", "items", "recall")
-        print_table(columns, [[getattr(k, name) for name in columns] for k in thresholds.kept])
+        print_table(columns, [[getattr(row, name) for name in columns] for row in thresholds.kept])
     note(of_thresholds)
 
 

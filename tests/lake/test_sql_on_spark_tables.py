@@ -64,6 +64,8 @@ def test_timestamps_dates_maps_and_arrays_come_back_as_written(lake: Lake) -> No
         "methods": ["content", "cooccurrence"],
         "method_scores": {"content": 0.5, "cooccurrence": 1.0},
         "reason": "bought together",
+        "reason_prompt_version": None,
+        "reason_model": None,
     }
     append(lake, "silver.interactions", [event])
     append(lake, "gold.i2i_daily", [neighbor])

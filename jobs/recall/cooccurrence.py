@@ -19,21 +19,25 @@ in tasks, the shuffle plan and any number of partitions give the same scores to 
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from pathlib import Path
 
-from pyspark.sql import DataFrame
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
-from jobs.recall.product import NEIGHBOR_DDL, SUM_BITS, SparseProduct, top_rows_in_tasks
+from jobs.lake.scratch import computed, computed_once
+from jobs.recall.matrix import matrix_entries, matrix_in_memory
+from jobs.recall.product import (
+    NEIGHBOR_DDL,
+    SparseProduct,
+    blocks_in_tasks,
+    top_rows_in_tasks,
+)
 from jobs.recall.ranking import top_k
 from jobs.recall.sessions import owner, with_sessions
 from jobs.recall.settings import CooccurrenceSettings, SessionSettings, StrengthSettings
 from jobs.recall.strength import cap_user_history, pair_strengths
-
-_MAX_BITS = 24
 
 
 def cooccurrence_neighbors(
@@ -53,8 +57,9 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = computed_once(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
-    return _neighbors(strengths, items, settings, scratch)
+    path = f"{scratch}/strengths"
+    strengths = computed_once(capped_strengths(interactions, ds, settings), path)
+    return _neighbors(strengths, path, items, settings, scratch)
 
 
 def session_neighbors(
@@ -72,90 +77,53 @@ def session_neighbors(
     """
     sessions = with_sessions(interactions, settings.gap_minutes)
     strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
-    strengths = computed_once(strengths, f"{scratch}/strengths")
+    path = f"{scratch}/strengths"
+    strengths = computed_once(strengths, path)
     counts = strengths.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
     ((of_sessions, of_users),) = counts.collect()
     if of_sessions == of_users:
-        strengths = strengths.limit(0)
-    return _neighbors(strengths, items, settings, scratch)
+        return strengths.sparkSession.createDataFrame([], NEIGHBOR_DDL)
+    return _neighbors(strengths, path, items, settings, scratch)
 
 
 def _neighbors(
-    strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings, scratch: str
+    strengths: DataFrame,
+    path: str,
+    items: DataFrame,
+    settings: CooccurrenceSettings,
+    scratch: str,
 ) -> DataFrame:
-    entries, _ = matrix_entries(strengths, items, settings)
-    if strengths.count() <= settings.max_matrix_entries:
-        return neighbors_in_tasks(entries, settings, f"{scratch}/product")
-    return neighbors_by_shuffle(entries, settings)
+    """path: where the rows of `strengths` lie."""
+    sellable = items.where("is_sellable").select("item_id")
+    if strengths.count() > settings.max_matrix_entries:
+        entries, _ = matrix_entries(strengths, sellable, settings)
+        return neighbors_by_shuffle(entries, settings)
+    spark = strengths.sparkSession
+    matrix, _ = matrix_in_memory(spark, computed(path), sellable.toArrow()["item_id"], settings)
+    return neighbors_in_tasks(spark, matrix, settings, f"{scratch}/product")
 
 
 def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
     """user_id, item_id string, strength double: the newest `history_length` items of each user."""
-    strengths = pair_strengths(interactions, ds, settings.half_life_days, settings.saturation)
+    # Grouped by user and item and then by user, the rows would cross the network twice.
+    by_user = interactions.repartition("user_id")
+    strengths = pair_strengths(by_user, ds, settings.half_life_days, settings.saturation)
     return cap_user_history(strengths, settings.history_length).drop("last_ts")
 
 
-def matrix_entries(
-    strengths: DataFrame, items: DataFrame, settings: CooccurrenceSettings
-) -> tuple[DataFrame, float]:
-    """The user × item matrix as rows, each factor a whole number; and the scale of a factor.
-
-    strengths: user_id, item_id string, strength double in (0, 1), and owner_id string where several
-    user_ids are sessions of one user; read several times.
-    Returns user_id string, owner_id string if given, item_id string, left long: A_ui · |u|^-a ·
-    scale, right long: A_ui · |i|^-c · scale or null where the item is not sellable, row_scale
-    double: |i|^-b / scale².
-    """
-    user_items = strengths.groupBy("user_id").agg(F.count("*").alias("user_items"))
-    item_users = (
-        strengths.groupBy("item_id")
-        .agg(F.count("*").alias("item_users"))
-        .where(F.col("item_users") >= settings.min_support)
-    )
-    sellable = items.where("is_sellable").select("item_id", F.lit(True).alias("is_sellable"))
-    ((most_users,),) = item_users.agg(F.max("item_users")).collect()
-    scale = float(2 ** fixed_point_bits(most_users or 1))
-    left = F.col("strength") * F.pow("user_items", F.lit(-settings.user_exponent))
-    right = F.col("strength") * F.pow("item_users", F.lit(-settings.neighbor_exponent))
-    row_scale = F.pow("item_users", F.lit(-settings.item_exponent)) / F.lit(scale * scale)
-    entries = (
-        strengths.join(item_users, "item_id")
-        .join(user_items, "user_id")
-        .join(sellable, "item_id", "left")
-        .select(
-            "user_id",
-            *(["owner_id"] if "owner_id" in strengths.columns else []),
-            "item_id",
-            F.rint(left * scale).cast("long").alias("left"),
-            F.when(F.col("is_sellable"), F.rint(right * scale).cast("long")).alias("right"),
-            row_scale.alias("row_scale"),
-        )
-    )
-    return entries, scale
-
-
-def fixed_point_bits(most_users: int) -> int:
-    """Binary places of each factor, so that the sum over the users of any pair stays exact.
-
-    most_users: users of the most popular item. Each factor is at most 1.
-    """
-    return min(_MAX_BITS, (SUM_BITS - math.ceil(math.log2(most_users + 1))) // 2)
-
-
 def neighbors_in_tasks(
-    entries: DataFrame, settings: CooccurrenceSettings, folder: str
+    spark: SparkSession, matrix: pa.Table, settings: CooccurrenceSettings, folder: str
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks multiply blocks of its rows.
 
-    entries: as `matrix_entries` returns them. folder: where the tasks find the arrays.
+    matrix: as `matrix_in_memory` returns it. folder: where the tasks find the arrays.
     """
-    product = SparseProduct.from_entries(entries.toArrow(), settings.block_products)
+    product = SparseProduct.from_entries(matrix, settings.block_products)
     product.save(Path(folder))
-    blocks = entries.sparkSession.range(0, product.block_count, 1, max(1, product.block_count))
     top_rows = top_rows_in_tasks(
         folder, settings.neighbors, settings.min_support, settings.shrinkage
     )
-    return blocks.mapInArrow(top_rows, NEIGHBOR_DDL)
+    return blocks_in_tasks(spark, product.block_count).mapInArrow(top_rows, NEIGHBOR_DDL)
 
 
 def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> DataFrame:

@@ -37,6 +37,15 @@ def in_id_order(*columns: pa.ChunkedArray) -> pa.StringArray:
 
 
 def id_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.StringArray]:
-    """Each value's place among the distinct values in ascending order, and those values."""
-    ordered = in_id_order(column)
-    return pc.index_in(column, value_set=ordered).to_numpy().astype(np.int64), ordered
+    """Each value's place among the distinct values in ascending order, and those values.
+
+    column: strings, plain or dictionary-encoded.
+    """
+    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    ids, codes = encoded.dictionary, encoded.indices.to_numpy()
+    used = np.bincount(codes, minlength=len(ids)) > 0
+    order = pc.array_sort_indices(ids).to_numpy()
+    order = order[used[order]]
+    places = np.zeros(len(ids), np.int64)
+    places[order] = np.arange(len(order))
+    return places[codes], ids.take(pa.array(order)).cast(pa.string())

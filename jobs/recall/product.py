@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import csr_matrix
 
 from jobs.recall.heap import put_best_first
@@ -313,6 +314,16 @@ def _add_owners(
                 last_owner[column] = owner
             sums[column] += mark * right_data[cell]
     return size
+
+
+def blocks_in_tasks(spark: SparkSession, count: int) -> DataFrame:
+    """Block numbers from 0 to count - 1, column id long, for `mapInArrow`.
+
+    A task takes some neighboring blocks: a task of Python costs a tenth of a second before it
+    starts, more than a block.
+    """
+    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    return spark.range(0, count, 1, max(1, min(count, tasks)))
 
 
 def top_rows_in_tasks(

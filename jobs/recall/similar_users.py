@@ -23,12 +23,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
-from jobs.lake.scratch import computed_once
+from jobs.lake.scratch import computed, computed_once
 from jobs.recall.channels import history_by_shuffle, seen_items
-from jobs.recall.cooccurrence import capped_strengths, matrix_entries, neighbors_by_shuffle
+from jobs.recall.cooccurrence import capped_strengths, neighbors_by_shuffle
 from jobs.recall.history import RECALL_DDL, RECALL_SCHEMA, best_of_histories
 from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
-from jobs.recall.product import SparseProduct
+from jobs.recall.matrix import matrix_entries, matrix_in_memory
+from jobs.recall.product import SparseProduct, blocks_in_tasks
 from jobs.recall.settings import (
     BehaviorSettings,
     CooccurrenceSettings,
@@ -54,14 +55,8 @@ def recall_by_similar_users(
     must live until the result is read.
     """
     likeness = _likeness(settings)
-    strengths = computed_once(
-        capped_strengths(interactions, ds, likeness), f"{scratch}/user_strengths"
-    )
-    exchanged = strengths.select(
-        F.col("item_id").alias("user_id"), F.col("user_id").alias("item_id"), "strength"
-    )
-    everyone = exchanged.select("item_id", F.lit(True).alias("is_sellable")).distinct()
-    entries, _ = matrix_entries(exchanged, everyone, likeness)
+    path = f"{scratch}/user_strengths"
+    strengths = computed_once(capped_strengths(interactions, ds, likeness), path)
     item_users = (
         strengths.groupBy("item_id")
         .agg(F.count("*").alias("item_users"))
@@ -80,15 +75,17 @@ def recall_by_similar_users(
     )
     seen = seen_items(interactions, ds, settings.exclude_seen_days)
     wanted = users.select("user_id")
+    exchanged = ["item_id", "user_id", "strength"]
     if strengths.count() <= settings.max_matrix_entries:
-        found = similar_users_in_tasks(entries, taken, seen, wanted, settings, f"{scratch}/users")
-    else:
-        found = similar_users_by_shuffle(entries, taken, seen, wanted, settings)
-    return found
+        here = computed(path).rename_columns(exchanged)
+        matrix, _ = matrix_in_memory(strengths.sparkSession, here, None, likeness)
+        return similar_users_in_tasks(matrix, taken, seen, wanted, settings, f"{scratch}/users")
+    entries, _ = matrix_entries(strengths.toDF(*exchanged), None, likeness)
+    return similar_users_by_shuffle(entries, taken, seen, wanted, settings)
 
 
 def similar_users_in_tasks(
-    entries: DataFrame,
+    matrix: pa.Table,
     taken: DataFrame,
     seen: DataFrame,
     users: DataFrame,
@@ -97,11 +94,11 @@ def similar_users_in_tasks(
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks score blocks of users.
 
-    entries: as `matrix_entries` returns them, users and items exchanged. taken: user_id, item_id
+    matrix: as `matrix_in_memory` returns it, users and items exchanged. taken: user_id, item_id
     string, score double. seen: user_id, item_id string. users: user_id string, who gets a list.
     folder: where the tasks find the arrays.
     """
-    product = SparseProduct.from_entries(entries.toArrow(), settings.block_products)
+    product = SparseProduct.from_entries(matrix, settings.block_products)
     product.save(Path(folder, "likeness"))
     rows, not_again, wanted = taken.toArrow(), seen.toArrow(), users.toArrow()
     item_ids = in_id_order(rows["item_id"])
@@ -119,7 +116,7 @@ def similar_users_in_tasks(
         ),
     }
     save_arrays(Path(folder, "taken"), item_ids, arrays)
-    blocks = entries.sparkSession.range(0, product.block_count, 1, max(1, product.block_count))
+    blocks = blocks_in_tasks(taken.sparkSession, product.block_count)
     return blocks.mapInArrow(_recall_blocks(folder, settings), RECALL_DDL)
 
 
@@ -130,7 +127,10 @@ def similar_users_by_shuffle(
     users: DataFrame,
     settings: SimilarUsersChannelSettings,
 ) -> DataFrame:
-    """Plan 2: a join by item and a join by user. The arguments are those of plan 1."""
+    """Plan 2: a join by item and a join by user.
+
+    entries: as `matrix_entries` returns them, users and items exchanged; the rest is as in plan 1.
+    """
     similar = neighbors_by_shuffle(entries, _likeness(settings)).select(
         F.col("item_id").alias("user_id"),
         F.col("neighbor_item_id").alias("item_id"),

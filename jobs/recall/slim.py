@@ -26,17 +26,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
-from jobs.recall.cooccurrence import (
-    capped_strengths,
-    matrix_entries,
-    neighbors_by_shuffle,
-)
+from jobs.lake.scratch import computed, computed_once
+from jobs.recall.cooccurrence import capped_strengths, neighbors_by_shuffle
 from jobs.recall.mapped import in_id_order
-from jobs.recall.product import SparseProduct
+from jobs.recall.matrix import matrix_entries, matrix_in_memory
+from jobs.recall.product import SparseProduct, blocks_in_tasks
 from jobs.recall.ranking import exact_sum, top_k
 from jobs.recall.settings import BehaviorSettings, CooccurrenceSettings, SlimSettings
 
@@ -69,17 +66,19 @@ def slim_neighbors(
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
     cosine = _cosine(settings)
-    strengths = computed_once(
-        capped_strengths(interactions, ds, cosine), f"{scratch}/slim_strengths"
-    )
+    path = f"{scratch}/slim_strengths"
+    strengths = computed_once(capped_strengths(interactions, ds, cosine), path)
+    penalty = settings.penalty * _mean_square(strengths, settings.user_exponent)
     # Whatever was taken says something, so every item can be a candidate.
-    known = strengths.select("item_id", F.lit(True).alias("is_sellable")).distinct()
-    entries, scale = matrix_entries(strengths, known, cosine)
-    penalty = settings.penalty * _mean_square(strengths, settings.user_exponent) * scale * scale
     if strengths.count() <= settings.max_matrix_entries:
-        weights = weights_in_tasks(entries, penalty, settings, f"{scratch}/slim")
+        spark = strengths.sparkSession
+        matrix, scale = matrix_in_memory(spark, computed(path), None, cosine)
+        weights = weights_in_tasks(
+            spark, matrix, penalty * scale * scale, settings, f"{scratch}/slim"
+        )
     else:
-        weights = weights_by_shuffle(entries, penalty, settings)
+        entries, scale = matrix_entries(strengths, None, cosine)
+        weights = weights_by_shuffle(entries, penalty * scale * scale, settings)
     sellable = items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id"))
     offered = weights.join(sellable, "neighbor_item_id", "left_semi")
     best = top_k(offered, ["item_id"], settings.neighbors, item="neighbor_item_id")
@@ -99,25 +98,25 @@ def _mean_square(strengths: DataFrame, user_exponent: float) -> float:
 
 
 def weights_in_tasks(
-    entries: DataFrame, penalty: float, settings: SlimSettings, folder: str
+    spark: SparkSession, matrix: pa.Table, penalty: float, settings: SlimSettings, folder: str
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks solve the systems of blocks of items.
 
-    entries: as `matrix_entries` returns them; penalty: in the square of their scale. folder: where
+    matrix: as `matrix_in_memory` returns it; penalty: in the square of its scale. folder: where
     the tasks find the arrays.
     Returns item_id, neighbor_item_id string, score double > 0, support long.
     """
-    product = SparseProduct.from_entries(entries.toArrow(), settings.block_products)
+    product = SparseProduct.from_entries(matrix, settings.block_products)
     product.save(Path(folder))
-    blocks = entries.sparkSession.range(0, product.block_count, 1, max(1, product.block_count))
+    blocks = blocks_in_tasks(spark, product.block_count)
     return blocks.mapInArrow(_solve_in_tasks(folder, penalty, settings), _WEIGHTS_DDL)
 
 
 def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSettings) -> DataFrame:
     """Plan 2: each item's system travels to one task, for a matrix beyond one machine.
 
-    The arguments are those of `weights_in_tasks`. The rows shuffled are bounded by items ×
-    candidates × users of a candidate.
+    entries: as `matrix_entries` returns them; penalty: in the square of their scale. The rows
+    shuffled are bounded by items × candidates × users of a candidate.
     """
     found = neighbors_by_shuffle(entries, _cosine(settings)).withColumnRenamed("item_id", "target")
     candidates = found.select(

@@ -35,7 +35,7 @@ from jobs.lake.scratch import computed_once
 from jobs.recall.cooccurrence import capped_strengths
 from jobs.recall.heap import put_best_first
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
-from jobs.recall.product import NEIGHBOR_DDL, BestCells, balanced_blocks
+from jobs.recall.product import NEIGHBOR_DDL, BestCells, balanced_blocks, blocks_in_tasks
 from jobs.recall.ranking import top_k
 from jobs.recall.settings import SwingSettings
 
@@ -114,7 +114,7 @@ def swing_in_tasks(entries: DataFrame, settings: SwingSettings, folder: str) -> 
     """
     histories = Histories.from_entries(entries.toArrow(), settings.block_products)
     histories.save(Path(folder))
-    blocks = entries.sparkSession.range(0, histories.block_count, 1, max(1, histories.block_count))
+    blocks = blocks_in_tasks(entries.sparkSession, histories.block_count)
     return blocks.mapInArrow(_score_in_tasks(folder, settings), NEIGHBOR_DDL)
 
 

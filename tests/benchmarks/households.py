@@ -71,6 +71,13 @@ def write_interactions(path: Path, count: int) -> int:
     return users
 
 
+def write_items(interactions: Path, path: Path) -> None:
+    """Write the products of a file of interactions. Columns: item_id string, is_sellable true."""
+    item_ids = pq.read_table(interactions, columns=["item_id"])["item_id"].unique()
+    sellable = pa.repeat(True, len(item_ids))
+    pq.write_table(pa.table({"item_id": item_ids, "is_sellable": sellable}), path)
+
+
 def places_within(groups: NDArray, draw: np.random.Generator) -> NDArray[np.int64]:
     """A random place of the same group for each place, each place taken once."""
     codes, _ = pd.factorize(groups)

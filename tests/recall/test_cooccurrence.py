@@ -13,11 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.recall.cooccurrence import (
     capped_strengths,
     cooccurrence_neighbors,
-    fixed_point_bits,
-    matrix_entries,
     neighbors_by_shuffle,
     neighbors_in_tasks,
 )
+from jobs.recall.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.settings import CooccurrenceSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
@@ -109,8 +108,12 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
         half_life_days=30, item_exponent=0.7, neighbor_exponent=0.3, block_products=6_000
     )
     strengths = capped_strengths(interactions(spark, rows), DS, settings)
-    entries, _ = matrix_entries(strengths, catalogue, settings)
-    in_tasks = rows_of(neighbors_in_tasks(entries, settings, f"{tmp_path}/p"), *COLUMNS)
+    sellable = catalogue.where("is_sellable").select("item_id")
+    entries, _ = matrix_entries(strengths, sellable, settings)
+    matrix, _ = matrix_in_memory(
+        spark, strengths.toArrow(), sellable.toArrow()["item_id"], settings
+    )
+    in_tasks = rows_of(neighbors_in_tasks(spark, matrix, settings, f"{tmp_path}/p"), *COLUMNS)
     assert in_tasks == rows_of(neighbors_by_shuffle(entries, settings), *COLUMNS)
 
     expected = brute_force(rows, {f"i{n}" for n in range(6)}, settings)
@@ -130,10 +133,11 @@ def test_both_plans_cut_a_tie_at_the_smaller_id(spark: SparkSession, tmp_path: P
     rows = [(user, item, 0) for user in "uv" for item in "abcde"]
     settings = CooccurrenceSettings(neighbors=2)
     strengths = capped_strengths(interactions(spark, rows), DS, settings)
-    entries, _ = matrix_entries(strengths, items(spark, "abcde"), settings)
+    entries, _ = matrix_entries(strengths, None, settings)
+    matrix, _ = matrix_in_memory(spark, strengths.toArrow(), None, settings)
     wanted = ["b", "c", "a", "c", "a", "b", "a", "b", "a", "b"]
     for plan in (
-        neighbors_in_tasks(entries, settings, f"{tmp_path}/p"),
+        neighbors_in_tasks(spark, matrix, settings, f"{tmp_path}/p"),
         neighbors_by_shuffle(entries, settings),
     ):
         found = rows_of(plan, "item_id", "rank", "neighbor_item_id")
@@ -189,11 +193,3 @@ def test_symmetric_exponents_without_decay_are_the_cosine(
     )
     found = neighbors(spark, rows, items(spark, "ab"), settings, tmp_path)
     assert [4 * score for _, _, _, score, _ in found] == pytest.approx([2 / 6**0.5] * 2, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("most_users", "bits"), [(1, 24), (31, 24), (32, 23), (2_469, 20), (10**6, 16)]
-)
-def test_the_sum_over_all_users_of_an_item_fits_in_53_bits(most_users: int, bits: int) -> None:
-    assert fixed_point_bits(most_users) == bits
-    assert most_users * (2**bits) ** 2 <= 2**53

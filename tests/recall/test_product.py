@@ -10,8 +10,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from jobs.recall.product import NEIGHBOR_SCHEMA, SparseProduct, top_rows_in_tasks
+from jobs.recall.product import (
+    NEIGHBOR_SCHEMA,
+    SparseProduct,
+    blocks_in_tasks,
+    top_rows_in_tasks,
+)
 
 Entry = tuple[str, str, int, int | None]
 
@@ -140,6 +147,15 @@ def test_blocks_cover_every_row_once() -> None:
     assert product.blocks[0] == 0
     assert product.blocks[-1] == 100
     assert np.all(np.diff(product.blocks) > 0)
+
+
+def test_a_few_tasks_take_all_blocks(spark: SparkSession) -> None:
+    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 0)
+    for blocks, expected in ((0, 1), (1, 1), (50 * tasks, tasks)):
+        frame = blocks_in_tasks(spark, blocks).withColumn("task", F.spark_partition_id())
+        rows = frame.collect()
+        assert [row.id for row in rows] == list(range(blocks))
+        assert len({row.task for row in rows}) == min(blocks, expected)
 
 
 def test_an_empty_matrix_has_no_blocks() -> None:

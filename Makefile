@@ -72,6 +72,7 @@ ifneq ($(BENCHMARKS),)
 .PHONY: bench
 bench: install ## Measure against peers; ONLY=name for one (writes .reclake/bench/)
 	$(UV) sync --frozen --group bench
+	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --frozen --only-group serve --only-group serve-bench
 	$(PYTHON) -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 endif
 

@@ -14,18 +14,12 @@ from jobs.llm.bulk import answer_columns
 from jobs.llm.errors import InvalidAnswer
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Fields, Prompt, prompt_of
-from jobs.llm.selection import CONTENT_FIELDS
 from jobs.llm.status import INVALID, REFUSED, REJECTED, SUCCESS, TOO_LONG
+from jobs.llm.subjects import TABLES, fields_of
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
 
-TABLES = {"item": "silver.item_enrichments", "user": "silver.user_enrichments"}
-# Of each prompt: the table and key of its subjects, and what a prompt may show of them.
-_SUBJECTS = {
-    "item": ("silver.items", "content_hash", CONTENT_FIELDS),
-    "user": ("silver.user_profiles", "profile_hash", ("profile",)),
-}
 ASKED_AGAIN = (INVALID, REFUSED, TOO_LONG)
 
 
@@ -96,18 +90,16 @@ def _judged_again(
     lake: Lake, name: str, prompt: Prompt, rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The rows that today's gate accepts, as it keeps them."""
-    subjects = _fields_of(lake, name, rows)
-    _, key, _ = _SUBJECTS[name]
     asked: list[tuple[dict[str, Any], Fields, dict[str, Any]]] = []
-    for row in rows:
+    for row, fields in zip(rows, fields_of(lake, name, rows), strict=True):
         try:
             answer = prompt.parse(row["raw_text"] or "")
         except InvalidAnswer:  # an answer to the prompt's simpler form
             if prompt.fallback is None:
                 continue
             answer = prompt.fallback.parse(row["raw_text"] or "")
-        if row[key] in subjects:
-            asked.append((row, subjects[row[key]], answer))
+        if fields is not None:
+            asked.append((row, fields, answer))
     if not asked:
         return []
     from jobs.vectors.encoder import Encoder  # brings torch
@@ -119,12 +111,3 @@ def _judged_again(
         for (row, _, _), verdict in zip(asked, verdicts, strict=True)
         if verdict.accepted
     ]
-
-
-def _fields_of(lake: Lake, name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Fields]:
-    """What the prompt showed of each subject of the rows, by its hash."""
-    table, key, names = _SUBJECTS[name]
-    wanted = sorted({row[key] for row in rows})
-    found = lake.tables.rows(table, [key, *names], [(key, "in", wanted)]) if wanted else None
-    subjects = found.to_pylist() if found is not None else []
-    return {row[key]: {n: row[n] for n in names} for row in subjects}

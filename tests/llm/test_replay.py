@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,61 @@ def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -
     assert replay(lake, "item", "rejected_by_gate", dry_run=False).changed == 0
 
 
+PAIR = {"content_hash": "c-bananas", "neighbor_content_hash": "c-soap"}
+COMPANION = {"content_hash": "c-bananas", "candidates": "soap; towels"}
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "key", "answer"),
+    [
+        ("pair", "silver.pair_reasons", PAIR, {"reason": "Soap goes with bananas."}),
+        ("companion", "silver.item_companions", COMPANION, {"also": ["soap"]}),
+    ],
+)
+def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
+    shop: Callable[..., Lake],
+    name: str,
+    table: str,
+    key: dict[str, str],
+    answer: dict[str, Any],
+) -> None:
+    lake = shop()
+    head = {
+        "message_hash": "m",
+        "prompt_version": load_prompt(name).prompt_version,
+        "model": lake.settings.llm_model,
+        "status": "rejected_by_gate",
+        "gate_score": 0.1,
+        "raw_text": json.dumps(answer),
+        "selected_ds": DAY,
+    }
+    gone = key | {"content_hash": "c-gone"}
+    other = {"prompt_version": "v1-other", "selected_ds": DAY + timedelta(days=1)}
+    rows = [head | key, head | gone, head | key | other]
+    write_table(Path(lake.settings.lake), lake.contracts[table], rows)
+    done = replay(lake, name, "rejected_by_gate", dry_run=False)
+    assert (done.rows, done.changed) == (2, 1)
+    found = lake.tables.rows(table, ["content_hash", "prompt_version", "status", *answer], [])
+    accepted = [row for row in found.to_pylist() if row["status"] == "success"]
+    assert [row["content_hash"] for row in accepted] == ["c-bananas"]
+    assert {field: accepted[0][field] for field in answer} == answer
+
+    planned = compare(lake, name, (1, 1), DAY, 5, dry_run=True)
+    assert planned["versions"][0]["counts"]["planned_calls"] == 0
+    (row,) = planned["rows"]
+    assert "title BANANAS" in row["subject"]
+    assert ("SOAP" in row["subject"]) == (name == "pair")
+    with pytest.raises(UpstreamMissing, match="its questions are the sample"):
+        compare(lake, name, (1, 1), DAY - timedelta(days=1), 5, dry_run=True)
+
+
 def test_what_cannot_be_replayed(shop: Callable[..., Lake]) -> None:
     lake = shop()
     with pytest.raises(NothingToReplay, match="error: cannot be replayed; one of invalid_output"):
         replay(lake, "item", "error", dry_run=False)
-    with pytest.raises(NothingToReplay, match="shop: no such prompt; one of item, user"):
+    with pytest.raises(
+        NothingToReplay, match="shop: no such prompt; one of item, user, companion, pair"
+    ):
         replay(lake, "shop", "invalid_output", dry_run=False)
 
 

@@ -95,7 +95,7 @@ def show(
 
 @app.command("diff")
 def diff(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="A prompt's name: item.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="item, user, companion or pair.")],
     old: Annotated[int, typer.Argument(metavar="V1", help="A version's number.", min=1)],
     new: Annotated[int, typer.Argument(metavar="V2", help="Another version's number.", min=1)],
     ds: Annotated[
@@ -111,9 +111,10 @@ def diff(
     """Ask one sample under two versions of a prompt.
 
     The answers are shown side by side, with their gate scores. The sample is drawn by content
-    hash, so that it is the same each time. What was answered before is not paid again; new answers
-    are kept like those of a daily run, which may use them once the version is the one it asks
-    (RECLAKE_LLM__PROMPTS). Needs Spark and an LLM.
+    hash, so that it is the same each time; of companion and pair it is what days until DAY asked.
+    What was answered before is not paid again; new answers are kept like those of a daily run,
+    which may use them once the version is the one it asks (RECLAKE_LLM__PROMPTS). Needs Spark and
+    an LLM.
 
     \b
     Examples:
@@ -143,7 +144,7 @@ def replay(
         ),
     ],
     prompt: Annotated[
-        str, typer.Option("--prompt", metavar="PROMPT", help="The prompt's name: item or user.")
+        str, typer.Option("--prompt", metavar="PROMPT", help="item, user, companion or pair.")
     ] = "item",
     dry_run: DryRun = False,
     as_json: Json = False,

@@ -15,15 +15,23 @@ from jobs.lake.errors import UpstreamMissing
 from jobs.llm.bulk import LEDGER, Ask, message_hash
 from jobs.llm.daily import WorkList, enrich_day
 from jobs.llm.prompt import Prompt, prompt_of
-from jobs.llm.replay import TABLES
 from jobs.llm.selection import CONTENT_FIELDS
 from jobs.llm.status import SUCCESS
+from jobs.llm.subjects import TABLES, asked_until, fields_of, key_of
 from jobs.settings import RunParams
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
 
 Row = dict[str, Any]
+
+_DAYS = "`reclake status` says which days there are."
+_WHERE_ASKED = {
+    "item": _DAYS,
+    "user": _DAYS,
+    "companion": "Run a day with a companion_budget first: its questions are the sample.",
+    "pair": "Run a day with a reason_budget first: its questions are the sample.",
+}
 
 
 def compare(
@@ -33,14 +41,15 @@ def compare(
 
     Keys: prompt, ds, model, versions (prompt_version, counts, success share, mean gate score and
     completion length in characters, by version), rows (subject, and of each version status, gate
-    score and answer). Raises PromptError, and UpstreamMissing when the day has nothing to ask.
+    score and answer). Raises PromptError, which a name without a prompt is too, and UpstreamMissing
+    when the day has nothing to ask.
     """
     prompts = [_version(lake, name, number) for number in versions]
     asks = _drawn(lake, name, ds, sample)
     if not asks:
         raise UpstreamMissing(
             f"llm diff {name} ds={ds}: there is nothing to ask about on that day. Nothing was "
-            "sent. `reclake status` says which days there are."
+            f"sent. {_WHERE_ASKED[name]}"
         )
     params = RunParams(dry_run=dry_run)
     run = Run(ds, ds, None, params, lake.settings, f"diff-{uuid.uuid4().hex}", "")
@@ -108,11 +117,21 @@ def _version(lake: Lake, name: str, number: int) -> Prompt:
 
 
 def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
+    """What the day shows of items or users; what days until it asked of pairs and companions,
+    whose questions come from indexes and lists that only a run of the day has."""
     if name == "item":
         items = lake.read_as_of("silver.items", ds).where("is_sellable AND length(trim(title)) > 0")
         contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in CONTENT_FIELDS))
         rows = contents.orderBy("content_hash").limit(sample).toArrow().to_pylist()
         return [Ask({"content_hash": r["content_hash"]}, r["content_hash"], r) for r in rows]
+    if name in ("companion", "pair"):
+        keys = asked_until(lake, name, ds, sample)
+        subject, *_ = key_of(lake, name)
+        return [
+            Ask(key, key[subject], fields)
+            for key, fields in zip(keys, fields_of(lake, name, keys), strict=True)
+            if fields is not None
+        ]
     profiles = lake.read_as_of("silver.user_profiles", ds).orderBy("profile_hash", "user_id")
     return [
         Ask(

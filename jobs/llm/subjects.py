@@ -1,0 +1,74 @@
+"""What each prompt asks about: the table of its answers, and what it was shown of a row there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from jobs.llm.prompt import Fields
+from jobs.llm.selection import CONTENT_FIELDS
+
+if TYPE_CHECKING:
+    from jobs.lake.runtime import Lake
+
+Row = Mapping[str, Any]
+
+TABLES = {
+    "item": "silver.item_enrichments",
+    "user": "silver.user_enrichments",
+    "companion": "silver.item_companions",
+    "pair": "silver.pair_reasons",
+}
+
+
+def key_of(lake: Lake, name: str) -> list[str]:
+    """The columns that name what was asked about, of the answers to the prompt `name`."""
+    key = lake.contracts[TABLES[name]].key
+    return [column for column in key if column not in ("prompt_version", "model")]
+
+
+def asked_until(lake: Lake, name: str, ds: date, count: int) -> list[dict[str, str]]:
+    """The first `count` keys, in their order, that any version was asked about until day `ds`."""
+    key = key_of(lake, name)
+    rows = lake.tables.rows(TABLES[name], key, [("selected_ds", "<=", ds)]).to_pylist()
+    keys = sorted({tuple(row[column] for column in key) for row in rows})
+    return [dict(zip(key, values, strict=True)) for values in keys[:count]]
+
+
+def fields_of(lake: Lake, name: str, rows: Sequence[Row]) -> list[Fields | None]:
+    """What the prompt `name` is shown of each row of its table; None of what is no longer known.
+
+    rows: the columns of `key_of`, and any others.
+    """
+    if name == "user":
+        profiles = _by(lake, "silver.user_profiles", "profile_hash", ["profile"], rows)
+        return [profiles.get(row["profile_hash"]) for row in rows]
+    hashes = [column for column in key_of(lake, name) if column.endswith("content_hash")]
+    wanted = [{"content_hash": row[column]} for row in rows for column in hashes]
+    contents = _by(lake, "silver.items", "content_hash", CONTENT_FIELDS, wanted)
+    found: list[Fields | None] = []
+    for row in rows:
+        of_hashes = [contents.get(row[column]) for column in hashes]
+        known = [fields for fields in of_hashes if fields is not None]
+        if len(known) < len(hashes):
+            found.append(None)
+            continue
+        shown = dict(known[0])
+        if name == "companion":
+            shown["candidates"] = row["candidates"]
+        elif name == "pair":
+            shown |= {f"neighbor_{field}": text for field, text in known[1].items()}
+        found.append(shown)
+    return found
+
+
+def _by(
+    lake: Lake, table: str, key: str, columns: Sequence[str], rows: Sequence[Row]
+) -> dict[str, Fields]:
+    """The columns of `table` for each key of the rows that it has."""
+    wanted = sorted({row[key] for row in rows})
+    if not wanted:
+        return {}
+    found = lake.tables.rows(table, [key, *columns], [(key, "in", wanted)]).to_pylist()
+    return {row[key]: {name: row[name] for name in columns} for row in found}

@@ -13,6 +13,7 @@ import pytest
 from jobs.cli.llm.versions import compare
 from jobs.lake import Lake
 from jobs.lake.errors import UpstreamMissing
+from jobs.llm.bulk import message_hash
 from jobs.llm.prompt import load_prompt
 from jobs.llm.replay import NothingToReplay, replay
 from tests.cli.small_lake import write_table
@@ -90,15 +91,28 @@ def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -
     assert replay(lake, "item", "rejected_by_gate", dry_run=False).changed == 0
 
 
+OWN = {"title": "BANANAS", "category": "FRUIT"}
 PAIR = {"content_hash": "c-bananas", "neighbor_content_hash": "c-soap"}
 COMPANION = {"content_hash": "c-bananas", "candidates": "soap; towels"}
 
 
 @pytest.mark.parametrize(
-    ("name", "table", "key", "answer"),
+    ("name", "table", "key", "shown", "answer"),
     [
-        ("pair", "silver.pair_reasons", PAIR, {"reason": "Soap goes with bananas."}),
-        ("companion", "silver.item_companions", COMPANION, {"also": ["soap"]}),
+        (
+            "pair",
+            "silver.pair_reasons",
+            PAIR,
+            OWN | {"neighbor_title": "SOAP", "neighbor_category": "FRUIT"},
+            {"reason": "Soap goes with bananas."},
+        ),
+        (
+            "companion",
+            "silver.item_companions",
+            COMPANION,
+            OWN | {"candidates": "soap; towels"},
+            {"also": ["soap"]},
+        ),
     ],
 )
 def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
@@ -106,12 +120,13 @@ def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
     name: str,
     table: str,
     key: dict[str, str],
+    shown: dict[str, str],
     answer: dict[str, Any],
 ) -> None:
-    lake = shop()
+    lake, prompt = shop(), load_prompt(name)
     head = {
-        "message_hash": "m",
-        "prompt_version": load_prompt(name).prompt_version,
+        "message_hash": message_hash(prompt, prompt.question(shown)),
+        "prompt_version": prompt.prompt_version,
         "model": lake.settings.llm_model,
         "status": "rejected_by_gate",
         "gate_score": 0.1,
@@ -129,6 +144,7 @@ def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
     assert [row["content_hash"] for row in accepted] == ["c-bananas"]
     assert {field: accepted[0][field] for field in answer} == answer
 
+    # Nothing is planned, since the questions of the sample are those that were answered.
     planned = compare(lake, name, (1, 1), DAY, 5, dry_run=True)
     assert planned["versions"][0]["counts"]["planned_calls"] == 0
     (row,) = planned["rows"]

@@ -31,9 +31,10 @@ def page(folder: Path, cores: int) -> str:
     parts = [_HEAD.format(cores=cores)]
     for name in NAMES:
         written = folder / f"{name}.jsonl"
-        if written.exists():
+        lines = written.read_text("utf-8").splitlines() if written.exists() else []
+        if lines:  # none of a run that ended before its first figure
             about = inspect.getdoc(importlib.import_module(f"tests.benchmarks.{name}")) or ""
-            rows = [json.loads(line) for line in written.read_text("utf-8").splitlines()]
+            rows = [json.loads(line) for line in lines]
             parts.append(f"## {name}\n{about}\n\n`make bench ONLY={name}`\n\n{table(rows)}")
     return "\n".join(parts)
 

@@ -25,6 +25,7 @@ def test_a_row_names_its_peer_and_says_whether_the_target_was_met() -> None:
 def test_only_what_was_run_is_on_the_page(tmp_path: Path) -> None:
     line = json.dumps(Result("precision", 0.5, "share", 0.9).row())
     (tmp_path / "gate.jsonl").write_text(line + "\n", "utf-8")
+    (tmp_path / "scale.jsonl").touch()  # was started and ended before its first figure
     found = page(tmp_path, cores=2)
     assert "on 2 cores" in found
     assert [row for row in found.splitlines() if row.startswith("## ")] == ["## gate"]

@@ -72,7 +72,9 @@ ifneq ($(BENCHMARKS),)
 .PHONY: bench
 bench: install ## Measure against peers; ONLY=name for one (writes .reclake/bench/)
 	$(UV) sync --frozen --group bench
+ifneq ($(filter llm,$(or $(ONLY),llm)),)
 	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --frozen --only-group serve --only-group serve-bench
+endif
 	$(PYTHON) -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 endif
 

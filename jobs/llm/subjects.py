@@ -42,33 +42,32 @@ def fields_of(lake: Lake, name: str, rows: Sequence[Row]) -> list[Fields | None]
     rows: the columns of `key_of`, and any others.
     """
     if name == "user":
-        profiles = _by(lake, "silver.user_profiles", "profile_hash", ["profile"], rows)
+        hashes = {row["profile_hash"] for row in rows}
+        profiles = _by(lake, "silver.user_profiles", "profile_hash", ["profile"], hashes)
         return [profiles.get(row["profile_hash"]) for row in rows]
-    hashes = [column for column in key_of(lake, name) if column.endswith("content_hash")]
-    wanted = [{"content_hash": row[column]} for row in rows for column in hashes]
+    columns = [column for column in key_of(lake, name) if column.endswith("content_hash")]
+    wanted = {row[column] for row in rows for column in columns}
     contents = _by(lake, "silver.items", "content_hash", CONTENT_FIELDS, wanted)
     found: list[Fields | None] = []
     for row in rows:
-        of_hashes = [contents.get(row[column]) for column in hashes]
-        known = [fields for fields in of_hashes if fields is not None]
-        if len(known) < len(hashes):
+        if not all(row[column] in contents for column in columns):
             found.append(None)
             continue
-        shown = dict(known[0])
+        own, *neighbor = (contents[row[column]] for column in columns)
+        shown = dict(own)
+        for fields in neighbor:
+            shown |= {f"neighbor_{field}": text for field, text in fields.items()}
         if name == "companion":
             shown["candidates"] = row["candidates"]
-        elif name == "pair":
-            shown |= {f"neighbor_{field}": text for field, text in known[1].items()}
         found.append(shown)
     return found
 
 
 def _by(
-    lake: Lake, table: str, key: str, columns: Sequence[str], rows: Sequence[Row]
+    lake: Lake, table: str, key: str, columns: Sequence[str], wanted: set[str]
 ) -> dict[str, Fields]:
-    """The columns of `table` for each key of the rows that it has."""
-    wanted = sorted({row[key] for row in rows})
+    """The columns of `table` for each of the wanted keys that it has."""
     if not wanted:
         return {}
-    found = lake.tables.rows(table, [key, *columns], [(key, "in", wanted)]).to_pylist()
+    found = lake.tables.rows(table, [key, *columns], [(key, "in", sorted(wanted))]).to_pylist()
     return {row[key]: {name: row[name] for name in columns} for row in found}

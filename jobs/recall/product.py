@@ -112,7 +112,8 @@ class SparseProduct:
 
         entries: user_id string, item_id string, left long, right long (null where the item must
         not be a neighbor), row_scale double, the same on all rows of an item; and, where several
-        users are one, owner_id string, which their user_ids begin with.
+        users are one, owner_id string, which their user_ids begin with. Ids may be
+        dictionary-encoded.
         block_products: multiplications in one block, roughly.
         """
         users, user_ids = id_codes(entries["user_id"])

@@ -4,7 +4,9 @@ A request is tried again, with the same seed, when the server is busy, away or g
 timeout, broken connection, unreadable body), and given up when the server says that this one can't
 be answered (400, 413, 422). When it says that no request of ours can be answered (401, 403, 404),
 the whole day stops: ServerRefuses. A request that reached no server is not an attempt: it waits
-for one, as long as `patience_seconds`, since a server that is started again takes minutes.
+for one, as long as `patience_seconds`, since a server that is started again takes minutes. Another
+try waits like any request until fewer are under way than the servers are to have (`Pace`): those
+that an overloaded server gave up would overload it again.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ class LLMClient:
     ) -> None:
         self.name = ", ".join(urls)
         self.model = model
-        self.pace = Pace(FIRST_CALLS_A_SERVER * len(urls), concurrency)
+        self.pace = Pace(FIRST_CALLS_A_SERVER * len(urls), concurrency, timeout_seconds)
         self.servers = Servers(
             urls, first_pause=first_wait_seconds, longest_pause=longest_wait_seconds
         )
@@ -157,6 +159,7 @@ class LLMClient:
             reraise=True,
         )
         self._openai: dict[str, AsyncOpenAI] = {}
+        self._ended = asyncio.Event()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LLMClient:
@@ -226,10 +229,21 @@ class LLMClient:
         return reply
 
     async def _try_once(self, prompt: Prompt, question: str, reply: Reply) -> None:
-        """One request that reaches a server; its outcome is in `reply`, its error is raised."""
-        asked_at = time.perf_counter()
-        while not await self._reached(await self._turn(asked_at, reply), prompt, question, reply):
-            pass
+        """One request that reaches a server; its outcome is in `reply`, its error is raised.
+
+        Raises NobodyThere.
+        """
+        since = time.perf_counter()
+        while True:
+            if self.servers.under_way >= self.pace.limit:
+                await self._ended.wait()
+                since = time.perf_counter()
+            elif turn := self.servers.take(safely=bool(reply.attempts)):
+                if await self._reached(turn, prompt, question, reply):
+                    return
+            else:
+                self._require_patience(time.perf_counter() - since, reply)
+                await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
 
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
@@ -254,10 +268,11 @@ class LLMClient:
         except BaseException:
             self.servers.left(turn)
             raise
-        self.pace.answered(self.servers.under_way)
-        if self.servers.answered(turn):
-            logger.info("%s: answers again", turn.server.url)
-            self.pace.interrupted()
+        else:
+            self._answered(turn, sent_at)
+        finally:  # wakes all that wait, of whom the first go on
+            self._ended.set()
+            self._ended.clear()
         usage = completion.usage
         cached = usage and usage.prompt_tokens_details
         reply.attempts.append(
@@ -269,19 +284,22 @@ class LLMClient:
         )
         return True
 
-    async def _turn(self, asked_at: float, reply: Reply) -> Turn:
-        """The next server to ask, when there is one. Raises NobodyThere."""
-        while (turn := self.servers.take(safely=bool(reply.attempts))) is None:
-            waited = time.perf_counter() - asked_at
-            if waited > self._patience_seconds:
-                error = f"no server could be reached for {waited:.0f} s"
-                number = len(reply.attempts) + 1
-                reply.attempts.append(
-                    Attempt(uuid.uuid4().hex, number, 0.0, error=error, server=self.name)
-                )
-                raise NobodyThere(error)
-            await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
-        return turn
+    def _answered(self, turn: Turn, sent_at: float) -> None:
+        """Take note of an answer."""
+        self.pace.answered(self.servers.under_way, time.perf_counter() - sent_at)
+        if self.servers.answered(turn):
+            logger.info("%s: answers again", turn.server.url)
+            self.pace.interrupted()
+
+    def _require_patience(self, waited: float, reply: Reply) -> None:
+        """Raises NobodyThere, which `reply` then tells of, when a call has waited too long."""
+        if waited > self._patience_seconds:
+            error = f"no server could be reached for {waited:.0f} s"
+            number = len(reply.attempts) + 1
+            reply.attempts.append(
+                Attempt(uuid.uuid4().hex, number, 0.0, error=error, server=self.name)
+            )
+            raise NobodyThere(error)
 
     def _failed(self, turn: Turn, error: Exception, sent_at: float) -> bool:
         """Take note of a failed request. Whether it reached no server."""

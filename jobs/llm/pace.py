@@ -4,7 +4,8 @@ The limit climbs in doublings while each brings clearly more answers a second, a
 lowest level that gives the best rate. A level is judged over as many answers as it holds calls,
 which is about the time of one call; where that says neither yes nor no, over twice as many. A
 server that asks for less (429, 503) or times out halves the limit, when it does so often enough
-not to be chance.
+not to be chance. No level is tried at which answers would come too late if it brought nothing: they
+then take twice as long.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ WORTH_A_DOUBLING = 1.05
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.
 BUSY_SHARE = 0.75
+# Of the timeout, what the slowest answers of a level may take before it is tried.
+SHARE_OF_TIMEOUT = 0.8
 # Windows at a settled level before the next one is tried again.
 FIRST_REST = 4
 LONGEST_REST = 32
@@ -29,14 +32,19 @@ LONGEST_REST = 32
 class Pace:
     """The limit on calls under way, between 1 and `most`; starts at `first`.
 
-    clock: seconds, only ever forward.
+    timeout_seconds: an answer that takes longer is lost. clock: seconds, only ever forward.
     """
 
     def __init__(
-        self, first: int, most: int, clock: Callable[[], float] = time.perf_counter
+        self,
+        first: int,
+        most: int,
+        timeout_seconds: float = float("inf"),
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.limit = min(first, most)
         self._most = most
+        self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._rates: dict[int, float] = {}
         self._ceiling = most
@@ -44,16 +52,18 @@ class Pace:
         self._resting = 0
         self._cut_at = float("-inf")
         self._recent: deque[bool] = deque()
+        self._looks, self._slowest = 1, 0.0
         self._begin()
 
-    def answered(self, under_way: int) -> None:
-        """A request was answered, one of `under_way` at that moment."""
+    def answered(self, under_way: int, seconds: float) -> None:
+        """A request was answered after so many seconds, one of `under_way` at that moment."""
         self._note(overloaded=False)
         if under_way > self.limit:  # what a higher level left has still to drain
             self._begin()
             return
         self._answers += 1
         self._busy += under_way
+        self._slowest = max(self._slowest, seconds)
         if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS):
             return
         if self._busy < BUSY_SHARE * self._answers * self.limit:
@@ -90,6 +100,7 @@ class Pace:
     def _begin(self) -> None:
         self._since = self._clock()
         self._answers = self._busy = 0
+        self._slowest = 0.0
         self._looks = 1
 
     def _judge(self, rate: float) -> None:
@@ -116,6 +127,9 @@ class Pace:
             self._rest = min(2 * self._rest, LONGEST_REST)
 
     def _climb(self) -> None:
+        if 2 * self._slowest > SHARE_OF_TIMEOUT * self._timeout_seconds:
+            self._settle_at(self.limit)
+            return
         self.limit = min(2 * self.limit, self._ceiling)
         self._begin()
 

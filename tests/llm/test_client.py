@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -268,3 +269,22 @@ def test_one_client_serves_many_questions_at_once(prompt: Prompt) -> None:
         replies = ask_many(client_of(server.url), prompt, 8)
     assert {reply.text for reply in replies} == {GOOD}
     assert server.most_at_once == 8
+
+
+def test_what_an_overloaded_server_gave_up_is_tried_within_its_new_limit(prompt: Prompt) -> None:
+    """32 at once are refused, which halves the limit; then no more than 16 are sent at once."""
+    at_once: list[int] = []
+
+    def behave(question: str, number: int) -> Response:
+        if number == 1:
+            return Response(503, "{}", wait_seconds=0.1)
+        at_once.append(server.at_once + 1)
+        return replace(says(GOOD), wait_seconds=0.1)
+
+    with serve(behave) as server:
+        client = client_of(server.url, first_wait_seconds=0.1, longest_wait_seconds=0.1)
+        client.pace.limit = 32
+        replies = ask_many(client, prompt, 32)
+    assert [reply.text for reply in replies] == [GOOD] * 32
+    assert server.most_at_once == 32
+    assert max(at_once) == client.pace.limit == 16

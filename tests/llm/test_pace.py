@@ -18,25 +18,34 @@ class Clock:
         return self.now
 
 
-def drive(level: int, calls: int, first: int, most: int, seed: int = 1) -> tuple[list[int], float]:
+def drive(
+    level: int,
+    calls: int,
+    first: int,
+    most: int,
+    seed: int = 1,
+    timeout_seconds: float = float("inf"),
+) -> tuple[list[int], float]:
     """Make so many calls at the pace's limit of a server that shares its power among all calls.
 
     A call alone takes 0.7 to 1.3 seconds; more than `level` at once are slowed down alike.
-    Returns the limit after each answer, and calls a second.
+    Returns the limit after each answer, and calls a second. Fails when an answer takes too long.
     """
     clock, draws = Clock(), random.Random(seed)
-    pace = Pace(first, most, clock)
-    ends: list[float] = []  # in work done for each call, which is seconds while the server is free
+    pace = Pace(first, most, timeout_seconds, clock)
+    # work done at its end, for each call, which is seconds while the server is free; when it began
+    ends: list[tuple[float, float]] = []
     limits: list[int] = []
     done, sent = 0.0, 0
     while len(limits) < calls:
         while sent < calls and len(ends) < pace.limit:
             sent += 1
-            heapq.heappush(ends, done + 0.7 + 0.6 * draws.random())
-        clock.now += (ends[0] - done) * max(1.0, len(ends) / level)
-        done = ends[0]
-        pace.answered(len(ends))
-        heapq.heappop(ends)
+            heapq.heappush(ends, (done + 0.7 + 0.6 * draws.random(), clock.now))
+        clock.now += (ends[0][0] - done) * max(1.0, len(ends) / level)
+        seconds = clock.now - ends[0][1]
+        assert seconds <= timeout_seconds
+        pace.answered(len(ends), seconds)
+        done, _ = heapq.heappop(ends)
         limits.append(pace.limit)
     return limits, calls / clock.now
 
@@ -69,6 +78,19 @@ def test_the_limit_never_passes_what_the_settings_allow() -> None:
     assert limits[-1] == 50
 
 
+def test_a_level_at_which_answers_would_come_too_late_is_never_tried() -> None:
+    """One call at a time is all that the server does: 16 take 16 to 21 s, 32 twice as long."""
+    limits, _ = drive(1, 1000, 16, 128, timeout_seconds=40.0)
+    assert set(limits) == {16}
+    limits, _ = drive(1, 1000, 16, 128, timeout_seconds=60.0)
+    assert max(limits) == 32
+
+
+def test_a_short_timeout_keeps_no_good_level_away() -> None:
+    limits, _ = drive(32, 500, 8, 512, timeout_seconds=4.0)
+    assert limits[-1] in (32, 64)
+
+
 def test_it_starts_no_higher_than_the_settings_allow() -> None:
     assert Pace(8, 3).limit == 3
 
@@ -76,19 +98,19 @@ def test_it_starts_no_higher_than_the_settings_allow() -> None:
 def answer(pace: Pace, clock: Clock, count: int, each_seconds: float, under_way: int) -> None:
     for _ in range(count):
         clock.now += each_seconds
-        pace.answered(under_way)
+        pace.answered(under_way, each_seconds)
 
 
 def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
     clock = Clock()
-    pace = Pace(8, 64, clock)
+    pace = Pace(8, 64, clock=clock)
     answer(pace, clock, 80, 0.1, under_way=3)
     assert pace.limit == 8
 
 
 def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:
     clock = Clock()
-    pace = Pace(32, 64, clock)
+    pace = Pace(32, 64, clock=clock)
     for _ in range(32):  # all sent at 0
         clock.now += 0.01
         pace.overloaded(sent_at=0.0)
@@ -100,7 +122,7 @@ def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:
 
 def test_after_a_cut_it_rests_before_it_climbs_again() -> None:
     clock = Clock()
-    pace = Pace(32, 64, clock)
+    pace = Pace(32, 64, clock=clock)
     for _ in range(16):
         pace.overloaded(sent_at=0.0)
     assert pace.limit == 16
@@ -112,19 +134,19 @@ def test_after_a_cut_it_rests_before_it_climbs_again() -> None:
 
 def test_one_503_in_twenty_is_chance_and_changes_nothing() -> None:
     clock = Clock()
-    pace = Pace(32, 32, clock)
+    pace = Pace(32, 32, clock=clock)
     for number in range(400):
         clock.now += 0.1
         if number % 20 == 0:
             pace.overloaded(sent_at=clock.now)
         else:
-            pace.answered(32)
+            pace.answered(32, 3.2)
     assert pace.limit == 32
 
 
 def test_it_never_falls_below_one_call() -> None:
     clock = Clock()
-    pace = Pace(4, 64, clock)
+    pace = Pace(4, 64, clock=clock)
     for _ in range(200):
         clock.now += 1
         pace.overloaded(sent_at=clock.now)
@@ -133,7 +155,7 @@ def test_it_never_falls_below_one_call() -> None:
 
 def test_an_outage_is_not_taken_for_a_slow_level() -> None:
     clock = Clock()
-    pace = Pace(8, 16, clock)
+    pace = Pace(8, 16, clock=clock)
     answer(pace, clock, 8, 1.0, under_way=8)
     assert pace.limit == 16
     answer(pace, clock, 8, 0.5, under_way=16)
@@ -146,12 +168,12 @@ def test_an_outage_is_not_taken_for_a_slow_level() -> None:
 def test_answers_that_a_higher_level_left_do_not_count_for_a_lower_one() -> None:
     """32 calls drain at 10 a second after a cut to 16, which then does 1 a second."""
     clock = Clock()
-    pace = Pace(32, 64, clock)
+    pace = Pace(32, 64, clock=clock)
     for _ in range(16):
         pace.overloaded(sent_at=0.0)
     for under_way in range(32, 16, -1):
         clock.now += 0.1
-        pace.answered(under_way)
+        pace.answered(under_way, 3.2)
     answer(pace, clock, 3 * 16, 1.0, under_way=16)
     assert pace.limit == 16, "the drained answers were taken for a window at rest"
     answer(pace, clock, 16, 1.0, under_way=16)

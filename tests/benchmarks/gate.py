@@ -1,9 +1,10 @@
 """How well the gate tells right answers from wrong ones, against labels made by hand.
 
 `tests/llm/labels/item_gate.jsonl` has answers of the demo's model to prompt `item` version 1, each
-read and labelled once, by one reader, by whether name and summary are true of the product and can
-be read. The threshold is chosen on one half, by the parity of a hash of the content, and judged on
-the other.
+labelled by whether name and summary are true of the product and can be read: by one reader
+(`label`), and later by another who saw neither these labels nor the gate's scores
+(`second_label`). The threshold is chosen by the first reader's labels on one half, by the parity of
+a hash of the content, and judged on the other.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
+
+from sklearn.metrics import cohen_kappa_score
 
 from jobs.llm.gate import Gate, TextEncoder
 from jobs.llm.prompt import load_prompt
@@ -27,21 +30,29 @@ LEAST_PRECISION = 0.9
 
 @dataclass(frozen=True)
 class Judged:
-    """One labelled answer. score: the gate's; even: in the half that chooses the threshold."""
+    """One labelled answer. score: the gate's; right: as the first reader says, second: as the other
+    does; even: in the half that chooses the threshold."""
 
     score: float
     right: bool
+    second: bool
     even: bool
 
 
 def judge(lines: Sequence[str], encoder: TextEncoder) -> list[Judged]:
-    """Score labelled answers. lines: JSON with content, answer and label (right or wrong)."""
+    """Score labelled answers. lines: JSON with content, answer, label and second_label, which are
+    right or wrong."""
     prompt = load_prompt("item")
     rows = [json.loads(line) for line in lines]
     pairs = [(row["content"], prompt.parse(row["answer"])) for row in rows]
     verdicts = Gate(encoder, threshold=-1).judge(prompt, pairs)
     return [
-        Judged(verdict.score, row["label"] == "right", is_even(row["content"]))
+        Judged(
+            verdict.score,
+            row["label"] == "right",
+            row["second_label"] == "right",
+            is_even(row["content"]),
+        )
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
@@ -89,6 +100,8 @@ def measure() -> Iterator[Result]:
     precision, recall = precision_and_recall(chosen, theta)
     yield Result("labelled answers", len(judged), "answers", target=200)
     yield Result("right answers", sum(j.right for j in judged) / len(judged), "share")
+    kappa = cohen_kappa_score([j.right for j in judged], [j.second for j in judged])
+    yield Result("agreement of the two readers", float(kappa), "kappa")
     yield Result("threshold chosen on one half", theta, "cosine")
     yield Result("precision on the half that chose", precision, "share")
     yield Result("recall on the half that chose", recall, "share")
@@ -100,6 +113,8 @@ def measure() -> Iterator[Result]:
     yield Result("its 95% interval from", low, "share")
     yield Result("its 95% interval to", high, "share")
     yield Result("recall on the other half", recall, "share")
+    by_second, _ = precision_and_recall([replace(j, right=j.second) for j in other], theta)
+    yield Result("precision on it by the second reader", by_second, "share", target=LEAST_PRECISION)
     precision, recall = precision_and_recall(judged, settings.llm.gate_threshold)
     yield Result("precision of all at the setting", precision, "share")
     yield Result("recall of all at the setting", recall, "share")

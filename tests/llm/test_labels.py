@@ -20,14 +20,15 @@ from tests.llm.conftest import WordEncoder
 
 
 def judged(*scored: tuple[float, bool]) -> list[Judged]:
-    return [Judged(score, right, even=True) for score, right in scored]
+    return [Judged(score, right, second=right, even=True) for score, right in scored]
 
 
 def test_two_hundred_distinct_contents_are_labelled() -> None:
     rows = [json.loads(line) for line in LABELS.read_text("utf-8").splitlines()]
     prompt = load_prompt("item")
     assert len({prompt.question(row["content"]) for row in rows}) == 200
-    assert {row["label"] for row in rows} == {"right", "wrong"}
+    for reader in ("label", "second_label"):
+        assert {row[reader] for row in rows} == {"right", "wrong"}
     assert 80 < sum(is_even(row["content"]) for row in rows) < 120
 
 
@@ -35,9 +36,10 @@ def test_labels_are_scored_by_the_gate() -> None:
     said = {"keywords": ["tea", "teas"], "attributes": {"type": "tea"}, "occasions": ["dinner"]}
     answer = said | {"standard_name": "black tea", "summary": "Black tea."}
     content = {"title": "black tea", "category": None}
-    line = json.dumps({"content": content, "answer": json.dumps(answer), "label": "right"})
+    labels = {"label": "right", "second_label": "wrong"}
+    line = json.dumps({"content": content, "answer": json.dumps(answer), **labels})
     (one,) = judge([line], WordEncoder())
-    assert (one.score, one.right) == (pytest.approx(1.0), True)
+    assert (one.score, one.right, one.second) == (pytest.approx(1.0), True, False)
 
 
 def test_the_threshold_has_the_best_recall_of_those_that_are_precise_enough() -> None:

@@ -84,13 +84,18 @@ def matrix_in_memory(
     if not known.all():
         users, items, strength = users[known], items[known], strength[known]
     scale = float(2 ** fixed_point_bits(int(item_users[items].max(initial=1))))
-    left = _powers(spark, user_items, -settings.user_exponent)[users]
-    right = _powers(spark, item_users, -settings.neighbor_exponent)[items]
+    of_users, of_neighbors, of_items = _powers(
+        spark,
+        (user_items, -settings.user_exponent),
+        (item_users, -settings.neighbor_exponent),
+        (item_users, -settings.item_exponent),
+    )
+    left, right = of_users[users], of_neighbors[items]
     for factor in (left, right):
         factor *= strength
         factor *= scale
         np.rint(factor, out=factor)
-    row_scale = _powers(spark, item_users, -settings.item_exponent) / (scale * scale)
+    row_scale = of_items / (scale * scale)
     unwanted = None
     if sellable is not None:
         unwanted = ~pc.is_in(item_ids, value_set=sellable).to_numpy(zero_copy_only=False)[items]
@@ -113,15 +118,24 @@ def fixed_point_bits(most_users: int) -> int:
     return min(_MAX_BITS, (SUM_BITS - math.ceil(math.log2(most_users + 1))) // 2)
 
 
-def _powers(spark: SparkSession, counts: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:
-    """Each count to a power as Spark computes it: no two libraries agree on the last bit."""
-    distinct, places = np.unique(counts, return_inverse=True)
-    if not len(distinct):
-        return np.empty(0)
-    rows = spark.createDataFrame(pa.table({"count": distinct}))
-    found = rows.select("count", F.pow("count", F.lit(exponent)).alias("power")).toArrow()
-    powers = found.sort_by("count")["power"].to_numpy()
-    return powers[places]
+def _powers(
+    spark: SparkSession, *asked: tuple[NDArray[np.int64], float]
+) -> list[NDArray[np.float64]]:
+    """Counts to a power as Spark computes it: no two libraries agree on the last bit.
+
+    asked: counts and their exponent. Returns the powers of each of them, in order.
+    """
+    distinct = [np.unique(counts, return_inverse=True) for counts, _ in asked]
+    lengths = [len(counts) for counts, _ in distinct]
+    counts = np.concatenate([counts for counts, _ in distinct])
+    if not len(counts):
+        return [np.empty(0) for _ in asked]
+    exponents = np.repeat([exponent for _, exponent in asked], lengths)
+    numbered = {"number": np.arange(len(counts)), "count": counts, "exponent": exponents}
+    rows = spark.createDataFrame(pa.table(numbered))
+    found = rows.select("number", F.pow("count", "exponent").alias("power")).toArrow()
+    powers = np.split(found.sort_by("number")["power"].to_numpy(), np.cumsum(lengths)[:-1])
+    return [of_counts[places] for of_counts, (_, places) in zip(powers, distinct, strict=True)]
 
 
 def _coded(codes: NDArray[np.integer], ids: pa.StringArray) -> pa.DictionaryArray:

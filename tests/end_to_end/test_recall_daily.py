@@ -129,7 +129,7 @@ class Rerun:
 
 @pytest.fixture(scope="module")
 def rerun(published: Shop) -> Rerun:
-    """DAY cleared in Airflow, and OTHER_DAY repeated by a backfill.
+    """One table of DAY cleared in Airflow with what it feeds, and OTHER_DAY repeated by a backfill.
 
     NEXT_DAY runs beside them with fewer methods and channels and no budget.
     """
@@ -139,7 +139,7 @@ def rerun(published: Shop) -> Rerun:
     chosen = {"methods": ["cooccurrence"], "channels": ["i2i", "popular"], "accept_worse": True}
     # first, since a cleared run opens the backfill again that made it, and Airflow takes one
     published.airflow.repeat(OTHER_DAY)
-    published.airflow.clear_day(DAY)
+    published.airflow.clear_task(DAY, "gold.popular_items_daily")
     published.airflow.trigger(NEXT_DAY, chosen | {"item_budget": 0, "user_budget": 0})
     states = {str(day): published.airflow.states(day) for day in (OTHER_DAY, DAY, NEXT_DAY)}
     return Rerun(rows, paid, version, states)

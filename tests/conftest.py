@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,6 +14,10 @@ from pyspark.sql import SparkSession
 from infra.stack import spark_connect
 from jobs.lake import Lake, Run
 from jobs.settings import RunParams, Settings
+
+# Tests put small questions to JVMs that do not live long, in which the second compiler takes more
+# CPU time than it saves.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,6 +48,7 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": "/srv/reclake/spark/tmp",
+        "spark.python.daemon.module": "jobs.python_workers",
         "spark.scheduler.mode": "FAIR",
         "spark.sql.artifact.isolation.enabled": "false",
         "spark.sql.codegen.cache.maxEntries": "2000",

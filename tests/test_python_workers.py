@@ -50,11 +50,19 @@ def daemon_of_a_task(spark: SparkSession) -> tuple[str, int]:
     return module, pid
 
 
-def test_spark_starts_another_when_one_has_ended(spark: SparkSession) -> None:
-    module, pid = daemon_of_a_task(spark)
+@pytest.fixture
+def own_session(spark_url: str) -> Iterator[SparkSession]:
+    """A session beside the shared one, whose daemon has no workers of other tests."""
+    session = SparkSession.builder.remote(spark_url).create()
+    yield session
+    session.stop()
+
+
+def test_spark_starts_another_when_one_has_ended(own_session: SparkSession) -> None:
+    module, pid = daemon_of_a_task(own_session)
     assert module == "jobs.python_workers"
     os.killpg(pid, signal.SIGKILL)
-    again, other = daemon_of_a_task(spark)
+    again, other = daemon_of_a_task(own_session)
     assert (again, other == pid) == ("jobs.python_workers", False)
 
 

@@ -35,6 +35,9 @@ class Pace:
     timeout_seconds: an answer that takes longer is lost. clock: seconds, only ever forward.
     """
 
+    _looks: int
+    _slowest: float
+
     def __init__(
         self,
         first: int,
@@ -52,7 +55,6 @@ class Pace:
         self._resting = 0
         self._cut_at = float("-inf")
         self._recent: deque[bool] = deque()
-        self._looks, self._slowest = 1, 0.0
         self._begin()
 
     def answered(self, under_way: int, seconds: float) -> None:

@@ -18,8 +18,8 @@ DELTA_CONF = {
     "spark.sql.session.timeZone": "UTC",
 }
 
-# What Spark forks its Python workers from (`spark.python.daemon.module`).
-PYTHON_WORKERS = "jobs.python_workers"
+# What Spark forks its Python workers from.
+PYTHON_WORKERS_CONF = {"spark.python.daemon.module": "jobs.python_workers"}
 
 
 def submitted() -> bool:
@@ -44,8 +44,8 @@ def connect(settings: Settings) -> SparkSession:
     if not submitted():
         jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
         builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
-        builder = builder.config("spark.python.daemon.module", PYTHON_WORKERS)
-    for key, value in DELTA_CONF.items():
+    conf = DELTA_CONF if submitted() else DELTA_CONF | PYTHON_WORKERS_CONF
+    for key, value in conf.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
 
@@ -62,7 +62,7 @@ def local(folder: Path) -> SparkSession:
         cores = os.cpu_count() or 1
         options: dict[str, bool | float | int | str | None] = {
             "spark.driver.memory": f"{half}m",
-            "spark.python.daemon.module": PYTHON_WORKERS,
+            **PYTHON_WORKERS_CONF,
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": str(4 * cores),

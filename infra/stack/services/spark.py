@@ -14,7 +14,7 @@ from infra.stack.paths import PYTHON, ROOT
 from infra.stack.ports import LOOPBACK
 from infra.stack.process import Command
 from infra.stack.service import Service
-from jobs.spark import PYTHON_WORKERS
+from jobs.spark import PYTHON_WORKERS_CONF
 
 NAME = "spark"
 PREFERRED_PORT = 15002
@@ -60,7 +60,7 @@ def command(
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.host": LOOPBACK,
         "spark.local.dir": str(home / "spark" / "tmp"),
-        "spark.python.daemon.module": PYTHON_WORKERS,
+        **PYTHON_WORKERS_CONF,
         "spark.scheduler.mode": "FAIR",
         # Otherwise each session, so each task, generates and compiles every class anew. Sessions
         # still have views and settings of their own; they share JARs and files, and we add none.

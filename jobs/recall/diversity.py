@@ -15,13 +15,13 @@ scores already. A list only grows, so values fall along it, and the value is the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from jobs.recall.kernel import kernel
 from jobs.recall.reorder import UNKNOWN, PoolValues, pairs_in_pool, room_for_pairs
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _marginal_values(
     starts: NDArray[np.int64],
     scores: NDArray[np.float64],

@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+
+from jobs.recall.kernel import kernel
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def cap_exposure(
     return scored.join(refused, ["user_id", "item_id"], "left_anti")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def admit(
     user: NDArray[np.int64],
     item: NDArray[np.int64],

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from jobs.recall.heap import put_best_first
+from jobs.recall.kernel import kernel
 from jobs.recall.mapped import in_id_order, map_arrays, save_arrays
 
 TERM_SCALE = float(2**40)
@@ -88,10 +89,18 @@ class NeighborTable:
         item ascending. Items that no list names are skipped.
         """
         (items, starts), (seen, seen_starts) = self._coded(histories["items"], histories["seen"])
-        taken = (starts, items, histories["strengths"].flatten().to_numpy(zero_copy_only=False))
-        lists = (self.indptr, self.neighbors, self.scores, len(self.item_ids))
         columns, scores, because, sizes = best_of_histories(
-            *taken, seen_starts, seen, *lists, k, explain=True
+            starts,
+            items,
+            histories["strengths"].flatten().to_numpy(zero_copy_only=False),
+            seen_starts,
+            seen,
+            self.indptr,
+            self.neighbors,
+            self.scores,
+            len(self.item_ids),
+            k,
+            explain=True,
         )
         within = np.arange(k) < sizes[:, None]
         users = np.repeat(np.arange(len(sizes)), sizes)
@@ -135,7 +144,7 @@ def recall_in_tasks(
     return recall
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def best_of_histories(
     starts: NDArray[np.int64],
     sources: NDArray[np.int32],

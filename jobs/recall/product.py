@@ -25,6 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import csr_matrix
 
 from jobs.recall.heap import put_best_first
+from jobs.recall.kernel import kernel
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 
 SUM_BITS = 53
@@ -194,7 +195,7 @@ class SparseProduct:
         return self.best_cells(block, k, min_support, shrinkage).named(self.item_ids)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _top_of_rows(
     first: int,
     end: int,

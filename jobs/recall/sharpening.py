@@ -16,13 +16,13 @@ only, that is, over items the user has not taken: a share of 0.25 is their step 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from jobs.recall.kernel import kernel
 from jobs.recall.reorder import UNKNOWN, PoolValues, pairs_in_pool, room_for_pairs
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sharpened(
     starts: NDArray[np.int64],
     scores: NDArray[np.float64],

@@ -31,6 +31,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake.scratch import computed, computed_once
 from jobs.recall.cooccurrence import capped_strengths, neighbors_by_shuffle
+from jobs.recall.kernel import kernel
 from jobs.recall.mapped import in_id_order
 from jobs.recall.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.product import SparseProduct, blocks_in_tasks
@@ -227,7 +228,7 @@ def _positive(
     return rows.filter(pa.array(weights > 0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solve_systems(
     targets: NDArray[np.int64],
     candidates: NDArray[np.int32],

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -34,6 +33,7 @@ from scipy.sparse import csr_matrix
 from jobs.lake.scratch import computed_once
 from jobs.recall.cooccurrence import capped_strengths
 from jobs.recall.heap import put_best_first
+from jobs.recall.kernel import kernel
 from jobs.recall.mapped import id_codes, map_arrays, save_arrays
 from jobs.recall.product import NEIGHBOR_DDL, BestCells, balanced_blocks, blocks_in_tasks
 from jobs.recall.ranking import top_k
@@ -298,7 +298,7 @@ def _score_in_tasks(
     return score
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_of_items(
     first: int,
     end: int,

@@ -85,8 +85,11 @@ class AirflowApi:
         answer = self._send("POST", "/api/v2/backfills", json=body, accept=(409,))
         return answer.status_code != 409
 
-    def clear(self, run_id: str, *, only_failed: bool) -> None:
-        """Has a run's failed tasks, or all of its tasks, run again."""
+    def clear(self, run_id: str, *, only_failed: bool = False, first: str | None = None) -> None:
+        """Has a run's failed tasks, or all of its tasks, run again.
+
+        first: the task from which on they are meant, with its downstream; without it all are.
+        """
         body = {
             "dag_run_id": run_id,
             "dry_run": False,
@@ -94,6 +97,8 @@ class AirflowApi:
             "reset_dag_runs": True,
             "run_on_latest_version": True,
         }
+        if first:
+            body |= {"task_ids": [first], "include_downstream": True}
         self._send("POST", f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body)
 
     def log_lines(self, run_id: str, task_id: str, attempt: int, map_index: int = -1) -> list[str]:

@@ -106,7 +106,7 @@ def request_days(
         if run["state"] == "failed":
             api.clear(run["dag_run_id"], only_failed=True)
         elif run["state"] == "success" and day not in published:
-            api.clear(run["dag_run_id"], only_failed=False)
+            api.clear(run["dag_run_id"])
     return [day for day in sorted(days) if day in missing or not _is_done(runs[day], published)]
 
 

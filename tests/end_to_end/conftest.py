@@ -49,15 +49,7 @@ class Airflow(AirflowApi):
 
     def clear_task(self, day: date, task_id: str) -> None:
         """`Clear` of one task of a day with its downstream."""
-        body = {
-            "dag_run_id": self.runs([day])[day]["dag_run_id"],
-            "dry_run": False,
-            "task_ids": [task_id],
-            "include_downstream": True,
-            "only_failed": False,
-            "reset_dag_runs": True,
-        }
-        self._send("POST", f"/api/v2/dags/{self.dag_id}/clearTaskInstances", json=body)
+        self.clear(self.runs([day])[day]["dag_run_id"], first=task_id)
 
     def states(self, day: date) -> dict[str, str]:
         """The state of each task of a day, once its run has ended well."""

@@ -4,7 +4,9 @@ A request is tried again, with the same seed, when the server is busy, away or g
 timeout, broken connection, unreadable body), and given up when the server says that this one can't
 be answered (400, 413, 422). When it says that no request of ours can be answered (401, 403, 404),
 the whole day stops: ServerRefuses. A request that reached no server is not an attempt: it waits
-for one, as long as `patience_seconds`, since a server that is started again takes minutes. Another
+for one, as long as `patience_seconds`, since a server that is started again takes minutes. Nor is
+one spent on a dropped server that does not even list its models, as a gateway in front of one that
+is away: a few such calls would use up all they have while the others wait. Another
 try waits like any request until fewer are under way than the servers are to have (`Pace`): those
 that an overloaded server gave up would overload it again.
 """
@@ -239,11 +241,29 @@ class LLMClient:
                 await self._ended.wait()
                 since = time.perf_counter()
             elif turn := self.servers.take(safely=bool(reply.attempts)):
-                if await self._reached(turn, prompt, question, reply):
+                is_there = not turn.trial or await self._lists_models(turn)
+                if is_there and await self._reached(turn, prompt, question, reply):
                     return
             else:
                 self._require_patience(time.perf_counter() - since, reply)
                 await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
+
+    async def _lists_models(self, turn: Turn) -> bool:
+        """Whether a dropped server answers a request that costs nothing; if not, its turn ends."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._openai[turn.server.url].models.with_raw_response.list()
+        except (openai.APIError, TimeoutError) as error:
+            if isinstance(error, openai.APIStatusError) and error.status_code < 500:
+                return True
+            self.servers.failed(turn)
+            self._wake_waiting()
+            return False
+        except BaseException:
+            self.servers.left(turn)
+            self._wake_waiting()
+            raise
+        return True
 
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
@@ -270,9 +290,8 @@ class LLMClient:
             raise
         else:
             self._answered(turn, sent_at)
-        finally:  # wakes all that wait, of whom the first go on
-            self._ended.set()
-            self._ended.clear()
+        finally:
+            self._wake_waiting()
         usage = completion.usage
         cached = usage and usage.prompt_tokens_details
         reply.attempts.append(
@@ -283,6 +302,11 @@ class LLMClient:
             )
         )
         return True
+
+    def _wake_waiting(self) -> None:
+        """Has all that wait for fewer under way look again; the first go on."""
+        self._ended.set()
+        self._ended.clear()
 
     def _answered(self, turn: Turn, sent_at: float) -> None:
         """Take note of an answer."""

@@ -33,11 +33,14 @@ class Response:
 class FaultyServer:
     """Answers each request by `behave(question, number)`; number counts that question's requests.
 
-    requests: every request body, in order of arrival. most_at_once: requests under way together.
+    models: its answer to a GET, of which there were so many `looks`. requests: every other
+    request's body, in order of arrival. most_at_once: requests under way together.
     """
 
     behave: Callable[[str, int], Response]
     url: str = ""
+    models: Response = Response(body='{"object": "list", "data": []}')
+    looks: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -52,8 +55,12 @@ class FaultyServer:
                 fields = dict(
                     line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:-2]
                 )
-                request = json.loads(await reader.readexactly(int(fields["content-length"])))
-                response = self._respond(request)
+                if head.startswith(b"GET"):
+                    self.looks += 1
+                    response = self.models
+                else:
+                    body = await reader.readexactly(int(fields["content-length"]))
+                    response = self._respond(json.loads(body))
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
                 await asyncio.sleep(response.wait_seconds)
@@ -62,13 +69,13 @@ class FaultyServer:
                     break
                 if response.trickle:
                     await self._trickle(writer, response)
-                body = response.body.encode()
+                content = response.body.encode()
                 extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
                 writer.write(
                     f"HTTP/1.1 {response.status} X\r\ncontent-type: application/json\r\n{extra}"
-                    f"content-length: {len(body)}\r\n\r\n".encode()
+                    f"content-length: {len(content)}\r\n\r\n".encode()
                 )
-                writer.write(body)
+                writer.write(content)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

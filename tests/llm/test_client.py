@@ -140,6 +140,47 @@ def test_a_call_waits_for_a_server_that_is_started_again(prompt: Prompt) -> None
     assert errors(reply) == [""]
 
 
+def test_a_server_that_is_away_behind_a_gateway_costs_a_call_one_attempt(prompt: Prompt) -> None:
+    """The gateway hangs up on all, longer than the call has attempts for."""
+    away = Response(hang_up=True)
+
+    def behave(question: str, number: int) -> Response:
+        return away if server.models is away else says(GOOD)
+
+    with serve(behave) as server:
+        server.models = away
+        client = client_of(server.url, max_attempts=4)
+
+        async def once() -> list[Reply]:
+            async with client:
+                questions = [prompt.question({"title": f"tea {n}"}) for n in range(8)]
+                asking = [asyncio.create_task(client.ask(prompt, q)) for q in questions]
+                while server.looks < 5 and not all(task.done() for task in asking):
+                    await asyncio.sleep(0.01)
+                server.models = Response(404)  # it may not have this page, but it is there
+                return await asyncio.gather(*asking)
+
+        replies = asyncio.run(once())
+    assert [reply.text for reply in replies] == [GOOD] * 8
+    assert {errors(reply)[-1] for reply in replies} == {""}
+    assert max(len(reply.attempts) for reply in replies) == 2
+
+
+@pytest.mark.parametrize("models", [Response(hang_up=True), Response(503, "{}")])
+def test_calls_that_wait_for_a_dropped_server_end_when_their_patience_does(
+    prompt: Prompt, models: Response
+) -> None:
+    with serve(lambda question, number: Response(hang_up=True)) as server:
+        server.models = models
+        client = client_of(server.url, patience_seconds=0.2, max_attempts=9)
+        client.pace.limit = 3
+        replies = ask_many(client, prompt, 8)
+    assert {reply.status for reply in replies} == {"error"}
+    assert {errors(reply)[-1] for reply in replies} == {"no server could be reached for 0 s"}
+    # three that were under way, and two that took the place of the first of them
+    assert sum(len(reply.attempts) - 1 for reply in replies) <= 5
+
+
 def test_a_dead_server_is_left_alone_and_the_live_one_gets_the_calls(prompt: Prompt) -> None:
     with serve(lambda question, number: says(GOOD)) as server:
         gone = server.url

@@ -52,6 +52,7 @@ TABLE = "silver.item_enrichments"
 DAY = date(2017, 12, 28)
 FAULTY_SHARE = 20  # one request of so many is answered with 503
 LEAST_GOODPUT = 0.95
+DAILY_BUDGET = 2_000  # contents a day, of which a large catalogue is worked off
 PEER = "vllm bench serve"
 BENCH = "import argparse, vllm.benchmarks.serve as s; p = argparse.ArgumentParser(); s.add_cli_args(p); s.main(p.parse_args())"  # noqa: E501
 
@@ -301,7 +302,8 @@ def _faulty(server: _Server) -> Iterator[str]:
 def _catalogue(folder: Path) -> Iterator[Result]:
     """Seconds and memory of the step on a large catalogue; no call is made."""
     items = int(os.environ.get("RECLAKE_BENCH_ITEMS", "1000000"))
-    found = {name: _in_a_process(name, items, folder) for name in ("new", "unchanged", "changed")}
+    names = ("new", "unchanged", "changed")
+    found = {name: _in_a_process(name, items, items, folder) for name in names}
     yield Result(
         f"{items:,} unchanged items, until no call is found", found["unchanged"]["seconds"], "s",
         60, at_most=True,
@@ -318,17 +320,29 @@ def _catalogue(folder: Path) -> Iterator[Result]:
             f"memory of the driver, {items:,} items, {name}", done["gigabytes"], "GiB", 2,
             at_most=True,
         )  # fmt: skip
+    large, small = (_in_a_process("new", n, DAILY_BUDGET, folder) for n in (items, items // 10))
+    yield Result(
+        f"memory of the driver, {items:,} items, new, {DAILY_BUDGET:,} of them within the budget",
+        large["gigabytes"], "GiB", 1.1, f"{items // 10:,} items", small["gigabytes"], at_most=True,
+        of_ratio=True,
+    )  # fmt: skip
 
 
-def _in_a_process(name: str, items: int, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.llm", name, str(items), str(folder / name)]
+def _in_a_process(name: str, items: int, budget: int, folder: Path) -> dict[str, float]:
+    """A dry run of the step over a catalogue of so many items, by a process of its own."""
+    own = folder / f"{name}-{items}-{budget}"
+    command = [sys.executable, "-m", "tests.benchmarks.llm", name, str(items), str(budget)]
+    command.append(str(own))
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return found
 
 
-def _plan(name: str, items: int, folder: Path, spark_url: str) -> dict[str, float]:
-    """A dry run of the step over a catalogue of which all, or all but 1%, was answered."""
+def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> dict[str, float]:
+    """A dry run of the step over a catalogue of which none, all, or all but 1% was answered.
+
+    budget: contents that the day may ask for.
+    """
     from pyspark.sql import functions as F
 
     from jobs.lake import Run
@@ -339,7 +353,7 @@ def _plan(name: str, items: int, folder: Path, spark_url: str) -> dict[str, floa
     settings = Settings(llm_model=MODEL, llm_url="", spark_url=spark_url)
     spark = connect(settings)
     prompt, contracts = load_prompt("item"), Contracts(settings.contracts)
-    lake = folder / f"catalogue-{name}"
+    lake = folder / "lake"
     tables = Tables(spark, str(lake), contracts)
     for table in (TABLE, LEDGER):
         tables.create(contracts[table])
@@ -379,13 +393,13 @@ def _plan(name: str, items: int, folder: Path, spark_url: str) -> dict[str, floa
         ]
         rows = answered.select("*", *missing).select(*contracts[TABLE].column_names)
         tables.append(TABLE, rows)
-    stored = folder / f"items-{name}"
+    stored = folder / "items"
     catalogue(items // 100 if name == "changed" else 0).write.parquet(str(stored))
     sold = spark.createDataFrame(
         [("i0", DAY, 1.0, "u")], "item_id string, event_date date, weight double, user_id string"
     )
     run = Run(
-        DAY, DAY, None, RunParams(item_budget=items, dry_run=True), settings, "bench", str(folder)
+        DAY, DAY, None, RunParams(item_budget=budget, dry_run=True), settings, "bench", str(folder)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
@@ -408,9 +422,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.llm")
     parser.add_argument("name", choices=("new", "unchanged", "changed"))
     parser.add_argument("items", type=int)
+    parser.add_argument("budget", type=int)
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     (given.folder / "spark").mkdir(parents=True)
     with spark_connect(given.folder / "spark", memory="4g") as address:
-        found = _plan(given.name, given.items, given.folder, address)
+        found = _plan(given.name, given.items, given.budget, given.folder, address)
     sys.stdout.write(json.dumps(found) + "\n")

@@ -50,7 +50,7 @@ MODEL = "smollm2-135m-instruct"
 LEVELS = (16, 32)
 TABLE = "silver.item_enrichments"
 DAY = date(2017, 12, 28)
-FAULTY_SHARE = 20  # one request of so many is answered with 503
+FAULTY_SHARE = 20  # one call of so many is answered with 503
 LEAST_GOODPUT = 0.95
 DAILY_BUDGET = 2_000  # contents a day, of which a large catalogue is worked off
 PEER = "vllm bench serve"
@@ -252,20 +252,21 @@ def _served(folder: Path) -> Iterator[_Server]:
 
 @contextmanager
 def _faulty(server: _Server) -> Iterator[str]:
-    """The address of a proxy that answers every twentieth request with 503."""
+    """The address of a proxy that answers every twentieth call with 503."""
     loop, port, requests = asyncio.new_event_loop(), free_port(), [0]
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
+            is_call = head.startswith(b"POST")
+            lengths = [
                 int(line.split(b":")[1])
                 for line in head.lower().split(b"\r\n")
                 if line.startswith(b"content-length")
-            )
-            body = await reader.readexactly(length)
-            requests[0] += 1
-            if requests[0] % FAULTY_SHARE == 0:
+            ]
+            body = await reader.readexactly(sum(lengths))
+            requests[0] += is_call
+            if is_call and requests[0] % FAULTY_SHARE == 0:
                 writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             else:
                 there, back = await asyncio.open_connection(LOOPBACK, server.port)
@@ -277,8 +278,9 @@ def _faulty(server: _Server) -> Iterator[str]:
                 back.write(b"\r\n".join([lines[0], b"Connection: close", *lines[1:]]) + body)
                 writer.write(await there.read())
                 back.close()
-                server.count()
-        except (OSError, asyncio.IncompleteReadError, StopIteration):
+                if is_call:
+                    server.count()
+        except (OSError, asyncio.IncompleteReadError):
             pass  # the server is away: hang up, as a load balancer's socket would
         finally:
             writer.close()

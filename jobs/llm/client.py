@@ -257,12 +257,12 @@ class LLMClient:
             if isinstance(error, openai.APIStatusError) and error.status_code < 500:
                 return True
             self.servers.failed(turn)
-            self._wake_waiting()
             return False
         except BaseException:
             self.servers.left(turn)
-            self._wake_waiting()
             raise
+        finally:
+            self._wake_waiting()
         return True
 
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:

@@ -333,8 +333,8 @@ def _catalogue(folder: Path) -> Iterator[Result]:
 def _in_a_process(name: str, items: int, budget: int, folder: Path) -> dict[str, float]:
     """A dry run of the step over a catalogue of so many items, by a process of its own."""
     own = folder / f"{name}-{items}-{budget}"
-    command = [sys.executable, "-m", "tests.benchmarks.llm", name, str(items), str(budget)]
-    command.append(str(own))
+    asked = [name, str(items), str(budget), str(own)]
+    command = [sys.executable, "-m", "tests.benchmarks.llm", *asked]
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return found

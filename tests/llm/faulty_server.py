@@ -59,8 +59,8 @@ class FaultyServer:
                     self.looks += 1
                     response = self.models
                 else:
-                    body = await reader.readexactly(int(fields["content-length"]))
-                    response = self._respond(json.loads(body))
+                    request = json.loads(await reader.readexactly(int(fields["content-length"])))
+                    response = self._respond(request)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
                 await asyncio.sleep(response.wait_seconds)
@@ -69,13 +69,13 @@ class FaultyServer:
                     break
                 if response.trickle:
                     await self._trickle(writer, response)
-                content = response.body.encode()
+                body = response.body.encode()
                 extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
                 writer.write(
                     f"HTTP/1.1 {response.status} X\r\ncontent-type: application/json\r\n{extra}"
-                    f"content-length: {len(content)}\r\n\r\n".encode()
+                    f"content-length: {len(body)}\r\n\r\n".encode()
                 )
-                writer.write(content)
+                writer.write(body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -1,6 +1,8 @@
 # Everything that a person does with this repository. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+# Every step is a process of its own: without compiled modules it spends half its start compiling.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV ?= $(shell command -v uv || echo .reclake/uv/bin/uv)
 PYTHON := .venv/bin/python

@@ -27,9 +27,10 @@ class Kind:
 def mask(text: str) -> str:
     """`text` with each piece of personal data replaced by the name of its kind in brackets.
 
-    Finds e-mail addresses, IBANs, payment card numbers, IP addresses, telephone numbers (with a
-    country code, in the North American form, or after a word such as `tel`) and street addresses
-    in English, French, German and Spanish. Masking twice changes nothing more.
+    Finds e-mail addresses, IBANs, payment card numbers, US social security numbers, IP addresses,
+    birth dates (after a word such as `born`), telephone numbers (with a country code, in the North
+    American form, or after a word such as `tel`) and street addresses in English, French, German
+    and Spanish. Masking twice changes nothing more.
 
     >>> mask("Refunds: ann.lee@example.org, call (212) 555-0187")
     'Refunds: (email), call (phone)'
@@ -88,6 +89,16 @@ _CARD = r"""
       | 3(?:0[0-5]|[68]\d)\d [ -]? \d{6} [ -]? \d{4}
     ) (?! [\d-] )
 """
+_SOCIAL_SECURITY = (
+    r"(?<! [\d-] ) (?! 000 | 666 | 9 ) \d{3} - (?! 00 ) \d\d - (?! 0000 ) \d{4} (?! [\d-] )"
+)
+_BIRTH_DATE = r"""
+    \b (?: born | date\ of\ birth | dob | birth\ ?date | birthday | geboren | geb\. | née?
+      | naissance | nacid[oa] | nacimiento )
+    (?! \w ) :? \s* (?: (?: on | am | le | el ) \s+ )?
+    (?P<value> \d{1,4} (?: [./-] \d{1,2} [./-] | \.?\s [^\W\d]{3,9} \.?\s ) \d{1,4}
+      | [^\W\d]{3,9} \.?\s \d{1,2} ,?\s \d{4} ) (?! \d )
+"""
 _IP = r"""
     (?<! [\d.] ) \d{1,3} (?: \. \d{1,3} ){3} (?! \.?\d )
   | (?<! [\w:] ) (?= [a-f]*\d ) [0-9a-f]{3,4} (?: : [0-9a-f]{0,4} ){2,7} (?! [\w:] )
@@ -123,9 +134,12 @@ _STREET_BY_LOOKS = r"""
 _MAY_HOLD_SOME = re.compile(r"[\d@＠\[({]")
 _KINDS = (
     Kind("email", _pattern(_EMAIL)),
-    Kind("iban", _pattern(_IBAN), _is_iban),
+    # Without ASCII, `İ` is a letter of A to Z in another case, and no digit to base 36.
+    Kind("iban", _pattern(_IBAN, re.IGNORECASE | re.ASCII), _is_iban),
     Kind("card", _pattern(_CARD), _is_card),
+    Kind("ssn", _pattern(_SOCIAL_SECURITY)),
     Kind("ip", _pattern(_IP), _is_address),
+    Kind("birth date", _pattern(_BIRTH_DATE)),
     Kind("phone", _pattern(_INTERNATIONAL)),
     Kind("phone", _pattern(_NORTH_AMERICAN)),
     Kind("phone", _pattern(_AFTER_A_WORD)),

@@ -64,8 +64,9 @@ def augmented_neighbors(
 
     described: item_id string (unique), tags array<string>, of which the order says nothing. items:
     item_id string, is_sellable boolean. interactions: user_id, item_id string, weight double; rows
-    with a weight of 0 or less count no user. pairs: item_id, neighbor_item_id string, what the
-    model put together (`jobs.recall.companions`); these have a score of 1.
+    with a weight of 0 or less count no user. pairs: item_id, neighbor_item_id string, score double
+    in (0, 1], what the model put together (`jobs.recall.discriminator`); of a pair that is also
+    described alike the larger score counts.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double in (0, 1],
     support long, always null. At most `settings.neighbors` rows an item and
     `settings.items_per_description` for one description, in item_id order. Order: score descending,
@@ -112,7 +113,7 @@ def augmented_neighbors(
                 "neighbor_item_id",
                 "left_semi",
             )
-            .select("item_id", "neighbor_item_id", F.lit(1.0).alias("score"))
+            .select("item_id", "neighbor_item_id", "score")
         )
         found = (
             found.unionByName(chosen)

@@ -3,7 +3,8 @@
 Of an item that few users took, behaviour knows nothing, and content only what is alike. The model
 is shown the item and candidates, and says which of them go with it. A candidate's text is near
 enough to be of the same world (`min_cosine`) and not so near that it is the same thing in another
-size (`max_cosine`). The gate keeps names that the list has; what is kept is a synthetic pair.
+size (`max_cosine`). The gate keeps names that the list has; what is kept is a synthetic pair, for
+`jobs.recall.discriminator` to judge.
 """
 
 from __future__ import annotations

@@ -285,6 +285,12 @@ class AugmentedSettings(_Model):
     max_cosine: float = Field(
         0.9, ge=-1, le=1, description="largest cosine of a candidate's text; above it is the same"
     )
+    min_lift: float = Field(
+        1.0,
+        ge=0,
+        description="how many times as often as by chance users take items of both categories, at "
+        "least, for a pair that the LLM put together; 0 keeps all, also those without a category",
+    )
     neighbors: int = Field(50, ge=1, le=1000, description="neighbors kept of an item")
 
 

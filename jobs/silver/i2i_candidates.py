@@ -7,7 +7,7 @@ swing: pairs of users who have little else in common take both (`jobs.recall.swi
 transition: users take one soon after the other (`jobs.recall.transitions`).
 content: their texts mean the same (`jobs.recall.content`), asked of the day's Milvus collection.
 augmented: the LLM described them alike (`jobs.recall.augmented`) or put them together
-    (`jobs.recall.companions`), for items that few users took.
+    (`jobs.recall.companions`) as far as it is plausible, for items that few users took.
 Scores compare within one method; gold.i2i_daily fuses them.
 """
 
@@ -22,6 +22,7 @@ from jobs.recall.augmented import augmented_neighbors, described_items
 from jobs.recall.companions import companion_pairs, questions
 from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
 from jobs.recall.cooccurrence import cooccurrence_neighbors, session_neighbors
+from jobs.recall.discriminator import plausible_pairs
 from jobs.recall.slim import slim_neighbors
 from jobs.recall.swing import swing_neighbors
 from jobs.recall.transitions import transition_neighbors
@@ -110,5 +111,6 @@ def augmented(
         contents, candidates = rare_contents(run, items, interactions, texts, embeddings)
         prompt, model = prompt_of("companion", run.settings), run.settings.llm_model
         answers = of_version(companions, prompt, model)
-        pairs = companion_pairs(questions(contents, candidates), candidates, answers, items)
+        chosen = companion_pairs(questions(contents, candidates), candidates, answers, items)
+        pairs = plausible_pairs(chosen, items, interactions, settings.min_lift)
     return augmented_neighbors(described, items, interactions, settings, pairs)

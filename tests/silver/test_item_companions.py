@@ -124,7 +124,8 @@ def test_a_pair_of_the_model_comes_before_what_it_described_alike(spark: SparkSe
         [("u1", "b", 1.0), ("u2", "b", 1.0)], "user_id string, item_id string, weight double"
     )
     pairs = spark.createDataFrame(
-        [("a", "c"), ("a", "old"), ("b", "c")], "item_id string, neighbor_item_id string"
+        [("a", "c", 0.9), ("a", "old", 0.9), ("b", "c", 0.9)],
+        "item_id string, neighbor_item_id string, score double",
     )
     settings = AugmentedSettings(max_users=1)
     found = augmented_neighbors(described, sellable, taken, settings, pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake.contract import Contract, Layout
@@ -20,10 +20,13 @@ def as_of(frame: DataFrame, contract: Contract, read: Read, run: Run, own: bool)
     received: `ingest_ds` ≤ known_on; with `read.pending` only those after the watermark.
     events: `ingest_ds` ≤ known_on and `event_date` ≤ ds. history: of each id the row with the
     newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache, log: all rows.
+    answers: one row of each key.
     """
     known_on = run.watermark if own else run.known_on
     if contract.layout in (Layout.cache, Layout.log):
         return frame
+    if contract.layout is Layout.answers:
+        return first_answers(frame, contract)
     if contract.layout is Layout.daily:
         return frame.where(days_between(run.ds, read.days_back))
     if known_on is None:
@@ -45,6 +48,14 @@ def days_between(ds: date, days_back: int) -> Column:
     if days_back == 0:
         return F.col("ds") == F.lit(ds)
     return F.col("ds").between(F.date_sub(F.lit(ds), days_back), F.lit(ds))
+
+
+def first_answers(frame: DataFrame, contract: Contract) -> DataFrame:
+    """Of each key the row that was selected first, whichever of two was committed first."""
+    order = [F.col("selected_ds"), F.col("message_hash"), F.xxhash64("raw_text")]
+    first = Window.partitionBy(*contract.key).orderBy(*order)
+    numbered = frame.withColumn("_place", F.row_number().over(first))
+    return numbered.where("_place = 1").drop("_place")
 
 
 def newest_version(frame: DataFrame, contract: Contract, known_on: date) -> DataFrame:

@@ -39,6 +39,8 @@ class Layout(StrEnum):
     history: versions of a record; as of d is the newest `valid_from` ≤ known_on of each id.
     daily: a run replaces partition `ds` (and its slice); as of d is that partition.
     cache: rows that are a function of their key, kept for ever; read by joining on the key.
+    answers: a cache that effects append to in chunks, which looks for no key first; where two that
+        pay at once answered one key, readers see the row that was selected first.
     log: what happened; appended to, never read by a table function.
     """
 
@@ -47,6 +49,7 @@ class Layout(StrEnum):
     history = "history"
     daily = "daily"
     cache = "cache"
+    answers = "answers"
     log = "log"
 
 
@@ -56,6 +59,7 @@ _LAYOUT_COLUMNS = {
     Layout.history: ("valid_from", "row_hash"),
     Layout.daily: ("ds",),
     Layout.cache: (),
+    Layout.answers: ("message_hash", "selected_ds", "raw_text"),
     Layout.log: ("recorded_at",),
 }
 

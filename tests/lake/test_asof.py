@@ -93,6 +93,26 @@ def test_a_table_sees_itself_up_to_its_own_watermark(
     assert seen(spark, table, schema, rows, Read(table), first, own=True) == []
 
 
+def test_of_a_key_that_two_answered_the_first_selected_is_seen(
+    spark: SparkSession, make_run: MakeRun
+) -> None:
+    """Payers that work at once, such as a command beside a DAG, may both answer one content."""
+    table = "silver.item_enrichments"
+    schema = (
+        "raw_text string, content_hash string, prompt_version string, model string, "
+        "message_hash string, selected_ds date"
+    )
+    rows = [
+        ("tea, later", "tea", "v1", "m", "a", D28),
+        ("tea", "tea", "v1", "m", "b", D27),
+        ("tea, other version", "tea", "v2", "m", "b", D28),
+        ("milk, other question", "milk", "v1", "m", "b", D28),
+        ("milk", "milk", "v1", "m", "a", D28),
+    ]
+    found = seen(spark, table, schema, rows, Read(table), make_run(D28))
+    assert found == ["milk", "tea", "tea, other version"]
+
+
 def test_a_history_shows_the_newest_version_that_was_known(
     spark: SparkSession, make_run: MakeRun
 ) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from jobs.cli.output import print_table, say, text
 from jobs.lake import Run, Sink
 from jobs.lake.errors import UpstreamMissing
-from jobs.llm.bulk import LEDGER, Ask, message_hash
-from jobs.llm.daily import WorkList, enrich_day
+from jobs.llm.bulk import LEDGER, Ask
+from jobs.llm.daily import WorkList, enrich_day, of_version
 from jobs.llm.prompt import Prompt, prompt_of
-from jobs.llm.selection import CONTENT_FIELDS
+from jobs.llm.selection import CONTENT_FIELDS, has_text
 from jobs.llm.status import SUCCESS
 from jobs.llm.subjects import TABLES, asked_until, fields_of, key_of
 from jobs.settings import RunParams
@@ -54,26 +55,20 @@ def compare(
     params = RunParams(dry_run=dry_run)
     run = Run(ds, ds, None, params, lake.settings, f"diff-{uuid.uuid4().hex}", "")
     table = TABLES[name]
-    counts = [
-        enrich_day(
-            run,
-            Sink(lake.tables),
-            table,
-            prompt,
-            WorkList(asks, cached=0),
-            lake.tables.read(table),
-            lake.tables.read(LEDGER),
-        ).counts
-        for prompt in prompts
-    ]
+
+    def enrich(prompt: Prompt) -> Mapping[str, int | float | str]:
+        known = _answers(lake, table, prompt, asks)
+        new = [ask for ask in asks if _key(ask) not in known]
+        work, answers = WorkList(new, len(asks) - len(new)), lake.read_as_of(table, ds)
+        ledger = lake.tables.read(LEDGER)
+        return enrich_day(run, Sink(lake.tables), table, prompt, work, answers, ledger).counts
+
+    counts = [enrich(prompt) for prompt in prompts]
     answered = [_answers(lake, table, prompt, asks) for prompt in prompts]
     rows = [
         {
             "subject": text({k: v for k, v in ask.fields.items() if k in prompts[0].inputs and v}),
-            "answers": [
-                of_version.get(_hash(prompt, ask))
-                for prompt, of_version in zip(prompts, answered, strict=True)
-            ],
+            "answers": [by_key.get(_key(ask)) for by_key in answered],
         }
         for ask in asks
     ]
@@ -120,7 +115,7 @@ def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
     """What the day shows of items or users; what days until it asked of pairs and companions,
     whose questions come from indexes and lists that only a run of the day has."""
     if name == "item":
-        items = lake.read_as_of("silver.items", ds).where("is_sellable AND length(trim(title)) > 0")
+        items = lake.read_as_of("silver.items", ds).where(F.col("is_sellable") & has_text("title"))
         contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in CONTENT_FIELDS))
         rows = contents.orderBy("content_hash").limit(sample).toArrow().to_pylist()
         return [Ask({"content_hash": r["content_hash"]}, r["content_hash"], r) for r in rows]
@@ -143,30 +138,36 @@ def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
     ]
 
 
-def _hash(prompt: Prompt, ask: Ask) -> str:
-    return message_hash(prompt, prompt.question(ask.fields))
+def _key(ask: Ask) -> tuple[str, ...]:
+    return tuple(ask.key.values())
 
 
-def _answers(lake: Lake, table: str, prompt: Prompt, asks: Sequence[Ask]) -> dict[str, Row]:
-    """By message hash: status, gate_score, raw_text, and answer, the fields that are not null."""
-    wanted = {_hash(prompt, ask) for ask in asks}
-    filters = [
-        ("prompt_version", "=", prompt.prompt_version),
-        ("model", "=", lake.settings.llm_model),
-    ]
+def _answers(
+    lake: Lake, table: str, prompt: Prompt, asks: Sequence[Ask]
+) -> dict[tuple[str, ...], Row]:
+    """By key: status, gate_score, raw_text, and answer, the fields that are not null."""
+    key = list(asks[0].key)
     fields = list(prompt.answer_schema["properties"])
-    head = ["message_hash", "status", "gate_score", "raw_text"]
     kept = [name for name in fields if name in lake.contracts[table].column_names]
-    found = lake.tables.rows(table, [*head, *kept], filters).to_pylist()
+    all_answers = lake.read_as_of(table, date.max)
+    wanted = all_answers.sparkSession.createDataFrame(
+        pa.Table.from_pylist([dict(ask.key) for ask in asks])
+    )
+    found = (
+        of_version(all_answers, prompt, lake.settings.llm_model)
+        .join(F.broadcast(wanted), key, "left_semi")
+        .select(*key, "status", "gate_score", "raw_text", *kept)
+        .toArrow()
+        .to_pylist()
+    )
     return {
-        row["message_hash"]: {
+        tuple(row[name] for name in key): {
             "status": row["status"],
             "gate_score": row["gate_score"],
             "raw_text": row["raw_text"],
             "answer": {name: row[name] for name in kept if row[name]},
         }
         for row in found
-        if row["message_hash"] in wanted
     }
 
 

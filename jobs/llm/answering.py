@@ -31,18 +31,19 @@ class Answered:
     attempts: tuple[Attempt, ...]
 
 
-async def answer(asker: Asker, prompt: Prompt, question: str) -> Answered:
-    """Ask until the answer can be read or nothing is left to try. Raises ServerRefuses."""
-    attempts: list[Attempt] = []
+async def answer(
+    asker: Asker, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
+) -> Answered:
+    """Ask until the answer can be read or nothing is left to try. Raises ServerRefuses.
+
+    attempts: gets every request when it ends, so that they are known of a call that never does.
+    """
+    attempts = [] if attempts is None else attempts
     reply, found = Reply(), None
     for form in (prompt, prompt, prompt.fallback):
         if form is None or (reply.cut and form is prompt):
             continue
-        reply = await asker.ask(form, question)
-        attempts += [
-            replace(attempt, number=len(attempts) + number)
-            for number, attempt in enumerate(reply.attempts, start=1)
-        ]
+        reply = await asker.ask(form, question, attempts)
         if reply.status or reply.text is None:
             break
         try:

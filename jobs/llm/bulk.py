@@ -48,6 +48,8 @@ LEDGER = "ops.llm_ledger"
 RECENT_CALLS = 100
 FEWEST_CALLS_TO_JUDGE = 20
 COMMIT_ATTEMPTS = 3
+# A budget may cut off a million calls; their rows are made and written so many at a time.
+SKIPS_AT_ONCE = 10_000
 
 
 class ChunkSink(Protocol):
@@ -230,7 +232,7 @@ class _Bulk:
         self.tally = Tally()
         self.waiting: list[tuple[Call, Answered]] = []
         self.waiting_since = 0.0
-        self.under_way: dict[asyncio.Task[Answered], Call] = {}
+        self.under_way: dict[asyncio.Task[Answered], tuple[Call, list[Attempt]]] = {}
         self.recent: deque[bool] = deque(maxlen=RECENT_CALLS)
         self.commit: asyncio.Task[Counter[str]] | None = None
         self.committing = 0
@@ -265,13 +267,15 @@ class _Bulk:
             expected = spent + len(self.under_way) * tokens
             if reason := self.budget.exhausted(expected, tokens):
                 skipped = [todo.pop() for _ in range(len(todo))]
-                await asyncio.to_thread(self._skip, skipped, reason)
+                for first in range(0, len(skipped), SKIPS_AT_ONCE):
+                    some = skipped[first : first + SKIPS_AT_ONCE]
+                    await asyncio.to_thread(self._skip, some, reason)
                 self.tally.rows[SKIPPED] += sum(len(call.asks) for call in skipped)
                 self.tally.skipped += len(skipped)
                 return
-            call = todo.pop()
-            asked = asyncio.create_task(answer(self.client, self.prompt, call.question))
-            self.under_way[asked] = call
+            call, attempts = todo.pop(), list[Attempt]()
+            asked = asyncio.create_task(answer(self.client, self.prompt, call.question, attempts))
+            self.under_way[asked] = call, attempts
 
     def _most(self) -> int:
         room = self.limits.chunk_size - len(self.waiting) - self.committing
@@ -280,8 +284,9 @@ class _Bulk:
     def _tokens_of_a_call(self) -> float:
         """What the next call may cost: what this run's calls did, once there are some."""
         spent = self.tally.prompt_tokens + self.tally.completion_tokens
-        enough = self.tally.calls >= FEWEST_CALLS_TO_JUDGE and spent
-        return spent / self.tally.calls if enough else self.known.tokens
+        answered = self.tally.calls - self.tally.errors
+        enough = answered >= FEWEST_CALLS_TO_JUDGE and spent
+        return spent / answered if enough else self.known.tokens
 
     def _maybe_commit(self, *, last: bool) -> None:
         if self.commit is not None or not self.waiting:
@@ -308,12 +313,19 @@ class _Bulk:
                 committed, self.commit, self.committing = self.commit, None, 0
                 self.tally.rows.update(committed.result())
                 self._report()
-            else:
-                self._finish(event)
+            elif error := self._finish(event):
+                raise error
 
-    def _finish(self, asked: asyncio.Task[Any]) -> None:
-        call = self.under_way.pop(asked)
-        answered: Answered = asked.result()
+    def _finish(self, asked: asyncio.Task[Any]) -> BaseException | None:
+        """Take note of a call that has ended, and of its requests if it was cancelled or raised."""
+        call, attempts = self.under_way.pop(asked)
+        error = None if asked.cancelled() else asked.exception()
+        if asked.cancelled() or error is not None:
+            answered = Answered(None, ERROR, None, declined=False, attempts=tuple(attempts))
+        else:
+            answered = asked.result()
+        if not answered.attempts:
+            return error
         if not self.waiting:
             self.waiting_since = time.perf_counter()
         self.waiting.append((call, answered))
@@ -321,18 +333,20 @@ class _Bulk:
         self.tally.calls += 1
         self.tally.errors += answered.status == ERROR
         self.tally.declined += answered.declined
-        self.tally.retries += len(answered.attempts) - 1
+        self.tally.retries += sum(attempt.number > 1 for attempt in answered.attempts)
         for attempt in answered.attempts:
             self.tally.prompt_tokens += attempt.prompt_tokens or 0
             self.tally.completion_tokens += attempt.completion_tokens or 0
             self.tally.cached_tokens += attempt.cached_tokens or 0
             self.tally.cost += self._cost(attempt) or 0.0
+        return error
 
     def _judge_errors(self) -> None:
         calls, bad = len(self.recent), sum(self.recent)
         too_many = calls >= FEWEST_CALLS_TO_JUDGE and bad > self.limits.max_error_share * calls
         # A few questions that no server can answer don't speak against the server.
-        none_answered = self.tally.calls == self.planned == self.tally.errors > self.tally.declined
+        ended = self.tally.calls == self.planned - self.tally.skipped
+        none_answered = ended and self.tally.calls == self.tally.errors > self.tally.declined
         if too_many or none_answered:
             left = self.planned - self.tally.calls - self.tally.skipped
             raise TooManyErrors(
@@ -351,8 +365,7 @@ class _Bulk:
         if self.under_way:
             await asyncio.wait(self.under_way)
             for asked in list(self.under_way):
-                if not asked.cancelled() and asked.exception() is None:
-                    self._finish(asked)
+                self._finish(asked)
         if self.commit is not None:
             (failed,) = await asyncio.gather(self.commit, return_exceptions=True)
             if isinstance(failed, BaseException):
@@ -431,7 +444,8 @@ class _Bulk:
         verdicts = iter(self.gate.judge(self.prompt, pairs))
         outcomes: list[dict[str, Any]] = []
         for _, answered in chunk:
-            outcome: dict[str, Any] = {"status": answered.status, "raw_text": answered.raw_text}
+            raw_text = None if answered.raw_text is None else _storable(answered.raw_text)
+            outcome: dict[str, Any] = {"status": answered.status, "raw_text": raw_text}
             if answered.answer is not None:
                 verdict = next(verdicts)
                 outcome |= answer_columns(verdict.answer)
@@ -466,7 +480,7 @@ class _Bulk:
                 "cached_tokens": attempt.cached_tokens,
                 "cost": self._cost(attempt),
                 "latency_ms": attempt.latency_ms,
-                "error": attempt.error or None,
+                "error": _storable(attempt.error) or None,
                 "server": attempt.server or self.client.name,
                 "run_id": self.target.run_id,
             }
@@ -479,6 +493,11 @@ class _Bulk:
             return None
         cached, received = attempt.cached_tokens or 0, attempt.completion_tokens or 0
         return self.price.cost(attempt.prompt_tokens, cached, received)
+
+
+def _storable(text: str) -> str:
+    """`text` with `?` for each half of a character, which no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def answer_columns(answer: Answer) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,8 +49,11 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
-# Calls under way at the start; the first answers show whether more bring more.
-FIRST_CALLS_A_SERVER = 16
+# The error of a request whose run ended before its answer came.
+CUT_SHORT = "the run ended before an answer came"
+# Calls under way at the start; the first answers show whether more bring more. On two busy cores
+# the first of sixteen take longer than the timeout.
+FIRST_CALLS_A_SERVER = 8
 _REFUSES_ALL = {401, 403, 404}
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 _OVERLOADED = {429, 503}
@@ -66,7 +69,8 @@ _TOO_LONG = re.compile(
 class Attempt:
     """One request and what it cost. `error` is '' when the server answered.
 
-    server: the base URL that was asked.
+    number: within its call, 1 first; 0 where no server was reached. server: the base URL that was
+    asked.
     """
 
     call_id: str
@@ -86,6 +90,7 @@ class Reply:
     text: what the model said, the words of a refusal included; None when every attempt failed.
     status: '' when the text is to be read as an answer, else `refused`, `too_long` or `error`.
     declined: the server says that it can't answer this one. cut: the answer ended at its limit.
+    attempts: all requests of the call so far.
     """
 
     text: str | None = None
@@ -116,8 +121,14 @@ class Asker(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    async def ask(self, prompt: Prompt, question: str) -> Reply:
-        """Ask one question until it is answered or given up. Raises ServerRefuses."""
+    async def ask(
+        self, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
+    ) -> Reply:
+        """Ask one question until it is answered or given up. Raises ServerRefuses.
+
+        attempts: earlier requests of the call. Each request is added when it ends, so that those of
+        a call that is cancelled, or that raises, are known too.
+        """
         ...
 
 
@@ -210,9 +221,11 @@ class LLMClient:
         for client in self._openai.values():
             await client.close()
 
-    async def ask(self, prompt: Prompt, question: str) -> Reply:
+    async def ask(
+        self, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
+    ) -> Reply:
         """Ask one question until it is answered or given up. Raises ServerRefuses."""
-        reply = Reply()
+        reply = Reply(attempts=[] if attempts is None else attempts)
         try:
             await self._retrying(self._try_once, prompt, question, reply)
         except openai.APIStatusError as error:
@@ -267,12 +280,13 @@ class LLMClient:
 
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
-        attempt = Attempt(uuid.uuid4().hex, len(reply.attempts) + 1, 0.0, server=turn.server.url)
+        number = len(reply.attempts) + 1
         sent_at = time.perf_counter()
 
-        def done(**said: Any) -> Attempt:
+        def note(**said: Any) -> None:
             latency_ms = round((time.perf_counter() - sent_at) * 1000, 1)
-            return replace(attempt, latency_ms=latency_ms, **said)
+            call_id, server = uuid.uuid4().hex, turn.server.url
+            reply.attempts.append(Attempt(call_id, number, latency_ms, server=server, **said))
 
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -283,24 +297,17 @@ class LLMClient:
         except (openai.APIError, ValueError, TimeoutError) as error:
             if self._failed(turn, error, sent_at):
                 return False
-            reply.attempts.append(done(error=_short(error)))
+            note(error=_short(error))
             raise
         except BaseException:
             self.servers.left(turn)
+            note(error=CUT_SHORT)
             raise
         else:
             self._answered(turn, sent_at)
         finally:
             self._wake_waiting()
-        usage = completion.usage
-        cached = usage and usage.prompt_tokens_details
-        reply.attempts.append(
-            done(
-                prompt_tokens=usage and usage.prompt_tokens,
-                completion_tokens=usage and usage.completion_tokens,
-                cached_tokens=cached and cached.cached_tokens,
-            )
-        )
+        note(**_tokens(completion.usage))
         return True
 
     def _wake_waiting(self) -> None:
@@ -319,10 +326,7 @@ class LLMClient:
         """Raises NobodyThere, which `reply` then tells of, when a call has waited too long."""
         if waited > self._patience_seconds:
             error = f"no server could be reached for {waited:.0f} s"
-            number = len(reply.attempts) + 1
-            reply.attempts.append(
-                Attempt(uuid.uuid4().hex, number, 0.0, error=error, server=self.name)
-            )
+            reply.attempts.append(Attempt(uuid.uuid4().hex, 0, 0.0, error=error, server=self.name))
             raise NobodyThere(error)
 
     def _failed(self, turn: Turn, error: Exception, sent_at: float) -> bool:
@@ -375,14 +379,31 @@ def _request(prompt: Prompt, question: str) -> dict[str, Any]:
 
 
 def _said(completion: ChatCompletion) -> tuple[str, str, bool]:
-    """Text, status and whether the text was cut. Raises ValueError on a body without a choice."""
+    """Text, status and whether the text was cut. Raises ValueError on a body without a choice.
+
+    The SDK checks no types, so that any of the body's values may be anything.
+    """
     try:
         choice = completion.choices[0]
-        text, refusal = choice.message.content or "", choice.message.refusal
-        refused = bool(refusal) or choice.finish_reason == "content_filter"
-        return refusal or text, REFUSED if refused else "", choice.finish_reason == "length"
-    except (AttributeError, IndexError, TypeError) as error:
+        refusal = choice.message.refusal
+        text = refusal or choice.message.content or ""
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError("the server's body isn't a chat completion") from error
+    if not isinstance(text, str):
+        raise ValueError(f"the server's message is no text but {type(text).__name__}")
+    refused = bool(refusal) or choice.finish_reason == "content_filter"
+    return text, REFUSED if refused else "", choice.finish_reason == "length"
+
+
+def _tokens(usage: Any) -> dict[str, int | None]:
+    """What of `usage` are numbers of tokens, by the names of `Attempt`."""
+    details = getattr(usage, "prompt_tokens_details", None)
+    said = {
+        "prompt_tokens": getattr(usage, "prompt_tokens", None),
+        "completion_tokens": getattr(usage, "completion_tokens", None),
+        "cached_tokens": getattr(details, "cached_tokens", None),
+    }
+    return {name: value if isinstance(value, int) else None for name, value in said.items()}
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,8 +1,9 @@
 """Calls without a server: vLLM's engine in a process beside this one, for a host with a GPU.
 
 `RECLAKE_LLM_URL=engine:/path/to/model` asks it, with the same work list, cache, ledger and commits.
-The engine batches continuously, so it gets as many calls at once as `llm.concurrency` allows. It
-lives in an environment of its own (`RECLAKE_LLM_ENGINE_PYTHON`), as the server does.
+The engine batches continuously; how many calls at once pay is found out as with servers (`Pace`),
+up to `llm.concurrency`. It lives in an environment of its own (`RECLAKE_LLM_ENGINE_PYTHON`), as the
+server does.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jobs.llm.client import Asker, Attempt, LLMClient, Reply, says_too_long
+from jobs.llm.client import (
+    CUT_SHORT,
+    FIRST_CALLS_A_SERVER,
+    Asker,
+    Attempt,
+    LLMClient,
+    Reply,
+    says_too_long,
+)
 from jobs.llm.errors import ServerRefuses
+from jobs.llm.pace import Pace
 from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, TOO_LONG
 
@@ -51,19 +61,24 @@ def asker_of(settings: Settings) -> Asker:
 class EngineClient:
     """Asks a process that speaks as `engine_process.py` does.
 
-    timeout_seconds: one request, its wait inside the engine included.
+    concurrency: most calls under way at once. timeout_seconds: one request, its wait inside the
+    engine included; the engine is told to drop what nobody waits for.
     """
 
     def __init__(
         self, name: str, command: Sequence[str], *, concurrency: int, timeout_seconds: float
     ) -> None:
         self.name = name
-        self.limit = concurrency
+        self.pace = Pace(FIRST_CALLS_A_SERVER, concurrency, timeout_seconds)
         self._command = command
         self._timeout_seconds = timeout_seconds
         self._process: Process | None = None
         self._asked: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._ended = ""
+
+    @property
+    def limit(self) -> int:
+        return self.pace.limit
 
     async def __aenter__(self) -> EngineClient:
         environment = {
@@ -102,8 +117,11 @@ class EngineClient:
         await self._end()
         await self._reading
 
-    async def ask(self, prompt: Prompt, question: str) -> Reply:
+    async def ask(
+        self, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
+    ) -> Reply:
         """Ask one question once: an engine that can't answer now won't on another try."""
+        reply = Reply(attempts=[] if attempts is None else attempts)
         call_id = uuid.uuid4().hex
         request = {
             "id": call_id,
@@ -114,41 +132,51 @@ class EngineClient:
             "seed": prompt.seed,
         }
         sent_at = time.perf_counter()
+        said: Mapping[str, Any] = {"error": CUT_SHORT}
         try:
             said = await asyncio.wait_for(self._reply_to(request), self._timeout_seconds)
+            self.pace.answered(len(self._asked), time.perf_counter() - sent_at)
         except TimeoutError:
             said = {"error": f"no reply for {self._timeout_seconds:g} s"}
+            self.pace.overloaded(sent_at)
+            await self._send({"drop": call_id})
         finally:
             self._asked.pop(call_id, None)
-        error = str(said.get("error", ""))[:300]
-        attempt = Attempt(
-            call_id,
-            1,
-            round((time.perf_counter() - sent_at) * 1000, 1),
-            prompt_tokens=said.get("prompt_tokens"),
-            completion_tokens=said.get("completion_tokens"),
-            cached_tokens=said.get("cached_tokens"),
-            error=error,
-            server=self.name,
-        )
+            error = str(said.get("error", ""))[:300]
+            reply.attempts.append(
+                Attempt(
+                    call_id,
+                    len(reply.attempts) + 1,
+                    round((time.perf_counter() - sent_at) * 1000, 1),
+                    prompt_tokens=said.get("prompt_tokens"),
+                    completion_tokens=said.get("completion_tokens"),
+                    cached_tokens=said.get("cached_tokens"),
+                    error=error,
+                    server=self.name,
+                )
+            )
         if error:
-            too_long = says_too_long(error)
-            return Reply(None, TOO_LONG if too_long else ERROR, too_long, attempts=[attempt])
-        cut = said["finish_reason"] == "length"
-        return Reply(said["text"], cut=cut, attempts=[attempt])
+            reply.declined = says_too_long(error)
+            reply.status = TOO_LONG if reply.declined else ERROR
+        else:
+            reply.text, reply.cut = said["text"], said["finish_reason"] == "length"
+        return reply
 
     async def _reply_to(self, request: dict[str, Any]) -> Mapping[str, Any]:
         if self._ended:
             return {"error": self._ended}
+        reply = self._asked[request["id"]] = asyncio.get_running_loop().create_future()
+        await self._send(request)
+        return await reply
+
+    async def _send(self, line: dict[str, Any]) -> None:
         assert self._process is not None, "ask() outside of `async with`"
         assert self._process.stdin is not None
-        reply = self._asked[request["id"]] = asyncio.get_running_loop().create_future()
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
             await self._process.stdin.drain()
         except ConnectionError:
             pass  # it has ended, which `_read` says to all who wait
-        return await reply
 
     async def _read(self) -> None:
         """Hand each reply to whom it is for, until the engine ends."""

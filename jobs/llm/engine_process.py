@@ -7,7 +7,8 @@ Runs in the environment that has vLLM, and needs that and the standard library a
 The argument holds vLLM's engine arguments. First line out: {"ready": true}. A request: {"id",
 "messages", "schema", "max_tokens", "temperature", "seed"}. A reply: {"id", "text",
 "finish_reason", "prompt_tokens", "cached_tokens", "completion_tokens"}, or {"id", "error"}.
-Requests are batched continuously, so replies come in any order. The end of the input ends it.
+Requests are batched continuously, so replies come in any order. {"drop": id} ends a request that
+nobody waits for any more, without a reply. The end of the input ends it.
 """
 
 from __future__ import annotations
@@ -65,12 +66,17 @@ async def serve(arguments: dict[str, Any], replies: TextIO) -> None:
         write(await answer(engine, tokenizer, request))
 
     write({"ready": True})
-    under_way: set[asyncio.Task[None]] = set()
+    under_way: dict[str, asyncio.Task[None]] = {}
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
-            task = asyncio.create_task(reply_to(json.loads(line)))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            request = json.loads(line)
+            if dropped := request.get("drop"):
+                if dropped in under_way:  # vLLM ends a request whose generator is cancelled
+                    under_way[dropped].cancel()
+                continue
+            name = request["id"]
+            under_way[name] = asyncio.create_task(reply_to(request))
+            under_way[name].add_done_callback(lambda _, name=name: under_way.pop(name))  # type: ignore[misc]
     finally:
         engine.shutdown()
 

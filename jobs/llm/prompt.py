@@ -45,6 +45,7 @@ MOST_CHARACTERS = 20_000
 # Joiners carry meaning in emoji and in several scripts; other format characters only hide text.
 _JOINERS = {"\u200c", "\u200d"}
 _HIDDEN = {"Cf", "Cs", "Co", "Cn"}
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
@@ -271,7 +272,7 @@ class Prompt(BaseModel):
     def parse(self, text: str) -> Answer:
         """The answer, strings stripped and lists without repeats.
 
-        Raises InvalidAnswer when `text` isn't JSON or breaks the schema.
+        Raises InvalidAnswer when `text` isn't JSON, breaks the schema, or can't be stored.
         """
         try:
             answer = json.loads(text)
@@ -279,6 +280,8 @@ class Prompt(BaseModel):
             raise InvalidAnswer(f"not JSON: {error}") from error
         if problem := _first_problem(self.answer_schema, answer):
             raise InvalidAnswer(problem)
+        if _HALF_CHARACTER.search(json.dumps(answer, ensure_ascii=False)):
+            raise InvalidAnswer("holds half of a character (an escaped surrogate)")
         for field, weights in self.weights.items():
             entries = [(entry["name"].strip(), entry["weight"]) for entry in answer.get(field, ())]
             answer[field] = [name for name, _ in entries]

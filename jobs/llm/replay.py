@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
 
 ASKED_AGAIN = (INVALID, REFUSED, TOO_LONG)
+# A judgement holds the vectors of all its answers' words.
+JUDGED_AT_ONCE = 1_000
 
 
 class NothingToReplay(Terminal):
@@ -105,7 +107,11 @@ def _judged_again(
     from jobs.vectors.encoder import Encoder  # brings torch
 
     gate = Gate(Encoder.of(lake.settings), lake.settings.llm.gate_threshold)
-    verdicts = gate.judge(prompt, [(fields, answer) for _, fields, answer in asked])
+    verdicts = [
+        verdict
+        for some in (asked[n : n + JUDGED_AT_ONCE] for n in range(0, len(asked), JUDGED_AT_ONCE))
+        for verdict in gate.judge(prompt, [(fields, answer) for _, fields, answer in some])
+    ]
     return [
         row | answer_columns(verdict.answer) | {"status": SUCCESS, "gate_score": verdict.score}
         for (row, _, _), verdict in zip(asked, verdicts, strict=True)

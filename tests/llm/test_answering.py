@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -31,9 +32,12 @@ class Scripted:
     async def __aexit__(self, *raised: object) -> None:
         return None
 
-    async def ask(self, prompt: Prompt, question: str) -> Reply:
+    async def ask(self, prompt: Prompt, question: str, attempts: list[Attempt]) -> Reply:
         self.asked.append(prompt)
-        return self.replies.pop(0)
+        reply = self.replies.pop(0)
+        for attempt in reply.attempts:
+            attempts.append(replace(attempt, number=len(attempts) + 1))
+        return reply
 
 
 def says(text: str | None, status: str = "", *, cut: bool = False, requests: int = 1) -> Reply:

@@ -262,14 +262,15 @@ class OneByOne:
     async def __aexit__(self, *raised: object) -> None:
         return None
 
-    async def ask(self, prompt: Prompt, question: str) -> Reply:
+    async def ask(self, prompt: Prompt, question: str, attempts: list[Attempt]) -> Reply:
         self.now += 1
         async with self.turn:
             await asyncio.sleep(0.002)
             self.under_way.append(self.now)
             self.now -= 1
         text = json.dumps({"standard_name": "tea", "keywords": ["tea"]})
-        return Reply(text, attempts=[Attempt(question, 1, 2.0, 100, 20, 90)])
+        attempts.append(Attempt(question, 1, 2.0, 100, 20, 90))
+        return Reply(text, attempts=attempts)
 
 
 def test_as_many_calls_are_under_way_while_a_commit_lasts(prompt: Prompt) -> None:
@@ -448,7 +449,9 @@ def test_unreadable_answers_stop_a_day_like_errors_and_are_kept(
     ):
         run(asks(400), prompt, server, sink)
     assert {row["status"] for row in sink.rows(TABLE)} == {"success", "invalid_output"}
-    assert len(sink.rows(TABLE)) == len({row["subject"] for row in sink.rows(LEDGER)}) >= 20
+    ended = {"success", "invalid_output"}  # others were under way when the day stopped
+    answered = {row["subject"] for row in sink.rows(LEDGER) if row["status"] in ended}
+    assert len(sink.rows(TABLE)) == len(answered) >= 20
 
 
 def test_a_good_morning_does_not_excuse_a_bad_afternoon(prompt: Prompt, sink: MemorySink) -> None:
@@ -476,6 +479,50 @@ def test_a_short_list_that_all_fails_stops_the_day(prompt: Prompt, sink: MemoryS
     assert sink.rows(TABLE) == []
 
 
+def test_a_list_that_a_budget_cuts_short_stops_the_day_too_when_all_of_it_fails(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    minutes = itertools.count(step=60)
+    budget = Budget(minutes=3.5, clock=lambda: next(minutes))
+    with (
+        serve(lambda question, number: Response(503, "{}")) as server,
+        pytest.raises(TooManyErrors, match=r"3 of the last 3 calls.* 0 calls were not made"),
+    ):
+        enrich(
+            plan(posed(asks(30), prompt), []),
+            prompt,
+            client_of(server.url),
+            Gate(WordEncoder(), 0.5),
+            sink,
+            target(),
+            limits(concurrency=1),
+            budget,
+        )
+    assert Counter(row["status"] for row in sink.rows(LEDGER))["skipped_budget"] == 27
+
+
+@pytest.mark.parametrize("text", ["tea \ud83d", '{"standard_name":"tea \\ud83d","keywords":["a"]}'])
+def test_half_a_character_is_kept_as_an_unreadable_answer(
+    prompt: Prompt, sink: MemorySink, text: str
+) -> None:
+    """Neither Arrow nor Parquet can hold one, and the commit of its chunk would fail."""
+    loose = prompt.model_copy(
+        update={
+            "answer_schema": {
+                **prompt.answer_schema,
+                "properties": {"standard_name": {"type": "string"}, "keywords": {"type": "array"}},
+            }
+        }
+    )
+    loose.__dict__.pop("prompt_version", None)
+    with serve(lambda question, number: says(text)) as server:
+        run(asks(1), loose, server, sink)
+    (row,) = sink.rows(TABLE)
+    assert row["status"] == "invalid_output"
+    assert row["raw_text"] == text.replace("\ud83d", "?")
+    assert "half of a character" in sink.rows(LEDGER)[-1]["error"] or text[0] != "{"
+
+
 def test_a_short_list_of_unanswerable_questions_does_not_stop_the_day(
     prompt: Prompt, sink: MemorySink
 ) -> None:
@@ -493,6 +540,39 @@ def test_a_refusing_server_stops_the_day_and_answers_before_it_are_kept(
     with serve(behave) as server, pytest.raises(ServerRefuses):
         run(asks(50), prompt, server, sink, limits(concurrency=1, chunk_size=64))
     assert len(sink.rows(TABLE)) == 9
+    (refused,) = [row for row in sink.rows(LEDGER) if row["status"] == "error"]
+    assert refused["subject"] == "c9"
+    assert refused["error"].startswith("AuthenticationError")
+
+
+def test_the_ledger_has_every_request_that_a_stopped_day_sent(
+    prompt: Prompt, sink: MemorySink
+) -> None:
+    """Of a call whose first answer was unreadable, and of one that has no answer yet."""
+
+    def behave(question: str, number: int) -> Response:
+        if title_of(question) == WORDS[2]:
+            return Response(401, "{}", wait_seconds=0.2)
+        if title_of(question) == WORDS[0] and number == 1:
+            return says("{")
+        return Response(wait_seconds=30)
+
+    with serve(behave) as server, pytest.raises(ServerRefuses):
+        run(asks(3), prompt, server, sink, limits(concurrency=3))
+    sent = [(row["subject"], row["attempt"], row["status"]) for row in sink.rows(LEDGER)]
+    assert sorted(sent) == [
+        ("c0", 1, "retried"),
+        ("c0", 2, "error"),
+        ("c1", 1, "error"),
+        ("c2", 1, "error"),
+    ]
+    paid = {(row["subject"], row["attempt"]): row["completion_tokens"] for row in sink.rows(LEDGER)}
+    assert paid["c0", 1] == 20
+    cut_short = [
+        row["error"] for row in sink.rows(LEDGER) if row["latency_ms"] and not paid["c1", 1]
+    ]
+    assert cut_short.count("the run ended before an answer came") == 2
+    assert sink.rows(TABLE) == []
 
 
 def test_a_lost_acknowledgement_does_not_double_rows(prompt: Prompt) -> None:
@@ -678,6 +758,15 @@ def test_a_token_budget_cuts_the_list_where_the_next_call_would_pass_it(
     }
     assert said == (0, None, None, 0.0, "token_budget 1,000 is spent")
     assert tally.rows["skipped_budget"] == 22
+
+
+def test_calls_that_a_budget_cuts_off_are_written_some_at_a_time(
+    prompt: Prompt, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.llm.bulk.SKIPS_AT_ONCE", 8)
+    within(Budget(tokens=0), prompt, sink, count=20)
+    assert [rows.num_rows for rows in sink.chunks.values()] == [8, 8, 4]
+    assert len({row["subject"] for row in sink.rows(LEDGER)}) == 20
 
 
 def test_a_budget_goes_by_what_calls_turn_out_to_cost(prompt: Prompt, sink: MemorySink) -> None:

@@ -95,6 +95,32 @@ def test_an_engine_that_does_not_answer_in_time_is_an_error(prompt: Prompt) -> N
     assert (reply.status, reply.attempts[0].error) == ("error", "no reply for 0.05 s")
 
 
+# Answers nothing, and says on standard error what it is told to drop.
+SILENT = """
+import json, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    told = json.loads(line)
+    if "drop" in told:
+        print("dropped", told["drop"], file=sys.stderr, flush=True)
+"""
+
+
+def test_an_engine_is_told_to_drop_what_nobody_waits_for(
+    prompt: Prompt, capfd: pytest.CaptureFixture[str]
+) -> None:
+    replies = ask_all(stand_in(SILENT, timeout_seconds=0.05), prompt, "tea", "soap")
+    dropped = [line.split()[1] for line in capfd.readouterr().err.splitlines() if "dropped" in line]
+    assert sorted(dropped) == sorted(reply.attempts[0].call_id for reply in replies)
+
+
+def test_an_engine_that_is_too_slow_gets_fewer_calls_at_once(prompt: Prompt) -> None:
+    client = stand_in(SILENT, timeout_seconds=0.05)
+    before = client.limit
+    ask_all(client, prompt, *(f"tea {n}" for n in range(20)))
+    assert (before, client.limit) == (8, 4)
+
+
 def test_an_engine_that_dies_stops_the_day_and_what_was_answered_is_kept(
     prompt: Prompt, sink: MemorySink
 ) -> None:

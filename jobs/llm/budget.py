@@ -1,16 +1,18 @@
 """What calls will cost before they are made, and when a run has to stop making them.
 
-A call of a prompt version costs what its calls have cost so far, as the ledger says. Before the
-first one its tokens are counted with the model's tokenizer, where RECLAKE_LLM_TOKENIZER names it,
-and four characters are a token where it doesn't; answers are at full length. The word pieces that
-cut texts (`jobs.llm.tokens`) don't count here: of a prompt's JSON they make a third more.
+A call of a prompt version costs what its answered calls have cost so far, as the ledger says, and
+takes as long as they did. Before the first one it takes as long as the model took for as many
+tokens of others, and its tokens are counted with the model's tokenizer, where RECLAKE_LLM_TOKENIZER
+names it; four characters are a token where it doesn't, and answers are at full length. The word
+pieces that cut texts (`jobs.llm.tokens`) don't count here: of a prompt's JSON they make a third
+more.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.llm.prompt import Prompt
-from jobs.llm.status import RETRIED, SKIPPED
+from jobs.llm.status import ERROR, RETRIED, SKIPPED
 from jobs.llm.tokens import count
 
 if TYPE_CHECKING:
@@ -61,48 +63,60 @@ class _Commit:
 
 
 def measured(ledger: DataFrame, prompt_version: str, model: str) -> Rate | None:
-    """What calls of one prompt version to one model have cost; None when none was answered.
+    """What answered calls of one prompt version to one model have cost; None when none was.
 
+    Failed calls don't count: a night without a server would halve what the others cost.
     ledger: prompt_version, model, status, prompt_tokens, cached_tokens, completion_tokens, run_id,
         recorded_at, as in `ops.llm_ledger`.
     Calls a second are those of the newest run that committed twice or more: the calls of its later
     commits, over the time since its first.
     """
-    sent = ledger.where(
-        (F.col("prompt_version") == prompt_version)
-        & (F.col("model") == model)
-        & (F.col("status") != SKIPPED)
-    )
-    kinds = ("prompt_tokens", "cached_tokens", "completion_tokens")
-    rows = (
-        sent.groupBy("run_id", "recorded_at")
-        .agg(
-            F.count_if(F.col("status") != RETRIED).alias("calls"),
-            *(F.coalesce(F.sum(kind), F.lit(0)).alias(kind) for kind in kinds),
-        )
-        .orderBy("recorded_at")
-        .collect()
-    )
-    commits = [
-        _Commit(row.run_id, row.recorded_at, row.calls, tuple(row[kind] for kind in kinds))
-        for row in rows
-    ]
+    sent = ledger.where((F.col("prompt_version") == prompt_version) & (F.col("model") == model))
+    commits = _commits(sent)
     calls = sum(commit.calls for commit in commits)
     tokens = [sum(commit.tokens[n] for commit in commits) for n in range(3)]
     if not calls or not tokens[0]:
         return None
     prompted, cached, received = (kind / calls for kind in tokens)
-    return Rate(prompted, cached, received, _calls_per_second(commits))
+    return Rate(prompted, cached, received, _a_second(commits, lambda commit: commit.calls))
 
 
-def _calls_per_second(commits: Sequence[_Commit]) -> float | None:
+def received_a_second(ledger: DataFrame, model: str) -> float | None:
+    """Tokens that `model` answered a second, whatever it was asked; None when unknown.
+
+    Of the newest run that committed twice or more, as in `measured`.
+    """
+    commits = _commits(ledger.where(F.col("model") == model))
+    return _a_second(commits, lambda commit: commit.tokens[2])
+
+
+def _commits(rows: DataFrame) -> list[_Commit]:
+    """What each run committed at each moment, in time order."""
+    kinds = ("prompt_tokens", "cached_tokens", "completion_tokens")
+    found = (
+        rows.where(F.col("status") != SKIPPED)
+        .groupBy("run_id", "recorded_at")
+        .agg(
+            F.count_if(~F.col("status").isin(RETRIED, ERROR)).alias("calls"),
+            *(F.coalesce(F.sum(kind), F.lit(0)).alias(kind) for kind in kinds),
+        )
+        .orderBy("recorded_at")
+        .collect()
+    )
+    return [
+        _Commit(row.run_id, row.recorded_at, row.calls, tuple(row[kind] for kind in kinds))
+        for row in found
+    ]
+
+
+def _a_second(commits: Sequence[_Commit], amount: Callable[[_Commit], int]) -> float | None:
     by_run: dict[str, list[_Commit]] = {}
     for commit in commits:
         by_run.setdefault(commit.run_id, []).append(commit)
     for first, *later in reversed(by_run.values()):
         if later:
             seconds = (later[-1].at - first.at).total_seconds()
-            return sum(commit.calls for commit in later) / seconds
+            return sum(map(amount, later)) / seconds
     return None
 
 
@@ -163,20 +177,26 @@ def estimate(
     known: Rate | None,
     budget: Budget,
     price: Price | None,
+    received_a_second: float | None = None,
 ) -> dict[str, int | float | str]:
     """What a plan would cost: calls, tokens, minutes and money, within the budget.
 
     `planned_tokens_are` says measured, counted (by the model's tokenizer) or guessed (by
-    characters); the last two are an upper bound for the answers.
+    characters); the last two are an upper bound for the answers. `planned_minutes_are` says
+    measured, guessed (by `received_a_second`, what the model answered to other prompts) or unknown.
     """
     rate = known or guessed(prompt, questions)
+    minutes_are = "measured" if rate.calls_per_second else "unknown"
+    if not rate.calls_per_second and received_a_second and rate.completion_tokens:
+        pace = received_a_second / rate.completion_tokens
+        rate, minutes_are = replace(rate, calls_per_second=pace), "guessed"
     unmeasured = "counted" if prompt.tokenizer else "guessed"
     calls = budget.calls_within(len(questions), rate)
     cost: float | str = NO_PRICE
     if price is not None:
         one = price.cost(rate.prompt_tokens, rate.cached_tokens, rate.completion_tokens)
         cost = round(calls * one, 6)
-    minutes: float | str = "unknown: no run of this prompt version is in the ledger"
+    minutes: float | str = "unknown: the ledger has no run of this model with two commits"
     if rate.calls_per_second:
         minutes = round(calls / rate.calls_per_second / 60, 2)
     return {
@@ -186,5 +206,6 @@ def estimate(
         "planned_completion_tokens": round(calls * rate.completion_tokens),
         "planned_tokens_are": "measured" if known else unmeasured,
         "planned_minutes": minutes,
+        "planned_minutes_are": minutes_are,
         "planned_cost": cost,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.llm.budget import Budget, Rate, estimate, guessed, measured
+from jobs.llm.budget import Budget, Rate, estimate, guessed, measured, received_a_second
 from jobs.llm.prompt import Prompt
 from jobs.settings import Price
 from tests.llm.test_tokens import write_word_tokenizer
@@ -39,11 +39,13 @@ def test_a_call_costs_what_calls_have_cost_retries_included(spark: SparkSession)
         ("r1", "success", 100, 90, 30, 0),
         ("r1", "rejected_by_gate", 200, None, 20, 0),
         ("r1", "error", None, None, None, 0),
+        ("r1", "error", None, None, None, 0),
         ("r1", "skipped_budget", None, None, None, 0),
-        ("r1", "invalid_output", 200, 30, 60, 0),
+        ("r1", "invalid_output", 200, 40, 50, 0),
     )
-    # 600 sent, 200 cached and 160 received, over the four calls that ended; one commit has no pace
-    assert measured(rows, "v1-a", "m") == Rate(150.0, 50.0, 40.0, None)
+    # 600 sent, 210 cached and 150 received, over the three calls that were answered; one commit has
+    # no pace
+    assert measured(rows, "v1-a", "m") == Rate(200.0, 70.0, 50.0, None)
 
 
 def test_another_version_or_model_says_nothing_and_nor_do_failures_alone(
@@ -66,6 +68,17 @@ def test_the_pace_is_that_of_the_newest_run_with_two_commits(spark: SparkSession
     found = measured(rows, "v1-a", "m")
     assert found is not None
     assert found.calls_per_second == pytest.approx(0.15)
+
+
+def test_what_a_model_answers_a_second_is_known_from_any_prompt(spark: SparkSession) -> None:
+    rows = ledger(
+        spark,
+        *[("new", "success", 1, 1, 30, seconds) for seconds in (0, 10, 20)],
+        ("new", "error", None, None, None, 20),
+    )
+    # 60 tokens of later commits in the 20 seconds since the first one
+    assert received_a_second(rows, "m") == pytest.approx(3.0)
+    assert received_a_second(rows, "n") is None
 
 
 def test_without_a_measurement_four_characters_are_a_token(prompt: Prompt) -> None:
@@ -114,6 +127,7 @@ def test_an_estimate_says_calls_tokens_minutes_and_cost(prompt: Prompt) -> None:
         "planned_completion_tokens": 12_000,
         "planned_tokens_are": "measured",
         "planned_minutes": 5.0,
+        "planned_minutes_are": "measured",
         "planned_cost": 0.159,  # 600 × (10 × 2.0 + 90 × 0.5 + 20 × 10.0) / 1e6
     }
 
@@ -122,7 +136,16 @@ def test_what_is_not_known_is_said_to_be_unknown(prompt: Prompt) -> None:
     said = estimate(["q"] * 2, prompt, None, Budget(), None)
     assert said["planned_tokens_are"] == "guessed"
     assert str(said["planned_minutes"]).startswith("unknown")
+    assert said["planned_minutes_are"] == "unknown"
     assert str(said["planned_cost"]).startswith("unknown")
+
+
+def test_minutes_of_a_new_prompt_are_guessed_by_what_the_model_did_before(prompt: Prompt) -> None:
+    """200 tokens an answer at most, at 50 a second: 4 s a call."""
+    said = estimate(["q"] * 30, prompt, None, Budget(), None, 50.0)
+    assert (said["planned_minutes"], said["planned_minutes_are"]) == (2.0, "guessed")
+    cut = estimate(["q"] * 30, prompt, None, Budget(minutes=1), None, 50.0)
+    assert cut["planned_calls"] == 15
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """# enrich_backlog
 
-Pays for LLM answers between daily runs: items further down the list than a day's own budget goes,
-new ones among them. The next days find these answers in the cache.
+Pays for LLM answers between daily runs: items that were never described, half of a run's budget for
+those most worth it and half for the newest. The next days find these answers in the cache.
 
 ## Inputs
 The newest day of `silver.interactions` and `silver.items` that `recall_daily` has published.
 
 ## Outputs
-Answers in `silver.item_enrichments` and requests in `ops.llm_ledger`. No published table changes: a
-day uses an answer when it selects the item, by its own `item_budget`.
+Answers in `silver.item_enrichments`, requests in `ops.llm_ledger`, and the day of
+`gold.llm_quality_daily` again, which then counts and audits them too. No list changes: a day uses
+an answer when it selects the item, by its own `item_budget`.
 
 ## Kind
 Nearline: every 15 minutes it works for the newest day that the lake holds, whatever the time. A
-run that finds all answered ends in seconds and sends nothing.
+run that finds all answered sends nothing and is skipped after some seconds.
 
 ## Rerun
 Not needed; the next run goes on where this one stopped. No answer is paid twice, and a killed run
@@ -38,7 +39,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, between_days
 
 # Ten times the daily budget, and an end before the next run begins.
-BUDGET = {"item_budget": 400, "minutes_budget": 10}
+BUDGET = {"item_budget": 400, "minutes_budget": 10, "only_unanswered": True}
 
 with DAG(
     "enrich_backlog",
@@ -52,4 +53,7 @@ with DAG(
     tags=[Impact.THIS_WEEK, Triage.OWNER],
     default_args={"owner": "enrichment", **TASK_DEFAULTS},
 ):
-    between_days("silver.item_enrichments", pool="llm", execution_timeout=timedelta(minutes=30))
+    asked = between_days(
+        "silver.item_enrichments", pool="llm", execution_timeout=timedelta(minutes=30)
+    )
+    asked >> between_days("gold.llm_quality_daily", of="silver.item_enrichments")

@@ -46,14 +46,21 @@ class RunParams(BaseModel):
     token_budget: int | None = Field(
         None,
         ge=0,
-        description="most tokens, sent and received, that a step may pay the LLM for; calls beyond "
-        "are skipped and stand in the ledger; 0 sends nothing, empty is no limit",
+        description="most tokens, sent and received, that a step may pay the LLM for, all its "
+        "shards together; calls beyond are skipped and stand in the ledger; 0 sends nothing, empty "
+        "is no limit",
     )
     minutes_budget: float | None = Field(
         None,
         ge=0,
         description="minutes in which a step may start LLM calls; calls beyond are skipped and "
         "stand in the ledger; 0 sends nothing, empty is no limit",
+    )
+    only_unanswered: bool = Field(
+        False,
+        description="item_budget and user_budget count only what was never answered, so that a run "
+        "goes on where the last one stopped; of items the newest then take turns with the most "
+        "urgent",
     )
     shards: int = Field(
         1,

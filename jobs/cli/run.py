@@ -58,7 +58,8 @@ def run(
             "--token-budget",
             metavar="TOKENS",
             min=0,
-            help="Most tokens, sent and received, to pay the LLM for. Default: no limit.",
+            help="Most tokens, sent and received, to pay the LLM for, by all --shards together. "
+            "Default: no limit.",
         ),
     ] = None,
     minutes_budget: Annotated[
@@ -70,6 +71,14 @@ def run(
             help="Minutes in which LLM calls may be started. Default: no limit.",
         ),
     ] = None,
+    only_unanswered: Annotated[
+        bool,
+        typer.Option(
+            "--only-unanswered",
+            help="Let --item-budget and --user-budget count only what was never answered; of items "
+            "the newest then take turns with the most urgent.",
+        ),
+    ] = False,
     shards: Annotated[
         int,
         typer.Option(
@@ -163,6 +172,7 @@ def run(
             reason_budget=reason_budget,
             token_budget=token_budget,
             minutes_budget=minutes_budget,
+            only_unanswered=only_unanswered,
             shards=shards,
             methods=tuple(methods or ()),
             channels=tuple(channels or ()),

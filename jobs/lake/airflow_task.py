@@ -126,31 +126,35 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
     return record.summary()
 
 
-def between_days(name: str, **task_arguments: Any) -> XComArg:
-    """The task that runs an effect for the newest day that the lake holds all inputs of.
+def between_days(name: str, of: str = "", **task_arguments: Any) -> XComArg:
+    """The task that runs a step for the newest day that the lake holds all inputs of.
 
-    For work that goes on between daily runs. Skipped where no day is there yet. The arguments and
-    the task's page are those of `step`.
+    For work that goes on between daily runs. Skipped, and so what follows it, where no day is there
+    yet or an effect found nothing to do. of: the step whose inputs say which day; without it the
+    task's own. The arguments and the task's page are those of `step`.
     """
     arguments: dict[str, Any] = {"task_id": name, "doc_md": table_page(name)}
     decorated: Any = _run_newest.override(**arguments, **task_arguments)
-    made: XComArg = decorated(name=name)
+    made: XComArg = decorated(name=name, of=of or name)
     return made
 
 
 @task.pyspark(conn_id="spark_connect")
-def _run_newest(spark: SparkSession, *, name: str) -> str:
-    """Run the effect for its newest day; the run record in one line is the task's XCom."""
+def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
+    """Run the step for the newest day of `of`; the run record in one line is the task's XCom."""
     from jobs.lake import Lake
 
     context = get_current_context()
     lake = Lake(spark, get_settings())
-    ds = lake.newest_day(name)
+    ds = lake.newest_day(of)
     if ds is None:
-        raise AirflowSkipException(f"{name}: no day of what it reads was published yet")
+        raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
     wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
     params = RunParams.model_validate(dict(context["params"]))
-    return lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id)).summary()
+    record = lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id))
+    if not record.rows_out:
+        raise AirflowSkipException(f"{record.summary()}: there was nothing to do")
+    return record.summary()
 
 
 def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:

@@ -15,7 +15,14 @@ from pyspark.sql import functions as F
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
-from jobs.llm.budget import NO_PRICE, Budget, Rate, estimate, measured
+from jobs.llm.budget import (
+    NO_PRICE,
+    Budget,
+    Rate,
+    estimate,
+    measured,
+    received_a_second,
+)
 from jobs.llm.bulk import (
     LEDGER,
     Ask,
@@ -125,12 +132,17 @@ def enrich_day(
     }
     if run.shard is not None:
         counts["shard"] = f"{run.shard + 1} of {params.shards}"
-    budget = Budget(params.token_budget, params.minutes_budget)
+    tokens = params.token_budget
+    if tokens is not None and run.shard is not None:
+        tokens //= params.shards
+    budget = Budget(tokens, params.minutes_budget)
     known = measured(ledger, prompt.prompt_version, settings.llm_model) if planned.calls else None
     price = settings.llm.prices.get(settings.llm_model)
     if params.dry_run:
         texts = [call.question for call in planned.calls]
-        return EffectResult(selected, 0, counts | estimate(texts, prompt, known, budget, price))
+        pace = received_a_second(ledger, settings.llm_model) if texts else None
+        costs = estimate(texts, prompt, known, budget, price, pace)
+        return EffectResult(selected, 0, counts | costs)
     tally = _pay(run, sink, table, prompt, planned, budget, known)
     rows_out = sum(tally.rows[status] for status in FINAL)
     return EffectResult(selected, rows_out, counts | _counts(tally, price))

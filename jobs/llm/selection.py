@@ -33,6 +33,7 @@ def select_item_contents(
     ds: date,
     budget: int,
     max_users: int | None = None,
+    answered: DataFrame | None = None,
 ) -> DataFrame:
     """The `budget` distinct contents of sellable items that are most worth describing.
 
@@ -40,16 +41,17 @@ def select_item_contents(
         description str?, is_sellable boolean, valid_from date; the newest version of each item.
     interactions: user_id str, item_id str, event_date date, weight double; all as of `ds`.
     max_users: contents that more users took in the trailing days are left out; None: all count.
+    answered: content_hash of contents that do not count. With it the most urgent and the newest
+        take turns, the most urgent first, lest what nobody took yet waits for all that sells.
     Returns content_hash, title, category, department, brand, description, priority double (the
         value, over all sellable items with that content), first_seen date (the earliest valid_from
         of these items), rank int (1 is best). Priority descending, then first_seen descending, then
-        content_hash. A content without a title is never selected.
+        content_hash. A content without a title that shows is never selected.
     """
     recent = interactions.where(
         F.col("event_date").between(F.lit(ds - timedelta(days=TRAILING_DAYS - 1)), F.lit(ds))
     )
-    has_title = F.length(F.trim(F.coalesce("title", F.lit("")))) > 0
-    described = items.where(F.col("is_sellable") & has_title)
+    described = items.where(F.col("is_sellable") & has_text("title"))
     value = F.col("weight").cast("double") * HALF_KNOWN_USERS / (HALF_KNOWN_USERS + F.col("users"))
     sold = (
         described.select("item_id", "content_hash")
@@ -77,30 +79,55 @@ def select_item_contents(
             "first_seen",
         )
     )
-    newest = F.col("first_seen").desc()
-    return _most_urgent(contents, [newest, F.col("content_hash").asc()], budget)
+    urgent, newest = F.col("priority").desc(), F.col("first_seen").desc()
+    by_hash = F.col("content_hash").asc()
+    if answered is None:
+        return _first(contents, [urgent, newest, by_hash], budget)
+    left = contents.join(answered, "content_hash", "left_anti")
+    most_urgent = _first(left, [urgent, newest, by_hash], budget)
+    turn = F.when(F.col("is_urgent"), 2 * F.col("rank")).otherwise(2 * F.col("rank") + 1)
+    both = (
+        most_urgent.withColumn("is_urgent", F.lit(True))
+        .unionByName(
+            _first(left, [newest, urgent, by_hash], budget).withColumn("is_urgent", F.lit(False))
+        )
+        .withColumn("turn", turn)
+        .drop("rank", "is_urgent")
+    )
+    earlier = Window.partitionBy("content_hash").orderBy("turn")
+    once = both.withColumn("place", F.row_number().over(earlier)).where("place = 1").drop("place")
+    return _first(once, [F.col("turn").asc()], budget).drop("turn")
 
 
-def select_user_profiles(user_profiles: DataFrame, budget: int) -> DataFrame:
+def select_user_profiles(
+    user_profiles: DataFrame, budget: int, answered: DataFrame | None = None
+) -> DataFrame:
     """The `budget` most active users' profiles.
 
     user_profiles: user_id str, profile str, profile_hash str, interactions_count_90d long.
+    answered: user_id, profile_hash of profiles that do not count.
     Returns user_id, profile, profile_hash, priority double (interactions in the last 90 days),
         rank int (1 is best). Priority descending, then user_id. An empty profile is never
         selected.
     """
-    has_profile = F.length(F.trim(F.coalesce("profile", F.lit("")))) > 0
-    profiles = user_profiles.where(has_profile).select(
+    profiles = user_profiles.where(has_text("profile")).select(
         "user_id",
         "profile",
         "profile_hash",
         F.col("interactions_count_90d").cast("double").alias("priority"),
     )
-    return _most_urgent(profiles, [F.col("user_id").asc()], budget)
+    if answered is not None:
+        profiles = profiles.join(answered, ["user_id", "profile_hash"], "left_anti")
+    return _first(profiles, [F.col("priority").desc(), F.col("user_id").asc()], budget)
 
 
-def _most_urgent(rows: DataFrame, ties: list[Column], budget: int) -> DataFrame:
-    """The top `budget` rows by priority, then `ties`, with rank; only these meet in one task."""
-    order = [F.col("priority").desc(), *ties]
+def has_text(name: str) -> Column:
+    """Whether a text has a character that shows: neither a blank nor a hidden one."""
+    shown = F.regexp_replace(F.coalesce(F.col(name), F.lit("")), r"[\p{Z}\p{C}\s]+", "")
+    return shown != ""
+
+
+def _first(rows: DataFrame, order: list[Column], budget: int) -> DataFrame:
+    """The first `budget` rows by `order`, with rank; only these meet in one task."""
     top = rows.orderBy(*order).limit(budget)
     return top.withColumn("rank", F.row_number().over(Window.orderBy(*order)).cast("int"))

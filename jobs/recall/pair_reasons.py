@@ -9,6 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.llm.selection import has_text
 from jobs.llm.status import SUCCESS
 from jobs.recall.settings import PairReasonsSettings
 
@@ -41,7 +42,7 @@ def head_pairs(
     that have a title and another content. Order: score of the content's most used head descending,
     content_hash, nearest rank, neighbor_content_hash.
     """
-    titled = items.where(F.length(F.trim(F.coalesce("title", F.lit("")))) > 0)
+    titled = items.where(has_text("title"))
     titled = titled.select("item_id", "content_hash", "title", "category")
     use = F.max("score").over(Window.partitionBy("content_hash")).alias("use")
     of_heads = heads.join(titled, "item_id").select(*titled.columns, use)

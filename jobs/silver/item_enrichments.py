@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.daily import enrich_day, work_list
+from jobs.llm.daily import enrich_day, of_version, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 
@@ -35,7 +35,11 @@ def enrich_items(
     ledger: DataFrame,
 ) -> EffectResult:
     """Describe the day's `item_budget` most urgent contents; commits in chunks through `sink`."""
-    selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
-    prompt, key = prompt_of("item", run.settings), ("content_hash",)
-    work = work_list(selected, key, *key, prompt, enrichments, run.settings.llm_model)
+    prompt, key, model = prompt_of("item", run.settings), ("content_hash",), run.settings.llm_model
+    answered = None
+    if run.params.only_unanswered:
+        answered = of_version(enrichments, prompt, model).select(*key)
+    budget = run.params.item_budget
+    selected = select_item_contents(items, interactions, run.ds, budget, answered=answered)
+    work = work_list(selected, key, *key, prompt, enrichments, model)
     return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
 from jobs.llm.prompt import prompt_of
-from jobs.llm.selection import select_item_contents
+from jobs.llm.selection import has_text, select_item_contents
 from jobs.llm.status import SUCCESS
 
 TEMPLATE = "template"
@@ -82,10 +82,6 @@ def words(name: str) -> Column:
 
 def present(name: str) -> Column:
     return F.when(has_text(name), F.trim(name))
-
-
-def has_text(name: str) -> Column:
-    return F.length(F.trim(F.coalesce(F.col(name), F.lit("")))) > 0
 
 
 def accepted_answers(enrichments: DataFrame, prompt_version: str, model: str) -> DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.daily import enrich_day, work_list
+from jobs.llm.daily import enrich_day, of_version, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
 
@@ -28,8 +28,10 @@ def enrich_users(
     run: Run, sink: Sink, user_profiles: DataFrame, enrichments: DataFrame, ledger: DataFrame
 ) -> EffectResult:
     """Describe the day's `user_budget` most active users; commits in chunks through `sink`."""
-    selected = select_user_profiles(user_profiles, run.params.user_budget)
     prompt, key = prompt_of("user", run.settings), ("user_id", "profile_hash")
-    model = run.settings.llm_model
+    model, answered = run.settings.llm_model, None
+    if run.params.only_unanswered:
+        answered = of_version(enrichments, prompt, model).select(*key)
+    selected = select_user_profiles(user_profiles, run.params.user_budget, answered)
     work = work_list(selected, key, "profile_hash", prompt, enrichments, model)
     return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)

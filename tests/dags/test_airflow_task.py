@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from jobs.lake.airflow_task import (
     TASK_DEFAULTS,
     DayNotOver,
+    _run_newest,
     airflow_params,
     data_day,
     llm_shards,
@@ -110,3 +113,60 @@ def test_a_run_has_as_many_shards_as_its_param_says(monkeypatch: pytest.MonkeyPa
             "jobs.lake.airflow_task.get_current_context", lambda params=params: {"params": params}
         )
         assert llm_shards.function() == numbers
+
+
+class NewestDayLake:
+    """A lake whose newest day of any step is `newest`, and whose runs make `rows` rows."""
+
+    newest: date | None = date(2017, 12, 30)
+    rows = 3
+
+    def __init__(self, spark: object, settings: object) -> None:
+        self.asked: list[str] = []
+
+    def newest_day(self, name: str) -> date | None:
+        self.asked.append(name)
+        return self.newest
+
+    def run(self, name: str, *, ds: date, params: RunParams, run_id: str) -> SimpleNamespace:
+        said = f"{name} ds={ds} by {self.asked}: {params.item_budget} at most"
+        return SimpleNamespace(rows_out=self.rows, summary=lambda: said)
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a task of `between_days` in a lake like the one above."""
+
+    def run(*, name: str, of: str = "silver.item_enrichments", **lake: object) -> str:
+        kind = type("Lake", (NewestDayLake,), lake)
+        monkeypatch.setattr("jobs.lake.Lake", kind)
+        ti = RunningTasks(mine=1)
+        ti.id = "run-1"  # type: ignore[attr-defined]
+        context = {
+            "ti": ti,
+            "dag_run": SimpleNamespace(run_id="mine"),
+            "params": {"item_budget": 400},
+        }
+        monkeypatch.setattr("jobs.lake.airflow_task.get_current_context", lambda: context)
+        return _run_newest.function(None, name=name, of=of)
+
+    return run
+
+
+def test_work_between_days_is_for_the_newest_day_of_what_the_first_step_reads(
+    between: Callable[..., str],
+) -> None:
+    assert between(name="silver.item_enrichments") == (
+        "silver.item_enrichments ds=2017-12-30 by ['silver.item_enrichments']: 400 at most"
+    )
+    said = between(name="gold.llm_quality_daily")
+    assert said.startswith("gold.llm_quality_daily ds=2017-12-30 by ['silver.item_enrichments']")
+
+
+def test_work_between_days_is_skipped_without_a_day_or_with_nothing_to_do(
+    between: Callable[..., str],
+) -> None:
+    with pytest.raises(AirflowSkipException, match="no day of what it reads"):
+        between(name="silver.item_enrichments", newest=None)
+    with pytest.raises(AirflowSkipException, match="there was nothing to do"):
+        between(name="silver.item_enrichments", rows=0)

@@ -14,6 +14,7 @@ NEXT_DAY = date(2017, 12, 30)
 LIST_LENGTH = 10
 HOUSEHOLDS = 16
 FIRST_DAY = date(2017, 12, 1)
+NEW_PRODUCT = 26
 
 KINDS = {
     "BREAD": ("WHEAT BREAD", "RYE BREAD", "BAGELS", "DINNER ROLLS", "TORTILLAS"),
@@ -21,7 +22,7 @@ KINDS = {
     "FRUIT": ("BANANAS", "RED APPLES", "NAVEL ORANGES", "STRAWBERRIES", "GREEN GRAPES"),
     "SNACKS": ("POTATO CHIPS", "SALTED PEANUTS", "POPCORN", "PRETZELS", "CHOCOLATE BAR"),
     "DRINKS": ("ORANGE JUICE", "COLA", "GREEN TEA", "GROUND COFFEE", "MINERAL WATER"),
-    # in the catalogue, and never sold: not sellable
+    # in the catalogue, and not sold by NEXT_DAY, but for the first: not sellable
     "GARDEN": ("LAWN SEED", "FLOWER POTS", "GARDEN HOSE", "RAKES", "FERTILIZER"),
 }
 
@@ -50,7 +51,10 @@ def products() -> pd.DataFrame:
 
 
 def transactions() -> pd.DataFrame:
-    """Each household shops every third day: three products of two kinds that it likes."""
+    """Each household shops every third day: three products of two kinds that it likes.
+
+    On NEXT_DAY the first of them also takes NEW_PRODUCT, which was never sold before.
+    """
     sold = 25
     rows = []
     days = (NEXT_DAY - FIRST_DAY).days + 1
@@ -62,19 +66,22 @@ def transactions() -> pd.DataFrame:
             liked = (household % 5, (household + 1) % 5)
             chosen = {5 * liked[0] + (household + offset) % 5, 5 * liked[0] + offset % 5}
             chosen.add(5 * liked[1] + (offset * 2) % 5)
-            for product in sorted(chosen):
-                rows.append(
-                    {
-                        "household_id": str(household + 1),
-                        "store_id": "1",
-                        "basket_id": f"{day}-{household}",
-                        "product_id": str(product % sold + 1),
-                        "quantity": 1.0 + product % 2,
-                        "sales_value": 2.5,
-                        "transaction_timestamp": pd.Timestamp(day) + pd.Timedelta(hours=12),
-                    }
-                )
+            rows += [line(day, household, product % sold + 1) for product in sorted(chosen)]
+    rows.append(line(NEXT_DAY, 0, NEW_PRODUCT))
     return pd.DataFrame(rows)
+
+
+def line(day: date, household: int, product: int) -> dict[str, object]:
+    """One line of a household's basket of the day."""
+    return {
+        "household_id": str(household + 1),
+        "store_id": "1",
+        "basket_id": f"{day}-{household}",
+        "product_id": str(product),
+        "quantity": 1.0 + (product - 1) % 2,
+        "sales_value": 2.5,
+        "transaction_timestamp": pd.Timestamp(day) + pd.Timedelta(hours=12),
+    }
 
 
 def households() -> pd.DataFrame:

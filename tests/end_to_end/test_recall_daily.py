@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from infra.stack.jars import delta_jars, spark_submit
 from infra.stack.paths import PYTHON, ROOT
 from jobs.lake.contract import Contracts, Layout
 from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
-from tests.end_to_end.conftest import Shop
+from tests.end_to_end.conftest import Airflow, Shop
 from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
@@ -225,3 +226,23 @@ def test_one_table_runs_by_plain_spark_submit(published: Shop) -> None:
     assert f"gold.popular_items_daily ds={DAY}: published" in done.stdout
     assert published.sql.open("gold.popular_items_daily").version() > version
     assert published.rows(query) == before
+
+
+def test_the_backlog_describes_what_no_day_reached(published: Shop, rerun: Rerun) -> None:
+    """NEXT_DAY had no budget, and what was sold on it for the first time no answer."""
+    backlog = Airflow(published.endpoints.airflow, "enrich_backlog")
+    backlog.unpause()
+    tasks = ("silver.item_enrichments", "gold.llm_quality_daily")
+    for number, state in enumerate(("success", "skipped")):
+        at = NEXT_DAY + timedelta(days=number)
+        backlog.trigger(at, {})
+        assert backlog.states(at) == dict.fromkeys(tasks, state)
+    new = published.rows(
+        "SELECT title FROM ops.llm_ledger JOIN silver.items ON subject = content_hash "
+        f"WHERE ds = DATE '{NEXT_DAY}' AND prompt = 'item' AND attempt = 1"
+    )
+    assert new == [("LAWN SEED",)]
+    quality = published.rows(
+        f"SELECT prompt, calls FROM gold.llm_quality_daily WHERE ds = DATE '{NEXT_DAY}'"
+    )
+    assert quality == [("item", 1)]

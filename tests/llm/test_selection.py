@@ -114,7 +114,30 @@ def test_ninety_days_that_end_with_ds_count(spark: SparkSession) -> None:
     assert ranked(select_item_contents(catalogue, sold, DS, 5)) == [("tea", of_one_user(11.0), 1)]
 
 
-@pytest.mark.parametrize("title", [None, "", "   "])
+def test_of_what_was_never_answered_the_most_urgent_and_the_newest_take_turns(
+    spark: SparkSession,
+) -> None:
+    old = items(spark, *((f"i{c}", c, "TEA", True) for c in "abcd"))
+    new = items(spark, ("ix", "x", "MILK", True), ("iy", "y", "SALT", True), since=DS)
+    newer = items(spark, ("iz", "z", "MILK", True), since=date(2017, 12, 29))
+    catalogue = old.unionByName(new).unionByName(newer)
+    sold = sales(spark, ("ia", DS, 9.0), ("ib", DS, 8.0), ("ic", DS, 7.0), ("ix", DS, 6.0))
+    answered = spark.createDataFrame([("a",)], "content_hash string")
+
+    def chosen(budget: int) -> list[str]:
+        found = select_item_contents(catalogue, sold, DS, budget, answered=answered)
+        assert found.columns[-2:] == ["first_seen", "rank"]
+        return [content for content, _, _ in ranked(found)]
+
+    # by value b, c, x, then z, y and d, of which nothing sold; by age z, x (it sells), y, b, c, d
+    assert chosen(10) == ["b", "z", "c", "x", "y", "d"]
+    assert chosen(3) == ["b", "z", "c"]
+    assert chosen(1) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "title", [None, "", "   ", "\t", "\u00a0", "\u200b\ufeff", "\u2003 \n", "\x00"]
+)
 def test_a_content_without_text_is_never_selected(spark: SparkSession, title: str | None) -> None:
     catalogue = items(spark, ("i1", "none", title, True), ("i2", "tea", "TEA", True))
     sold = sales(spark, ("i1", DS, 9.0))
@@ -165,6 +188,18 @@ def test_the_selection_brings_what_a_prompt_may_show(spark: SparkSession) -> Non
         "first_seen": FIRST_DROP,
         "rank": 1,
     }
+
+
+def test_profiles_that_were_answered_do_not_count(spark: SparkSession) -> None:
+    profiles = spark.createDataFrame(
+        [("u1", "Buys tea", "p1", 5), ("u2", "Buys milk", "p2", 9), ("u3", "Buys milk", "p2", 7)],
+        "user_id string, profile string, profile_hash string, interactions_count_90d long",
+    )
+    answered = spark.createDataFrame(
+        [("u2", "p2"), ("u3", "p1")], "user_id string, profile_hash string"
+    )
+    selected = select_user_profiles(profiles, 1, answered)
+    assert [row["user_id"] for row in selected.collect()] == ["u3"]
 
 
 def test_the_most_active_users_come_first(spark: SparkSession) -> None:

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake import EffectResult, Lake, Run, Sink
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.prompt import Fields, Prompt, load_prompt
-from jobs.settings import RunParams
+from jobs.settings import LLMSettings, RunParams
 from jobs.silver.item_enrichments import enrich_items
 from tests.llm.faulty_server import Response, says, serve
 
@@ -156,6 +156,71 @@ def test_a_day_pays_for_its_best_sellers_once_and_later_days_for_what_is_new(
     assert sorted(row["subject"] for row in ledger) == ["c0", "c1", "c2", "c3"]
     assert {row["status"] for row in ledger} == {"success"}
     assert all(row["recorded_at"] is not None for row in ledger)
+
+
+def test_runs_for_the_unanswered_alone_go_on_where_the_last_one_stopped(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    with serve(answer) as server:
+        lake = make_lake(llm_url=server.url)
+        runs = [
+            enrich(lake, items, interactions, item_budget=2, only_unanswered=True) for _ in range(3)
+        ]
+    sent = [json.loads(question)["title"] for question in server.questions()]
+    assert sorted(sent[:2]) == ["bananas", "potato chips"]
+    assert sorted(sent[2:]) == ["shampoo", "toilet tissue"]
+    assert [run.counts["sent"] for run in runs[:2]] == [2, 2]
+    assert (runs[2].rows_in, runs[2].rows_out) == (0, 0)
+
+
+def test_shards_share_out_a_token_budget(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    """One of two shards may spend half: 250 tokens are two calls of 120."""
+    with serve(answer) as server:
+        lake = make_lake(llm_url=server.url)
+        enrich(lake, items, interactions, item_budget=1)  # what a call costs is known from now on
+        counts = [
+            enrich(
+                lake, items, interactions, shard=n, shards=2, item_budget=4, token_budget=240
+            ).counts
+            for n in range(2)
+        ]
+    assert sum(c["sent"] for c in counts) <= 2
+    assert all(c["sent"] * 120 <= 120 for c in counts)
+    assert sum(c["sent"] + c["skipped_budget"] for c in counts) == 3
+
+
+def test_the_long_prompt_fills_every_column_that_the_table_has_for_an_answer(
+    make_lake, items: DataFrame, interactions: DataFrame
+) -> None:
+    """Version 2, within the attribute library; what the gate doubts is left out."""
+    said = {
+        "clean_title": "Potato chips",
+        "standard_name": "potato chips",
+        "summary": "Potato chips from the store.",
+        "keywords": ["potato chips", "toothbrush"],
+        "attributes": {"type": "potato chips"},
+        "occasions": ["snack"],
+        "seasons": ["summer"],
+        "holidays": ["halloween"],
+        "audience": "children",
+        "reason": "Potato chips for a snack.",
+    }
+    with serve(lambda question, number: says(json.dumps(said))) as server:
+        lake = make_lake(llm_url=server.url, llm=LLMSettings(prompts={"item": 2}, gate_threshold=0))
+        enrich(lake, items, interactions, item_budget=1)
+        strict = make_lake(llm_url=server.url, llm_model="m", llm=LLMSettings(prompts={"item": 2}))
+        enrich(strict, items, interactions, item_budget=1)
+    rows = lake.tables.read("silver.item_enrichments").collect()
+    loose, kept = (row.asDict() for row in sorted(rows, key=lambda row: row["model"] == "m"))
+    assert loose["prompt_version"].startswith("v2-")
+    assert {name: loose[name] for name in said} == said
+    # a summer, a Halloween and children that the catalogue says nothing of
+    assert kept["status"] == "success"
+    doubted = {"seasons", "holidays", "audience"}
+    assert {name for name in said if kept[name] is None} == doubted
+    assert kept["keywords"] == ["potato chips"]
 
 
 def test_another_model_pays_again(make_lake, items: DataFrame, interactions: DataFrame) -> None:

@@ -95,9 +95,19 @@ def item_facts(lake: LakeSql, settings: Settings, item_id: str, ds: date | None)
         "WHERE content_hash = $content ORDER BY selected_ds DESC, prompt_version DESC, model",
         content,
     )
+    # contents that ask the same share a call, and the ledger names the first of them
     requests = lake.query(
-        f"SELECT {', '.join(_REQUEST)} FROM ops.llm_ledger WHERE subject = $content "
-        "ORDER BY recorded_at DESC, attempt DESC",
+        f"""
+        WITH own AS (
+            SELECT message_hash FROM silver.item_enrichments WHERE content_hash = $content
+        )
+        SELECT {", ".join(_REQUEST)} FROM ops.llm_ledger
+        WHERE prompt = 'item' AND subject IN (
+            SELECT $content UNION ALL
+            SELECT content_hash FROM silver.item_enrichments
+            WHERE message_hash IN (SELECT message_hash FROM own)
+        )
+        ORDER BY recorded_at DESC, attempt DESC""",
         content,
     )
     has_title = bool((item["title"] or "").strip())

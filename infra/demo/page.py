@@ -61,11 +61,12 @@ _RECALL = f"""
 """
 
 _LEDGER = """
-    SELECT prompt, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
-           sum(completion_tokens) AS completion_tokens, sum(cached_tokens) AS cached_tokens,
+    SELECT prompt, count(*) AS requests, sum(prompt_tokens) AS sent,
+           sum(cached_tokens) AS cached, sum(completion_tokens) AS received,
            count(*) FILTER (status = 'success') AS success,
-           count(*) FILTER (status = 'rejected_by_gate') AS rejected_by_gate,
-           count(*) FILTER (status NOT IN ('success', 'rejected_by_gate')) AS failed
+           count(*) FILTER (status = 'rejected_by_gate') AS rejected,
+           count(*) FILTER (status = 'retried') AS repeated,
+           count(*) FILTER (status NOT IN ('success', 'rejected_by_gate', 'retried')) AS failed
     FROM ops.llm_ledger GROUP BY prompt ORDER BY prompt
 """
 

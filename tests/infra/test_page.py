@@ -67,11 +67,12 @@ def test_the_page_is_about_the_last_day_and_names_items(lake: LakeSql) -> None:
 def test_the_ledger_is_added_up_by_prompt(lake: LakeSql) -> None:
     assert ledger(lake)[0] == {
         "prompt": "item",
-        "calls": 3,
-        "prompt_tokens": 900,
-        "completion_tokens": 180,
-        "cached_tokens": 768,
+        "requests": 3,
+        "sent": 900,
+        "cached": 768,
+        "received": 180,
         "success": 1,
-        "rejected_by_gate": 1,
+        "rejected": 1,
+        "repeated": 0,
         "failed": 1,
     }

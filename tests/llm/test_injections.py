@@ -17,7 +17,7 @@ import yaml
 
 from jobs.llm.errors import InvalidAnswer
 from jobs.llm.gate import Gate
-from jobs.llm.prompt import load_prompt
+from jobs.llm.prompt import Fields, Prompt, load_prompt
 from jobs.settings import LLMSettings
 from jobs.vectors.encoder import Encoder
 
@@ -29,6 +29,8 @@ HONEST = {
     "attributes": {"type": "tea"},
     "occasions": ["everyday"],
 }
+# What version 2 asks for besides.
+HONEST_LONG = HONEST | {"clean_title": "black tea", "reason": "Warm cup for the morning."}
 # Tokens by which chat templates of Llama, Mistral, Gemma, Qwen and others part turns.
 CONTROL = re.compile(r"<|\[/?INST|\[/?SYS|\[system\]|[\x00-\x1f\u2028\u2029]")
 
@@ -43,9 +45,17 @@ def fields(case: dict[str, Any]) -> dict[str, str]:
     return product
 
 
-def raw_answer(case: dict[str, Any]) -> str:
+def raw_answer(case: dict[str, Any], honest: dict[str, Any] = HONEST) -> str:
     answer = case["answer"]
-    return answer if isinstance(answer, str) else json.dumps(HONEST | answer, ensure_ascii=False)
+    return answer if isinstance(answer, str) else json.dumps(honest | answer, ensure_ascii=False)
+
+
+def sentence(case: dict[str, Any]) -> str:
+    """A sentence of one who obeys, as `reason` may be."""
+    answer = case["answer"]
+    said = answer if isinstance(answer, str) else answer.get("summary", "")
+    said = said if case["wanted"] in said.lower() else f"Buy {case['wanted']} with this today"
+    return f"{said[:1].upper()}{said[1:].removesuffix('.')}."
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +79,67 @@ def test_the_message_keeps_its_shape(case: dict[str, Any], version: int) -> None
     assert len(question) < 8 * sum(prompt.inputs.values()) + 200
 
 
-def outcome(gate: Gate, case: dict[str, Any]) -> str:
+def outcome(gate: Gate, prompt: Prompt, asked: Fields, said: str, wanted: str) -> str:
     """What becomes of the answer that obeys."""
-    prompt = load_prompt("item")
     try:
-        answer = prompt.parse(raw_answer(case))
+        answer = prompt.parse(said)
     except InvalidAnswer:
         return "invalid"
-    (verdict,) = gate.judge(prompt, [(fields(case), answer)])
+    (verdict,) = gate.judge(prompt, [(asked, answer)])
     if not verdict.accepted:
         return "rejected"
     kept = json.dumps(verdict.answer, ensure_ascii=False).lower()
-    return "passes" if case["wanted"] in kept else "cut"
+    return "passes" if wanted in kept else "cut"
 
 
-def test_an_answer_that_obeys_is_stopped_or_known_to_pass(gate: Gate) -> None:
-    found = [outcome(gate, case) for case in CASES]
+@pytest.mark.parametrize(("version", "honest"), [(1, HONEST), (2, HONEST_LONG)])
+def test_an_answer_that_obeys_is_stopped_or_known_to_pass(
+    gate: Gate, version: int, honest: dict[str, Any]
+) -> None:
+    prompt = load_prompt("item", version)
+    found = [
+        outcome(gate, prompt, fields(case), raw_answer(case, honest), case["wanted"])
+        for case in CASES
+    ]
     differ = [(case, was) for case, was in zip(CASES, found, strict=True) if was != case["outcome"]]
     assert differ == []
     # ADR 0011 names these numbers.
     assert Counter(found) == {"rejected": 50, "invalid": 14, "cut": 4, "passes": 2}
+
+
+def test_a_reason_to_buy_that_obeys_is_stopped_or_known_to_pass(gate: Gate) -> None:
+    prompt = load_prompt("item", 2)
+    answers = [json.dumps(HONEST_LONG | {"reason": sentence(case)}) for case in CASES]
+    found = [
+        outcome(gate, prompt, fields(case), said, case["wanted"])
+        for case, said in zip(CASES, answers, strict=True)
+    ]
+    assert Counter(found) == {"cut": 35, "rejected": 20, "invalid": 12, "passes": 3}
+
+
+def test_a_neighbor_whose_title_gives_orders_is_stopped_or_known_to_pass(gate: Gate) -> None:
+    """The sentence of a pair is about two products, of which the attacker owns one."""
+    prompt = load_prompt("pair")
+    found = []
+    for case in CASES:
+        own = fields(case)
+        asked = {"title": "Teapot", "neighbor_title": own.get("description") or own["title"]}
+        said = json.dumps({"reason": sentence(case)})
+        found.append(outcome(gate, prompt, asked, said, case["wanted"]))
+    assert Counter(found) == {"rejected": 58, "invalid": 11, "passes": 1}
+
+
+@pytest.mark.parametrize("name", ["companion", "pair"])
+@pytest.mark.parametrize("case", CASES, ids=[str(n) for n in range(len(CASES))])
+def test_the_message_about_several_products_keeps_its_shape(
+    case: dict[str, Any], name: str
+) -> None:
+    prompt = load_prompt(name)
+    own = fields(case)
+    asked = dict.fromkeys(prompt.inputs, own.get("description") or own["title"])
+    question = prompt.question(asked)
+    assert json.loads(question) == prompt.sent(asked)
+    assert not CONTROL.search(question)
 
 
 def test_the_honest_answer_passes(gate: Gate) -> None:

@@ -78,11 +78,14 @@ def test_answers_fit_the_schema_and_nothing_is_paid_twice(
     assert (again.calls, len(sink.rows(LEDGER))) == (0, len(ledger))
 
 
-@pytest.mark.parametrize("name", ["item", "user", "companion", "pair"])
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("item", 1), ("item", 2), ("user", 1), ("user", 2), ("companion", 1), ("pair", 1)],
+)
 def test_a_shipped_prompt_is_understood_and_its_fixed_part_is_cached(
-    tiny_vllm: str, name: str
+    tiny_vllm: str, name: str, version: int
 ) -> None:
-    prompt = load_prompt(name)
+    prompt = load_prompt(name, version)
     questions = [prompt.question({next(iter(prompt.inputs)): text}) for text in ("tea", "soap")]
 
     async def both() -> list[Reply]:

@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -171,7 +172,11 @@ class Settings(BaseSettings):
     """The environment of one reclake process. Unknown nested keys are refused at start."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECLAKE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix="RECLAKE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a refused address may hold a password
     )
 
     home: Path = Field(ROOT / ".reclake", description="folder of all local state")
@@ -215,6 +220,17 @@ class Settings(BaseSettings):
     encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"
 
     recall: RecallSettings = RecallSettings()
+
+    @field_validator("llm_url")
+    @classmethod
+    def _llm_url_holds_no_secret(cls, url: str) -> str:
+        """It stands in the ledger and in logs."""
+        if any("@" in urlsplit(one.strip()).netloc for one in url.split(",")):
+            raise ValueError(
+                "holds a user or a password, which would stand in the ledger and in logs; "
+                "RECLAKE_LLM_API_KEY is for what a server wants to know"
+            )
+        return url
 
     @property
     def llm_urls(self) -> tuple[str, ...]:

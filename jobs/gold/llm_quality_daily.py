@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from jobs.lake import Gate, Read, Run, table
 from jobs.llm.drift import TRAILING_DAYS, judge_drift
 from jobs.llm.status import ERROR, INVALID, RETRIED, SKIPPED, SUCCESS, TOO_LONG
+from jobs.llm.subjects import TABLES
 
 TABLE = "gold.llm_quality_daily"
 _KEY = ("prompt", "prompt_version", "model")
@@ -26,27 +27,16 @@ _KEY = ("prompt", "prompt_version", "model")
     TABLE,
     reads={
         "ledger": Read("ops.llm_ledger"),
-        "items": Read("silver.item_enrichments"),
-        "users": Read("silver.user_enrichments"),
-        "companions": Read("silver.item_companions"),
-        "pairs": Read("silver.pair_reasons"),
+        **{prompt: Read(answers) for prompt, answers in TABLES.items()},
     },
     gate=Gate(judge_drift, reads={"history": Read(TABLE, TRAILING_DAYS)}, rebuilds=False),
 )
-def llm_quality_daily(
-    run: Run,
-    ledger: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    companions: DataFrame,
-    pairs: DataFrame,
-) -> DataFrame:
+def llm_quality_daily(run: Run, ledger: DataFrame, **answers: DataFrame) -> DataFrame:
     """The day's questions by prompt version and model; none where nothing was asked.
 
-    ledger: prompt, prompt_version, model, ds, status, completion_tokens, latency_ms, cost. The
-    others: prompt_version, model, selected_ds, gate_score: all answers ever given.
+    ledger: prompt, prompt_version, model, ds, status, completion_tokens, latency_ms, cost. answers:
+    of each prompt prompt_version, model, selected_ds, gate_score: all answers ever given.
     """
-    answers = {"item": items, "user": users, "companion": companions, "pair": pairs}
     asked = ledger.where(F.col("ds") == F.lit(run.ds)).where(
         ~F.col("status").isin(RETRIED, SKIPPED)
     )

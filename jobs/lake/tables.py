@@ -151,12 +151,6 @@ class Tables:
             self.spark.catalog.dropTempView(view)
         self._compact_now_and_then(table)
 
-    @_retry_on_conflict
-    def delete(self, table: str, predicate: str) -> None:
-        """Delete the rows for which `predicate`, SQL, holds. Raises PublishConflict."""
-        with _named_conflicts(table):
-            self.spark.sql(f"DELETE FROM delta.`{self.path(table)}` WHERE {predicate}")
-
     def append(self, table: str, rows: DataFrame) -> None:
         """Append rows that Spark has, whatever the table has."""
         rows.write.format("delta").mode("append").save(self.path(table))

@@ -1,21 +1,32 @@
-"""Answers that could not be used, tried again: forgotten and asked anew, or judged for free."""
+"""Answers that could not be used, tried again: asked anew, or judged for free.
+
+Another answer takes the place of the row of its key, chunk by chunk, so that nothing is lost when a
+replay is killed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pyspark.sql import functions as F
 
 from jobs.lake.errors import Terminal
 from jobs.lake.schema import arrow_schema
-from jobs.llm.bulk import answer_columns
+from jobs.lake.sink import Sink
+from jobs.lake.step import Run
+from jobs.llm.bulk import LEDGER, Ask, answer_columns
+from jobs.llm.daily import WorkList, enrich_day
 from jobs.llm.errors import InvalidAnswer
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Fields, Prompt, prompt_of
 from jobs.llm.status import INVALID, REFUSED, REJECTED, SUCCESS, TOO_LONG
-from jobs.llm.subjects import TABLES, fields_of
+from jobs.llm.subjects import TABLES, fields_of, key_of, subject_of
+from jobs.settings import RunParams
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
@@ -31,35 +42,43 @@ class NothingToReplay(Terminal):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did. rows: answers with the status. changed: forgotten, or accepted now."""
+    """What a replay did, or would do.
+
+    rows: answers with the status. known: of these, what the lake still knows enough of. changed:
+    accepted now. counts: of those that were asked, as of a step that pays (`jobs.llm.daily`).
+    """
 
     table: str
     prompt_version: str
     model: str
     status: str
     rows: int
+    known: int
     changed: int
+    counts: Mapping[str, int | float | str]
     dry_run: bool
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def summary(self) -> str:
-        would = "would be " if self.dry_run else ""
         head = (
             f"{self.table}, {self.prompt_version}, {self.model}: {self.rows:,} rows with status "
-            f"{self.status}"
+            f"{self.status}, {self.known:,} of them still known"
         )
         if self.status == REJECTED:
+            would = "would be " if self.dry_run else ""
             return f"{head}; {self.changed:,} {would}accepted by today's gate."
-        run = "" if self.dry_run else f"\nNext: reclake run {self.table} --ds DAY"
-        return f"{head}; {self.changed:,} {would}forgotten, to be asked again.{run}"
+        said = ", ".join(f"{name} {value}" for name, value in self.counts.items() if value)
+        if self.dry_run:
+            return f"{head}; asked again this would be: {said or 'nothing'}."
+        return f"{head}; asked again: {said or 'nothing'}. {self.changed:,} accepted now."
 
 
 def replay(lake: Lake, name: str, status: str, *, dry_run: bool) -> Replayed:
     """Try the answers of one status again, of the prompt version and model in use.
 
-    Raises NothingToReplay for a prompt or a status that cannot be replayed.
+    Raises NothingToReplay for a prompt or a status that cannot be replayed, and what asking does.
     """
     if name not in TABLES:
         raise NothingToReplay(f"{name}: no such prompt; one of {', '.join(TABLES)}")
@@ -71,37 +90,77 @@ def replay(lake: Lake, name: str, status: str, *, dry_run: bool) -> Replayed:
     table, prompt = TABLES[name], prompt_of(name, lake.settings)
     version, model = prompt.prompt_version, lake.settings.llm_model
     same = {"prompt_version": version, "model": model, "status": status}
-    filters = [(column, "=", value) for column, value in same.items()]
-    rows = lake.tables.rows(table, lake.contracts[table].column_names, filters).to_pylist()
+    found = lake.tables.rows(
+        table,
+        lake.contracts[table].column_names,
+        [(column, "=", value) for column, value in same.items()],
+    ).to_pylist()
+    key = key_of(lake, name)
+    rows = list({tuple(row[column] for column in key): row for row in found}.values())
+    pairs = zip(rows, fields_of(lake, name, rows), strict=True)
+    known = [(row, fields) for row, fields in pairs if fields is not None]
+    counts: Mapping[str, int | float | str] = {}
     if status == REJECTED:
-        passed = _judged_again(lake, name, prompt, rows)
+        passed = _judged_again(lake, prompt, known)
         if passed and not dry_run:
-            found = pa.Table.from_pylist(passed, arrow_schema(lake.contracts[table]))
-            lake.tables.update(table, lake.tables.from_arrow(table, found))
+            accepted = pa.Table.from_pylist(passed, arrow_schema(lake.contracts[table]))
+            lake.tables.update(table, lake.tables.from_arrow(table, accepted))
         changed = len(passed)
     else:
-        changed = len(rows)
-        if rows and not dry_run:
-            quoted = {column: value.replace("'", "''") for column, value in same.items()}
-            predicate = " AND ".join(f"{column} = '{value}'" for column, value in quoted.items())
-            lake.tables.delete(table, predicate)
-    return Replayed(table, version, model, status, len(rows), changed, dry_run)
+        counts = _asked_again(lake, name, prompt, status, known, dry_run=dry_run)
+        changed = int(counts.get("success", 0))
+    return Replayed(table, version, model, status, len(rows), len(known), changed, counts, dry_run)
+
+
+class _InPlace(Sink):
+    """Chunks of answers that take the place of the rows of their keys, in one table."""
+
+    def __init__(self, lake: Lake, table: str) -> None:
+        super().__init__(lake.tables)
+        self._lake = lake
+        self._table = table
+
+    def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+        if table != self._table:
+            super().append(table, rows, chunk_id)
+            return
+        self._lake.tables.update(table, self._lake.tables.from_arrow(table, rows))
+
+
+def _asked_again(
+    lake: Lake,
+    name: str,
+    prompt: Prompt,
+    status: str,
+    known: Sequence[tuple[dict[str, Any], Fields]],
+    *,
+    dry_run: bool,
+) -> Mapping[str, int | float | str]:
+    """Ask about the rows; the counts of `enrich_day`, for the newest day that the step has."""
+    table, key, subject = TABLES[name], key_of(lake, name), subject_of(name)
+    asks = [Ask({n: row[n] for n in key}, row[subject], fields) for row, fields in known]
+    ds = lake.newest_day(table) or datetime.now(UTC).date()
+    params = RunParams(dry_run=dry_run)
+    run = Run(ds, ds, None, params, lake.settings, f"replay-{uuid.uuid4().hex}", "")
+    others = lake.read_as_of(table, ds).where(F.col("status") != status)
+    ledger = lake.tables.read(LEDGER)
+    work = WorkList(asks, cached=0)
+    return enrich_day(run, _InPlace(lake, table), table, prompt, work, others, ledger).counts
 
 
 def _judged_again(
-    lake: Lake, name: str, prompt: Prompt, rows: Sequence[dict[str, Any]]
+    lake: Lake, prompt: Prompt, known: Sequence[tuple[dict[str, Any], Fields]]
 ) -> list[dict[str, Any]]:
     """The rows that today's gate accepts, as it keeps them."""
     asked: list[tuple[dict[str, Any], Fields, dict[str, Any]]] = []
-    for row, fields in zip(rows, fields_of(lake, name, rows), strict=True):
+    for row, fields in known:
         try:
             answer = prompt.parse(row["raw_text"] or "")
         except InvalidAnswer:  # an answer to the prompt's simpler form
             if prompt.fallback is None:
                 continue
             answer = prompt.fallback.parse(row["raw_text"] or "")
-        if fields is not None:
-            asked.append((row, fields, answer))
+        asked.append((row, fields, answer))
     if not asked:
         return []
     from jobs.vectors.encoder import Encoder  # brings torch

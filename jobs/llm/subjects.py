@@ -28,6 +28,11 @@ def key_of(lake: Lake, name: str) -> list[str]:
     return [column for column in key if column not in ("prompt_version", "model")]
 
 
+def subject_of(name: str) -> str:
+    """The column that the ledger names, of the answers to the prompt `name`."""
+    return "profile_hash" if name == "user" else "content_hash"
+
+
 def asked_until(lake: Lake, name: str, ds: date, count: int) -> list[dict[str, str]]:
     """The first `count` keys, in their order, that any version was asked about until day `ds`."""
     key = key_of(lake, name)

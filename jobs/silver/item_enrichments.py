@@ -17,15 +17,17 @@ from jobs.llm.selection import select_item_contents
 TABLE = "silver.item_enrichments"
 
 
-@effect(
-    TABLE,
-    reads={
+def reads_of_contents(table: str) -> dict[str, Read]:
+    """What an effect reads that asks a prompt about contents and keeps the answers in `table`."""
+    return {
         "items": Read("silver.items"),
         "interactions": Read("silver.interactions"),
-        "enrichments": Read(TABLE),
+        "enrichments": Read(table),
         "ledger": Read("ops.llm_ledger"),
-    },
-)
+    }
+
+
+@effect(TABLE, reads=reads_of_contents(TABLE))
 def enrich_items(
     run: Run,
     sink: Sink,
@@ -35,11 +37,25 @@ def enrich_items(
     ledger: DataFrame,
 ) -> EffectResult:
     """Describe the day's `item_budget` most urgent contents; commits in chunks through `sink`."""
-    prompt, key, model = prompt_of("item", run.settings), ("content_hash",), run.settings.llm_model
+    return enrich_contents(run, sink, TABLE, "item", items, interactions, enrichments, ledger)
+
+
+def enrich_contents(
+    run: Run,
+    sink: Sink,
+    table: str,
+    name: str,
+    items: DataFrame,
+    interactions: DataFrame,
+    enrichments: DataFrame,
+    ledger: DataFrame,
+) -> EffectResult:
+    """Ask the prompt `name` about the day's most urgent contents; the body of such an effect."""
+    prompt, key, model = prompt_of(name, run.settings), ("content_hash",), run.settings.llm_model
     answered = None
     if run.params.only_unanswered:
         answered = of_version(enrichments, prompt, model).select(*key)
     budget = run.params.item_budget
     selected = select_item_contents(items, interactions, run.ds, budget, answered=answered)
     work = work_list(selected, key, *key, prompt, enrichments, model)
-    return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)
+    return enrich_day(run, sink, table, prompt, work, enrichments, ledger)

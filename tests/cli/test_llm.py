@@ -96,6 +96,25 @@ def test_show_has_the_question_every_answer_and_every_request(reclake: Reclake) 
     assert "No answer yet." in reclake("llm", "show", "jam").out
 
 
+def test_show_has_the_requests_of_the_call_that_contents_share(
+    reclake: Reclake, own_lake: Path
+) -> None:
+    """The ledger names bread, whose question was jam's too."""
+    jam = {
+        "content_hash": "content-jam",
+        "message_hash": "message-bread",
+        "status": "success",
+        "selected_ds": D30,
+        **PROMPT,
+    }
+    write_table(own_lake, Contracts(Settings().contracts)["silver.item_enrichments"], [jam])
+    facts = json.loads(reclake("llm", "show", "jam", "--json").out)
+    assert [a["status"] for a in facts["answers"]] == ["success"]
+    assert [(r["status"], r["prompt_tokens"]) for r in facts["requests"]] == [
+        ("rejected_by_gate", 300)
+    ]
+
+
 def test_show_of_an_unknown_item_says_so(reclake: Reclake) -> None:
     ended = reclake("llm", "show", "nowhere")
     assert ended.code == 1

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -21,14 +20,25 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from jobs.lake.contract import Contracts
+from jobs.lake.sink import Sink
+from jobs.lake.tables import Tables
 from jobs.llm.budget import Budget, Rate
 from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, in_shard, message_hash, plan, posed
 from jobs.llm.client import Attempt, Reply
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt
-from jobs.settings import LLMSettings, Price
-from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
+from jobs.settings import ROOT, LLMSettings, Price
+from tests.llm.conftest import (
+    MODEL,
+    MemorySink,
+    WordEncoder,
+    client_of,
+    contract_schema,
+    limits,
+    target,
+)
 from tests.llm.faulty_server import FaultyServer, Response, says, serve
 
 TABLE = "silver.item_enrichments"
@@ -596,39 +606,45 @@ def test_a_lost_acknowledgement_does_not_double_rows(prompt: Prompt) -> None:
     assert sink.lost == {TABLE, LEDGER}
 
 
-class FolderSink:
-    """Chunks as files, so that another process can see what a killed one committed."""
+def tables_in(folder: str) -> Tables:
+    """The ledger and the answer table as Delta tables; chunks are appended without Spark."""
+    contracts = Contracts(ROOT / "expectations")
+    tables = Tables(None, folder, contracts)  # type: ignore[arg-type]
+    for table in (LEDGER, TABLE):
+        tables.create(contracts[table])
+    return tables
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class KilledAfterLedger(Sink):
+    """Ends its process, as SIGKILL would, when the ledger of the third chunk is committed."""
+
+    chunks = 0
 
     def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-        new = self.folder / f"{table}-{chunk_id}.part"
-        new.write_bytes(pickle.dumps(rows.to_pylist()))
-        new.rename(new.with_suffix(".chunk"))
-
-    def rows(self, table: str) -> list[dict]:
-        chunks = sorted(self.folder.glob(f"{table}-*.chunk"))
-        return [row for chunk in chunks for row in pickle.loads(chunk.read_bytes())]
+        super().append(table, rows, chunk_id)
+        self.chunks += table == LEDGER
+        if self.chunks == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def pay_into_folder(folder: str, url: str, prompt_json: str) -> None:
+def pay_into_folder(folder: str, url: str, prompt_json: str, between_commits: str) -> None:
     """What the process that is killed does."""
     prompt = Prompt.model_validate_json(prompt_json)
     server = FaultyServer(echo, url)
-    sink = FolderSink(Path(folder))
-    pay(plan(posed(asks(60), prompt), sink.rows(TABLE)), prompt, server, sink, limits())
+    sink = (KilledAfterLedger if between_commits else Sink)(tables_in(folder))
+    pay(plan(posed(asks(60), prompt), []), prompt, server, sink, limits())
 
 
+@pytest.mark.parametrize("killed", ["with calls under way", "between ledger and answers"])
 def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
-    prompt: Prompt, tmp_path: Path
+    prompt: Prompt, tmp_path: Path, killed: str
 ) -> None:
     """Without commits in chunks, the second run would send all 60 again."""
     child: list[subprocess.Popen[bytes]] = []
-    kill_at = 30
+    between_commits = killed == "between ledger and answers"
 
     def behave(question: str, number: int) -> Response:
-        if len(server.requests) == kill_at:
+        if len(server.requests) == 30 and not between_commits:
             os.kill(child[0].pid, signal.SIGKILL)
         return echo(question, number)
 
@@ -637,20 +653,25 @@ def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
         "pay_into_folder(*sys.argv[1:])"
     )
     with serve(behave) as server:
+        tables = tables_in(str(tmp_path))
         arguments = [str(tmp_path), server.url, prompt.model_dump_json()]
+        arguments.append("yes" if between_commits else "")
         child.append(subprocess.Popen([sys.executable, "-c", code, *arguments]))
         assert child[0].wait() == -signal.SIGKILL
-        sink = FolderSink(tmp_path)
-        committed = len(sink.rows(TABLE))
-        assert committed >= kill_at - limits().chunk_size
+        names = contract_schema(TABLE).names
+        committed = tables.rows(TABLE, names, []).to_pylist()
         before = len(server.requests)
-        pay(plan(posed(asks(60), prompt), sink.rows(TABLE)), prompt, server, sink, limits())
+        assert 0 < before - len(committed) <= limits().chunk_size
+        if between_commits:
+            assert tables.rows(LEDGER, ["call_id"], []).num_rows > len(committed)
+        planned = plan(posed(asks(60), prompt), committed)
+        pay(planned, prompt, server, Sink(tables), limits())
         after = len(server.requests) - before
-        assert after == 60 - committed
-    assert sorted(row["content_hash"] for row in sink.rows(TABLE)) == sorted(
-        f"c{n}" for n in range(60)
-    )
-    assert before + after <= 60 + limits().chunk_size
+        assert after == 60 - len(committed)
+    rows = tables.rows(TABLE, ["content_hash"], []).to_pylist()
+    assert sorted(row["content_hash"] for row in rows) == sorted(f"c{n}" for n in range(60))
+    # what the ledger does not know of was under way when the process was killed
+    assert before + after - tables.rows(LEDGER, ["call_id"], []).num_rows <= limits().chunk_size
 
 
 @pytest.mark.parametrize("failing", [LEDGER, TABLE])

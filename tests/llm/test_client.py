@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from jobs.llm.client import LLMClient, Reply
 from jobs.llm.errors import ServerRefuses
@@ -330,6 +331,13 @@ def test_the_key_is_never_logged(prompt: Prompt, caplog: pytest.LogCaptureFixtur
             ask(client, prompt)
     assert caplog.records
     assert SECRET not in caplog.text
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://a/v1, https://ann:{}@b/v1", "http://{}@b/v1"])
+def test_an_address_with_a_password_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError, match="RECLAKE_LLM_API_KEY") as refused:
+        Settings(llm_url=url.format(SECRET))
     assert SECRET not in str(refused.value)
 
 

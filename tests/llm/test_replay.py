@@ -60,18 +60,48 @@ def statuses(lake: Lake) -> dict[str, str]:
     return {row["content_hash"]: row["status"] for row in rows}
 
 
-def test_unreadable_answers_of_the_version_in_use_are_forgotten(shop: Callable[..., Lake]) -> None:
-    lake = shop(
-        {"content_hash": "c-bananas", "status": "invalid_output", "raw_text": "{"},
-        {"content_hash": "c-soap", "status": "too_long"},
-        {"content_hash": "c-old", "status": "invalid_output", "prompt_version": "v1-other"},
-    )
-    tried = replay(lake, "item", "invalid_output", dry_run=True)
-    assert (tried.rows, tried.changed, len(statuses(lake))) == (1, 1, 3)
-    assert "1 would be forgotten" in tried.summary()
-    done = replay(lake, "item", "invalid_output", dry_run=False)
-    assert statuses(lake) == {"c-soap": "too_long", "c-old": "invalid_output"}
-    assert done.summary().endswith(f"Next: reclake run {TABLE} --ds DAY")
+def test_unreadable_answers_of_the_version_in_use_are_asked_again(
+    shop: Callable[..., Lake],
+) -> None:
+    invalid = {"status": "invalid_output", "raw_text": "{"}
+    prompt = load_prompt("item")
+    asked = message_hash(prompt, prompt.question({"title": "BANANAS", "category": "FRUIT"}))
+    with serve(lambda question, number: says(json.dumps(GOOD))) as server:
+        lake = shop(
+            {**invalid, "content_hash": "c-bananas", "message_hash": asked},
+            {**invalid, "content_hash": "c-gone"},
+            {"content_hash": "c-soap", "status": "too_long"},
+            {**invalid, "content_hash": "c-old", "prompt_version": "v1-other"},
+            llm_url=server.url,
+        )
+        before = statuses(lake)
+        tried = replay(lake, "item", "invalid_output", dry_run=True)
+        assert (tried.rows, tried.known, tried.counts["planned_calls"]) == (2, 1, 1)
+        assert "asked again this would be" in tried.summary()
+        assert (server.requests, statuses(lake)) == ([], before)
+        done = replay(lake, "item", "invalid_output", dry_run=False)
+    assert (done.counts["sent"], done.changed) == (1, 1)
+    assert done.summary().endswith("1 accepted now.")
+    assert statuses(lake) == before | {"c-bananas": "success"}
+    (row,) = lake.tables.rows(
+        TABLE, ["standard_name", "raw_text"], [("content_hash", "=", "c-bananas")]
+    ).to_pylist()
+    assert row == {"standard_name": "bananas", "raw_text": json.dumps(GOOD)}
+    (paid,) = lake.tables.rows("ops.llm_ledger", ["subject", "status"], []).to_pylist()
+    assert paid == {"subject": "c-bananas", "status": "success"}
+
+
+def test_an_answer_that_is_unreadable_again_stays_one_row(shop: Callable[..., Lake]) -> None:
+    with serve(lambda question, number: says("[]")) as server:
+        lake = shop(
+            {"content_hash": "c-soap", "status": "invalid_output", "raw_text": "{"},
+            llm_url=server.url,
+        )
+        done = replay(lake, "item", "invalid_output", dry_run=False)
+    assert (done.counts["invalid"], done.changed) == (1, 0)
+    assert [row["raw_text"] for row in lake.tables.rows(TABLE, ["raw_text"], []).to_pylist()] == [
+        "[]"
+    ]
 
 
 def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -> None:
@@ -138,7 +168,7 @@ def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
     rows = [head | key, head | gone, head | key | other]
     write_table(Path(lake.settings.lake), lake.contracts[table], rows)
     done = replay(lake, name, "rejected_by_gate", dry_run=False)
-    assert (done.rows, done.changed) == (2, 1)
+    assert (done.rows, done.known, done.changed) == (2, 1, 1)
     found = lake.tables.rows(table, ["content_hash", "prompt_version", "status", *answer], [])
     accepted = [row for row in found.to_pylist() if row["status"] == "success"]
     assert [row["content_hash"] for row in accepted] == ["c-bananas"]

@@ -139,8 +139,8 @@ def replay(
         typer.Option(
             "--status",
             metavar="STATUS",
-            help="invalid_output, refused or too_long: asked again by the next run that selects "
-            "them. rejected_by_gate: judged again by today's gate, which costs nothing.",
+            help="invalid_output, refused or too_long: asked again. rejected_by_gate: judged again "
+            "by today's gate, which costs nothing.",
         ),
     ],
     prompt: Annotated[
@@ -155,11 +155,11 @@ def replay(
     mended: the server, the model's settings, RECLAKE_LLM__GATE_THRESHOLD. An answer that the gate
     now lets pass is used by days that are built from now on; so a day that is built again may
     change, as it does after any new answer. Failed calls need no replay: each run asks them again.
-    Needs Spark.
+    Needs Spark, and the LLM to ask; --dry-run says what that would cost.
 
     \b
     Examples:
-      reclake llm replay --status invalid_output
+      reclake llm replay --status invalid_output --dry-run
       reclake llm replay --status rejected_by_gate --prompt item --dry-run
     """
     from jobs.cli.output import print_json, say

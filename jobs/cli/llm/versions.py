@@ -18,7 +18,7 @@ from jobs.llm.daily import WorkList, enrich_day, of_version
 from jobs.llm.prompt import Prompt, prompt_of
 from jobs.llm.selection import CONTENT_FIELDS, has_text
 from jobs.llm.status import SUCCESS
-from jobs.llm.subjects import TABLES, asked_until, fields_of, key_of
+from jobs.llm.subjects import TABLES, asked_until, fields_of, subject_of
 from jobs.settings import RunParams
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
         return [Ask({"content_hash": r["content_hash"]}, r["content_hash"], r) for r in rows]
     if name in ("companion", "pair"):
         keys = asked_until(lake, name, ds, sample)
-        subject, *_ = key_of(lake, name)
+        subject = subject_of(name)
         return [
             Ask(key, key[subject], fields)
             for key, fields in zip(keys, fields_of(lake, name, keys), strict=True)

@@ -61,6 +61,16 @@ def test_a_backfill_publishes_each_of_its_days(published: Shop) -> None:
         assert published.sql.days(table) == list(DAYS), table
 
 
+def test_answers_that_pass_the_gate_are_part_of_the_texts(published: Shop) -> None:
+    accepted = "SELECT count(*) FROM ops.llm_ledger WHERE status = 'success' AND prompt = 'item'"
+    enriched = (
+        "SELECT count(DISTINCT content_hash) FROM silver.item_texts "
+        f"WHERE ds = DATE '{DAY}' AND text_source = 'enriched'"
+    )
+    ((calls,),), ((contents,),) = published.rows(accepted), published.rows(enriched)
+    assert contents >= calls > 0  # contents that ask the same share a call
+
+
 def test_every_active_user_gets_a_full_list_of_sellable_items(published: Shop) -> None:
     lists = published.rows(
         "SELECT ds, user_id, count(DISTINCT item_id), max(rank) FROM gold.user_recall_daily "

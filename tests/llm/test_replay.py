@@ -198,8 +198,12 @@ def test_two_versions_answer_the_same_sample_and_nothing_is_paid_twice(
     shop: Callable[..., Lake],
 ) -> None:
     def behave(question: str, number: int) -> Response:
+        """The title in the fields that the version's schema has."""
         title = json.loads(question)["title"]
-        return says(json.dumps(GOOD | {"standard_name": title, "summary": f"{title} here."}))
+        said = GOOD | {"standard_name": title, "summary": f"{title.capitalize()} here, a lot."}
+        said |= {"clean_title": title, "reason": f"{title.capitalize()} for dinner."}
+        schema = server.requests[-1]["response_format"]["json_schema"]["schema"]["properties"]
+        return says(json.dumps({name: text for name, text in said.items() if name in schema}))
 
     with serve(behave) as server:
         lake = shop(llm_url=server.url)
@@ -210,7 +214,13 @@ def test_two_versions_answer_the_same_sample_and_nothing_is_paid_twice(
         first, second = found["versions"]
         assert first["prompt_version"].startswith("v1-")
         assert second["prompt_version"].startswith("v2-")
-        assert (first["counts"]["sent"], first["answers"]) == (2, 2)
+        for version in found["versions"]:
+            assert (version["counts"]["sent"], version["answers"], version["success"]) == (
+                2,
+                2,
+                1.0,
+            )
+            assert version["gate_score"] > lake.settings.llm.gate_threshold
         assert [row["subject"] for row in found["rows"]] == [
             "category FRUIT, title BANANAS",
             "category FRUIT, title SOAP",

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ class Airflow(AirflowApi):
     """The demo's calls of Airflow, and what else a person does in its UI."""
 
     def trigger(self, day: date, params: dict[str, Any]) -> None:
-        """`Trigger` with a logical date and params."""
-        midnight = f"{day}T00:00:00+00:00"
-        body = {"logical_date": midnight, "conf": params, "run_after": "2018-01-02T00:00:00+00:00"}
+        """`Trigger` with a logical date and params, when its day has been over for a while."""
+        logical_date, run_after = (f"{d}T00:00:00+00:00" for d in (day, day + timedelta(days=3)))
+        body = {"logical_date": logical_date, "conf": params, "run_after": run_after}
         self._send("POST", f"/api/v2/dags/{self.dag_id}/dagRuns", json=body)
 
     @retry(

@@ -148,7 +148,9 @@ def by_last_items(lists: DataFrame, last: DataFrame, k: int, key: Sequence[str])
 def _sliced(wanted: DataFrame, before: DataFrame, as_of: date) -> DataFrame:
     """user_id, item_id string, is_new boolean (the user), item_slice string."""
     counts = before.groupBy("item_id").agg(F.count_distinct("user_id").alias("item_users"))
-    place = F.percent_rank().over(Window.orderBy(F.desc("item_users"), "item_id"))
+    place = F.percent_rank().over(
+        Window.partitionBy(F.lit(0)).orderBy(F.desc("item_users"), "item_id")
+    )
     of_items = counts.withColumn("place", place)
     first = before.groupBy("user_id").agg(F.min("event_date").alias("first_date"))
     item_slice = (

@@ -82,21 +82,16 @@ def select_item_contents(
     urgent, newest = F.col("priority").desc(), F.col("first_seen").desc()
     by_hash = F.col("content_hash").asc()
     if answered is None:
-        return _first(contents, [urgent, newest, by_hash], budget)
+        return first_rows(contents, [urgent, newest, by_hash], budget)
     left = contents.join(answered, "content_hash", "left_anti")
-    most_urgent = _first(left, [urgent, newest, by_hash], budget)
-    turn = F.when(F.col("is_urgent"), 2 * F.col("rank")).otherwise(2 * F.col("rank") + 1)
-    both = (
-        most_urgent.withColumn("is_urgent", F.lit(True))
-        .unionByName(
-            _first(left, [newest, urgent, by_hash], budget).withColumn("is_urgent", F.lit(False))
-        )
-        .withColumn("turn", turn)
-        .drop("rank", "is_urgent")
+    by_urgency = first_rows(left, [urgent, newest, by_hash], budget)
+    by_age = first_rows(left, [newest, urgent, by_hash], budget)
+    both = by_urgency.withColumn("turn", 2 * F.col("rank")).unionByName(
+        by_age.withColumn("turn", 2 * F.col("rank") + 1)
     )
     earlier = Window.partitionBy("content_hash").orderBy("turn")
-    once = both.withColumn("place", F.row_number().over(earlier)).where("place = 1").drop("place")
-    return _first(once, [F.col("turn").asc()], budget).drop("turn")
+    once = both.withColumn("place", F.row_number().over(earlier)).where("place = 1")
+    return first_rows(once.drop("place", "rank"), [F.col("turn").asc()], budget).drop("turn")
 
 
 def select_user_profiles(
@@ -118,7 +113,7 @@ def select_user_profiles(
     )
     if answered is not None:
         profiles = profiles.join(answered, ["user_id", "profile_hash"], "left_anti")
-    return _first(profiles, [F.col("priority").desc(), F.col("user_id").asc()], budget)
+    return first_rows(profiles, [F.col("priority").desc(), F.col("user_id").asc()], budget)
 
 
 def has_text(name: str) -> Column:
@@ -127,7 +122,9 @@ def has_text(name: str) -> Column:
     return shown != ""
 
 
-def _first(rows: DataFrame, order: list[Column], budget: int) -> DataFrame:
-    """The first `budget` rows by `order`, with rank; only these meet in one task."""
+def first_rows(rows: DataFrame, order: list[Column], budget: int) -> DataFrame:
+    """The first `budget` rows by `order`, with `rank` int from 1; only these meet in one task."""
     top = rows.orderBy(*order).limit(budget)
-    return top.withColumn("rank", F.row_number().over(Window.orderBy(*order)).cast("int"))
+    # One partition by name: Spark warns of a window without.
+    place = F.row_number().over(Window.partitionBy(F.lit(0)).orderBy(*order))
+    return top.withColumn("rank", place.cast("int"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.llm.selection import has_text
+from jobs.llm.selection import first_rows, has_text
 from jobs.llm.status import SUCCESS
 from jobs.recall.settings import PairReasonsSettings
 
@@ -58,9 +58,7 @@ def head_pairs(
         .agg(*(F.min(name).alias(name) for name in texts), F.min("place").alias("place"))
     )
     order = [F.desc("use"), F.asc("content_hash"), F.asc("place"), F.asc("neighbor_content_hash")]
-    best = contents.orderBy(*order).limit(budget)
-    ranked = best.withColumn("rank", F.row_number().over(Window.orderBy(*order)).cast("int"))
-    return ranked.select(*KEY, *texts, "rank")
+    return first_rows(contents, order, budget).select(*KEY, *texts, "rank")
 
 
 def written_reasons(asked: DataFrame, answers: DataFrame, items: DataFrame) -> DataFrame:

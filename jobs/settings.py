@@ -147,7 +147,8 @@ class LLMSettings(BaseModel):
     chunk_size: most calls sent and not committed, which is what a kill can lose. At less than four
     times `concurrency`, a commit may keep the servers waiting. commit_seconds: an answer waits for
     others to be committed with, at most as long. timeout_seconds: one request. max_attempts:
-    requests a question. patience_seconds: how long a call waits when no server is there.
+    requests of each form of a question, of which an unreadable answer has up to three (again in the
+    same words, then simpler). patience_seconds: how long a call waits when no server is there.
     max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
     an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
     describes. prices: by served model name; a model without one costs null. prompts: prompt name

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -136,10 +135,12 @@ def _asked_again(
     *,
     dry_run: bool,
 ) -> Mapping[str, int | float | str]:
-    """Ask about the rows; the counts of `enrich_day`, for the newest day that the step has."""
+    """Ask about the rows; the counts of `enrich_day`, for the newest day that selected one."""
+    if not known:
+        return {}
     table, key, subject = TABLES[name], key_of(lake, name), subject_of(name)
     asks = [Ask({n: row[n] for n in key}, row[subject], fields) for row, fields in known]
-    ds = lake.newest_day(table) or datetime.now(UTC).date()
+    ds = max(row["selected_ds"] for row, _ in known)
     params = RunParams(dry_run=dry_run)
     run = Run(ds, ds, None, params, lake.settings, f"replay-{uuid.uuid4().hex}", "")
     others = lake.read_as_of(table, ds).where(F.col("status") != status)

@@ -170,6 +170,15 @@ def of_version(answers: DataFrame, prompt: Prompt, model: str) -> DataFrame:
     )
 
 
+def answered_keys(
+    run: Run, answers: DataFrame, prompt: Prompt, key: Sequence[str]
+) -> DataFrame | None:
+    """What a selection is to leave out: the keys with an answer, where the run says so."""
+    if not run.params.only_unanswered:
+        return None
+    return of_version(answers, prompt, run.settings.llm_model).select(*key)
+
+
 def _pay(
     run: Run,
     sink: ChunkSink,

@@ -29,6 +29,7 @@ from jobs.settings import RunParams
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
+    from jobs.lake.tables import Tables
 
 ASKED_AGAIN = (INVALID, REFUSED, TOO_LONG)
 # A judgement holds the vectors of all its answers' words.
@@ -114,16 +115,15 @@ def replay(lake: Lake, name: str, status: str, *, dry_run: bool) -> Replayed:
 class _InPlace(Sink):
     """Chunks of answers that take the place of the rows of their keys, in one table."""
 
-    def __init__(self, lake: Lake, table: str) -> None:
-        super().__init__(lake.tables)
-        self._lake = lake
+    def __init__(self, tables: Tables, table: str) -> None:
+        super().__init__(tables)
         self._table = table
 
     def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
         if table != self._table:
             super().append(table, rows, chunk_id)
             return
-        self._lake.tables.update(table, self._lake.tables.from_arrow(table, rows))
+        self._tables.update(table, self._tables.from_arrow(table, rows))
 
 
 def _asked_again(
@@ -146,7 +146,7 @@ def _asked_again(
     others = lake.read_as_of(table, ds).where(F.col("status") != status)
     ledger = lake.tables.read(LEDGER)
     work = WorkList(asks, cached=0)
-    return enrich_day(run, _InPlace(lake, table), table, prompt, work, others, ledger).counts
+    return enrich_day(run, _InPlace(lake.tables, table), table, prompt, work, others, ledger).counts
 
 
 def _judged_again(

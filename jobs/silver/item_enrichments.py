@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.daily import enrich_day, of_version, work_list
+from jobs.llm.daily import answered_keys, enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 
@@ -52,9 +52,7 @@ def enrich_contents(
 ) -> EffectResult:
     """Ask the prompt `name` about the day's most urgent contents; the body of such an effect."""
     prompt, key, model = prompt_of(name, run.settings), ("content_hash",), run.settings.llm_model
-    answered = None
-    if run.params.only_unanswered:
-        answered = of_version(enrichments, prompt, model).select(*key)
+    answered = answered_keys(run, enrichments, prompt, key)
     budget = run.params.item_budget
     selected = select_item_contents(items, interactions, run.ds, budget, answered=answered)
     work = work_list(selected, key, *key, prompt, enrichments, model)

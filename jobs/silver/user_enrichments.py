@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.daily import enrich_day, of_version, work_list
+from jobs.llm.daily import answered_keys, enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
 
@@ -29,9 +29,8 @@ def enrich_users(
 ) -> EffectResult:
     """Describe the day's `user_budget` most active users; commits in chunks through `sink`."""
     prompt, key = prompt_of("user", run.settings), ("user_id", "profile_hash")
-    model, answered = run.settings.llm_model, None
-    if run.params.only_unanswered:
-        answered = of_version(enrichments, prompt, model).select(*key)
+    answered = answered_keys(run, enrichments, prompt, key)
     selected = select_user_profiles(user_profiles, run.params.user_budget, answered)
+    model = run.settings.llm_model
     work = work_list(selected, key, "profile_hash", prompt, enrichments, model)
     return enrich_day(run, sink, TABLE, prompt, work, enrichments, ledger)

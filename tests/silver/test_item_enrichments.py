@@ -176,7 +176,7 @@ def test_runs_for_the_unanswered_alone_go_on_where_the_last_one_stopped(
 def test_shards_share_out_a_token_budget(
     make_lake, items: DataFrame, interactions: DataFrame
 ) -> None:
-    """One of two shards may spend half: 250 tokens are two calls of 120."""
+    """240 tokens are two calls of 120, so one for each of two shards."""
     with serve(answer) as server:
         lake = make_lake(llm_url=server.url)
         enrich(lake, items, interactions, item_budget=1)  # what a call costs is known from now on

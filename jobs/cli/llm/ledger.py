@@ -110,7 +110,7 @@ def item_facts(lake: LakeSql, settings: Settings, item_id: str, ds: date | None)
         ORDER BY recorded_at DESC, attempt DESC""",
         content,
     )
-    has_title = bool((item["title"] or "").strip())
+    has_title = "title" in prompt.sent(item)
     return {
         "item_id": item_id,
         "content_hash": item["content_hash"],

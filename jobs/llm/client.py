@@ -9,11 +9,17 @@ one spent on a dropped server that does not even list its models, as a gateway i
 is away: a few such calls would use up all they have while the others wait. Another
 try waits like any request until fewer are under way than the servers are to have (`Pace`): those
 that an overloaded server gave up would overload it again.
+
+A GPU answers hundreds of short calls a second, and this is one process beside it: what a call costs
+here decides whether the engine waits for questions. So a request is a plain POST through aiohttp,
+without the openai package, whose walk through every value of a prompt's examples and schema took
+more time than all the rest of a call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -22,9 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import openai
-from openai import AsyncOpenAI
+import aiohttp
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -40,8 +47,6 @@ from jobs.llm.servers import Servers, Turn
 from jobs.llm.status import ERROR, REFUSED, TOO_LONG
 
 if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
-
     from jobs.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,16 +54,19 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
+LONGEST_ERROR = 300
 # The error of a request whose run ended before its answer came.
 CUT_SHORT = "the run ended before an answer came"
 # Calls under way at the start; the first answers show whether more bring more. On two busy cores
 # the first of sixteen take longer than the timeout.
 FIRST_CALLS_A_SERVER = 8
+# Connections that nobody used for so long are closed, before the server does it in the moment of a
+# request: vLLM waits 5 s.
+KEEP_ALIVE_SECONDS = 4.0
 _REFUSES_ALL = {401, 403, 404}
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 _OVERLOADED = {429, 503}
-# The HTTP library's errors, by name since the SDK works with more than one such library.
-_NEVER_SENT = {"ConnectError", "ConnectTimeout"}
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # vLLM's two ways to say it, and OpenAI's code.
 _TOO_LONG = re.compile(
     r"maximum context length|maximum model length|context_length_exceeded", re.IGNORECASE
@@ -136,6 +144,16 @@ class NobodyThere(Exception):
     """No server could be reached for `patience_seconds`."""
 
 
+class HTTPStatus(Exception):
+    """A server's answer of 400 or more. asked_wait: seconds of its `Retry-After`, 0 without."""
+
+    def __init__(self, status: int, body: str, asked_wait: float) -> None:
+        super().__init__(f"{status} {body}".rstrip())
+        self.status = status
+        self.body = body
+        self.asked_wait = asked_wait
+
+
 class LLMClient:
     """Asks the servers at `urls`, which all serve `model`.
 
@@ -171,7 +189,7 @@ class LLMClient:
             wait=_Wait(first_wait_seconds, longest_wait_seconds),
             reraise=True,
         )
-        self._openai: dict[str, AsyncOpenAI] = {}
+        self._proxies = {url: _proxy_of(url) for url in urls}
         self._ended = asyncio.Event()
 
     @classmethod
@@ -198,18 +216,13 @@ class LLMClient:
         return self.pace.limit
 
     async def __aenter__(self) -> LLMClient:
-        # The SDK insists on a key where a server of one's own wants none. It retries by itself
-        # unless told not to, which would hide attempts from the ledger.
-        self._openai = {
-            server.url: AsyncOpenAI(
-                base_url=server.url,
-                api_key=self._api_key or "none",
-                # The library's limit is on each read, which a server that trickles never meets.
-                timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-                max_retries=0,
-            )
-            for server in self.servers.all
-        }
+        key = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        self._http = aiohttp.ClientSession(
+            headers=key,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
         return self
 
     async def __aexit__(
@@ -218,8 +231,7 @@ class LLMClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for client in self._openai.values():
-            await client.close()
+        await self._http.close()
 
     async def ask(
         self, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
@@ -228,18 +240,18 @@ class LLMClient:
         reply = Reply(attempts=[] if attempts is None else attempts)
         try:
             await self._retrying(self._try_once, prompt, question, reply)
-        except openai.APIStatusError as error:
+        except HTTPStatus as error:
             url = reply.attempts[-1].server
-            if error.status_code in _REFUSES_ALL:
+            if error.status in _REFUSES_ALL:
                 raise ServerRefuses(
-                    f"{url} answers {error.status_code} to model {self.model!r}: "
-                    f"{_short(error)}. Answers committed so far are kept. Check RECLAKE_LLM_URL, "
-                    "RECLAKE_LLM_MODEL and RECLAKE_LLM_API_KEY"
+                    f"{url} answers {error.status} to model {self.model!r}: "
+                    f"{error.body[:LONGEST_ERROR]}. Answers committed so far are kept. Check "
+                    "RECLAKE_LLM_URL, RECLAKE_LLM_MODEL and RECLAKE_LLM_API_KEY"
                 ) from error
             reply.declined = not _may_pass(error)
-            too_long = error.status_code == 413 or says_too_long(error.response.text)
+            too_long = error.status == 413 or says_too_long(error.body)
             reply.status = TOO_LONG if reply.declined and too_long else ERROR
-        except (openai.APIError, ValueError, TimeoutError, NobodyThere):
+        except (aiohttp.ClientError, ValueError, TimeoutError, NobodyThere):
             reply.status = ERROR
         return reply
 
@@ -265,9 +277,9 @@ class LLMClient:
         """Whether a dropped server answers a request that costs nothing; if not, its turn ends."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._openai[turn.server.url].models.with_raw_response.list()
-        except (openai.APIError, TimeoutError) as error:
-            if isinstance(error, openai.APIStatusError) and error.status_code < 500:
+                await self._body("GET", turn.server.url, "/models")
+        except (HTTPStatus, aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error, HTTPStatus) and error.status < 500:
                 return True
             self.servers.failed(turn)
             return False
@@ -281,6 +293,7 @@ class LLMClient:
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
         number = len(reply.attempts) + 1
+        request = {"model": self.model, **_request(prompt, question)}
         sent_at = time.perf_counter()
 
         def note(**said: Any) -> None:
@@ -290,11 +303,10 @@ class LLMClient:
 
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                completion = await self._openai[turn.server.url].chat.completions.create(
-                    model=self.model, **_request(prompt, question)
-                )
+                body = await self._body("POST", turn.server.url, "/chat/completions", request)
+            completion = json.loads(body)
             reply.text, reply.status, reply.cut = _said(completion)
-        except (openai.APIError, ValueError, TimeoutError) as error:
+        except (HTTPStatus, aiohttp.ClientError, ValueError, TimeoutError) as error:
             if self._failed(turn, error, sent_at):
                 return False
             note(error=_short(error))
@@ -307,8 +319,21 @@ class LLMClient:
             self._answered(turn, sent_at)
         finally:
             self._wake_waiting()
-        note(**_tokens(completion.usage))
+        note(**_tokens(completion.get("usage")))
         return True
+
+    async def _body(
+        self, method: str, url: str, page: str, request: dict[str, Any] | None = None
+    ) -> bytes:
+        """A server's answer to one request. Raises HTTPStatus and aiohttp's errors."""
+        proxy = self._proxies[url]
+        async with self._http.request(method, url + page, json=request, proxy=proxy) as response:
+            body = await response.read()
+        if response.status >= 400:
+            wait = response.headers.get("retry-after", "")
+            said = body.decode("utf-8", "replace")
+            raise HTTPStatus(response.status, said, float(wait) if wait.isdecimal() else 0.0)
+        return body
 
     def _wake_waiting(self) -> None:
         """Has all that wait for fewer under way look again; the first go on."""
@@ -331,9 +356,9 @@ class LLMClient:
 
     def _failed(self, turn: Turn, error: Exception, sent_at: float) -> bool:
         """Take note of a failed request. Whether it reached no server."""
-        unreachable = type(error.__cause__).__name__ in _NEVER_SENT
-        status = error.status_code if isinstance(error, openai.APIStatusError) else None
-        if status in _OVERLOADED or isinstance(error, TimeoutError):
+        unreachable = isinstance(error, _NEVER_SENT)
+        status = error.status if isinstance(error, HTTPStatus) else None
+        if status in _OVERLOADED or (isinstance(error, TimeoutError) and not unreachable):
             self.pace.overloaded(sent_at)
         if status is not None and status < 500:
             changed = self.servers.answered(turn)
@@ -355,16 +380,21 @@ class _Wait(wait_exponential_jitter):
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome and retry_state.outcome.exception()
-        asked = ""
-        if isinstance(error, openai.APIStatusError):
-            asked = error.response.headers.get("retry-after", "")
-        seconds = float(asked) if asked.isdigit() else 0.0
-        return max(super().__call__(retry_state), min(seconds, self._longest_seconds))
+        asked = error.asked_wait if isinstance(error, HTTPStatus) else 0.0
+        return max(super().__call__(retry_state), min(asked, self._longest_seconds))
 
 
 def says_too_long(error: str) -> bool:
     """Whether a server's words mean that question and answer don't fit the model's context."""
     return _TOO_LONG.search(error) is not None
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    address = urlsplit(url)
+    if proxy_bypass(address.hostname or ""):
+        return None
+    return getproxies().get(address.scheme)
 
 
 def _request(prompt: Prompt, question: str) -> dict[str, Any]:
@@ -378,41 +408,40 @@ def _request(prompt: Prompt, question: str) -> dict[str, Any]:
     }
 
 
-def _said(completion: ChatCompletion) -> tuple[str, str, bool]:
-    """Text, status and whether the text was cut. Raises ValueError on a body without a choice.
-
-    The SDK checks no types, so that any of the body's values may be anything.
-    """
+def _said(completion: Any) -> tuple[str, str, bool]:
+    """Text, status and whether the text was cut. Raises ValueError on a body without a choice."""
     try:
-        choice = completion.choices[0]
-        refusal = choice.message.refusal
-        text = refusal or choice.message.content or ""
+        choice = completion["choices"][0]
+        refusal = choice["message"].get("refusal")
+        text = refusal or choice["message"].get("content") or ""
+        reason = choice.get("finish_reason")
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError("the server's body isn't a chat completion") from error
     if not isinstance(text, str):
         raise ValueError(f"the server's message is no text but {type(text).__name__}")
-    refused = bool(refusal) or choice.finish_reason == "content_filter"
-    return text, REFUSED if refused else "", choice.finish_reason == "length"
+    refused = bool(refusal) or reason == "content_filter"
+    return text, REFUSED if refused else "", reason == "length"
 
 
 def _tokens(usage: Any) -> dict[str, int | None]:
     """What of `usage` are numbers of tokens, by the names of `Attempt`."""
-    details = getattr(usage, "prompt_tokens_details", None)
+    counts = usage if isinstance(usage, dict) else {}
+    details = counts.get("prompt_tokens_details")
     said = {
-        "prompt_tokens": getattr(usage, "prompt_tokens", None),
-        "completion_tokens": getattr(usage, "completion_tokens", None),
-        "cached_tokens": getattr(details, "cached_tokens", None),
+        "prompt_tokens": counts.get("prompt_tokens"),
+        "completion_tokens": counts.get("completion_tokens"),
+        "cached_tokens": details.get("cached_tokens") if isinstance(details, dict) else None,
     }
     return {name: value if isinstance(value, int) else None for name, value in said.items()}
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed later."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code >= 500 or error.status_code in _WORTH_ANOTHER_TRY
-    return isinstance(error, (openai.APIError, ValueError, TimeoutError))
+    if isinstance(error, HTTPStatus):
+        return error.status >= 500 or error.status in _WORTH_ANOTHER_TRY
+    return isinstance(error, (aiohttp.ClientError, ValueError, TimeoutError))
 
 
 def _short(error: Exception) -> str:
     said = str(error) or "no whole answer in time"
-    return f"{type(error).__name__}: {said}"[:300]
+    return f"{type(error).__name__}: {said}"[:LONGEST_ERROR]

@@ -20,7 +20,7 @@ def priced_lake(own_lake: Path) -> Path:
     request = {"ds": D30, "prompt": "item", "subject": "content-jam", "run_id": "run-2", **PROMPT}
     request["server"] = "http://127.0.0.1:8000/v1"
     rows = [
-        {"status": "retried", "attempt": 1, "latency_ms": 500.0, "error": "APITimeoutError"},
+        {"status": "retried", "attempt": 1, "latency_ms": 500.0, "error": "TimeoutError"},
         {
             "status": "success",
             "attempt": 2,

@@ -51,7 +51,7 @@ BY_MILVUS = {
     ("milvus.items", "silver.user_candidates.q2i"),
 }
 PARSE_CPU_SECONDS = 3.0
-HEAVY = {"pyspark", "torch", "great_expectations", "sentence_transformers", "pymilvus", "openai"}
+HEAVY = {"pyspark", "torch", "great_expectations", "sentence_transformers", "pymilvus", "aiohttp"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "days_ago"}
 
 

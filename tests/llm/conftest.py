@@ -119,9 +119,10 @@ def client_of(*urls: str, model: str = MODEL, **changed: Any) -> LLMClient:
         "patience_seconds": 60.0,
         "first_wait_seconds": 0.01,
         "longest_wait_seconds": 0.05,
+        "api_key": "sk-do-not-tell",
         **changed,
     }
-    return LLMClient(urls, model, "sk-do-not-tell", **arguments)
+    return LLMClient(urls, model, **arguments)
 
 
 def limits(**changed: Any) -> LLMSettings:

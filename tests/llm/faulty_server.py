@@ -42,6 +42,7 @@ class FaultyServer:
     models: Response = Response(body='{"object": "list", "data": []}')
     looks: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     _seen: dict[str, int] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class FaultyServer:
                     response = self.models
                 else:
                     request = json.loads(await reader.readexactly(int(fields["content-length"])))
+                    self.authorizations.append(fields.get("authorization"))
                     response = self._respond(request)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)

@@ -65,10 +65,10 @@ def test_an_answer_comes_with_what_it_cost(prompt: Prompt) -> None:
 @pytest.mark.parametrize(
     ("failure", "name"),
     [
-        (Response(503, "{}"), "InternalServerError"),
-        (Response(429, "{}"), "RateLimitError"),
-        (Response(408, "{}"), "APIStatusError"),
-        (Response(hang_up=True), "APIConnectionError"),
+        (Response(503, "{}"), "HTTPStatus"),
+        (Response(429, "{}"), "HTTPStatus"),
+        (Response(408, "{}"), "HTTPStatus"),
+        (Response(hang_up=True), "ServerDisconnectedError"),
         (Response(200, '{"choices": [{"mess'), "JSONDecodeError"),
         (Response(200, '{"choices": []}'), "ValueError"),
         (Response(200, "[]"), "ValueError"),
@@ -318,6 +318,24 @@ def test_an_answer_without_text_is_an_empty_answer(prompt: Prompt) -> None:
     with serve(behave) as server:
         reply = ask(client_of(server.url), prompt)
     assert (reply.text, reply.cut) == ("", True)
+
+
+def test_a_key_is_sent_when_there_is_one(prompt: Prompt) -> None:
+    with serve(lambda question, number: says(GOOD)) as server:
+        for key in (SECRET, ""):
+            ask(client_of(server.url, api_key=key), prompt)
+    assert server.authorizations == [f"bearer {SECRET}", None]
+
+
+def test_a_proxy_of_the_environment_gets_the_requests_but_for_no_proxy(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve(lambda question, number: says(GOOD)) as near, serve(near.behave) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        for url in ("http://llm.invalid/v1", near.url):
+            assert ask(client_of(url), prompt).text == GOOD
+    assert (len(proxy.requests), len(near.requests)) == (1, 1)
 
 
 def test_the_key_is_never_logged(prompt: Prompt, caplog: pytest.LogCaptureFixture) -> None:

@@ -54,6 +54,7 @@ TABLE = "silver.item_enrichments"
 DAY = date(2017, 12, 28)
 FAULTY_SHARE = 20  # one call of so many is answered with 503
 LEAST_GOODPUT = 0.95
+STEADY_SECONDS = 0.3
 SHARED_EVERY = 10  # of so many contents one asks what another asks
 DAILY_BUDGET = 2_000  # contents a day, of which a large catalogue is worked off
 PEER = "vllm bench serve"
@@ -65,6 +66,7 @@ def measure() -> Iterator[Result]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     yield from _goodput(folder)
+    yield from _most_calls(folder)
     yield from _catalogue(folder)
 
 
@@ -94,6 +96,42 @@ def _goodput(folder: Path) -> Iterator[Result]:
             "restart", calls / (seconds - server.down_seconds), "calls/s", LEAST_GOODPUT, peer,
             peers_rate, of_ratio=True,
         )  # fmt: skip
+
+
+def _most_calls(folder: Path) -> Iterator[Result]:
+    """Calls a second that a server of any speed could get: what one process has time for.
+
+    Gate and commits included, which the peer does without.
+    """
+    calls, level = 4000, LLMSettings().concurrency
+    prompt = load_prompt("item")
+    asks = [
+        Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": f"green tea number {n}"})
+        for n in range(calls)
+    ]
+    asked = folder / "steadily_asked.jsonl"
+    _render(prompt, asks, asked)
+    with _steady() as url:
+        peers_rate = _peers_rate(url, folder, prompt, asked, calls, level)
+        seconds = _ours(folder / "steady", prompt, asks, url)
+    yield Result(
+        f"calls a second of a server that answers in {STEADY_SECONDS} s, gate and commits included",
+        calls / seconds, "calls/s", None, f"{PEER}, {level} at once", peers_rate,
+    )  # fmt: skip
+
+
+@contextmanager
+def _steady() -> Iterator[str]:
+    """The address of a `steady_server`."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.benchmarks.steady_server"]
+    server = subprocess.Popen([*command, str(port), str(STEADY_SECONDS)], stdout=subprocess.PIPE)
+    try:
+        server.stdout.readline()  # type: ignore[union-attr]
+        yield vllm.url(port)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def _asks(prompt: Prompt, calls: int) -> list[Ask]:
@@ -128,7 +166,15 @@ def _render(prompt: Prompt, asks: Sequence[Ask], path: Path) -> None:
 
 
 def _peer(folder: Path, prompt: Prompt, asked: Path, calls: int, level: int) -> float:
-    """Calls a second of `vllm bench serve`, so many at once."""
+    """Calls a second of `vllm bench serve` on a server of its own, so many at once."""
+    with _served(folder) as server:
+        return _peers_rate(server.url, folder, prompt, asked, calls, level)
+
+
+def _peers_rate(
+    url: str, folder: Path, prompt: Prompt, asked: Path, calls: int, level: int
+) -> float:
+    """Calls a second of `vllm bench serve`, so many at once. Exits unless all were answered."""
     schema = {"name": prompt.name, "schema": prompt.answer_schema}
     body = {
         "response_format": {"type": "json_schema", "json_schema": schema},
@@ -136,18 +182,17 @@ def _peer(folder: Path, prompt: Prompt, asked: Path, calls: int, level: int) -> 
         "max_tokens": prompt.max_tokens,
     }
     saved = folder / f"peer-{level}.json"
-    with _served(folder) as server:
-        command = [
-            str(SERVE_PYTHON), "-c", BENCH, "--backend", "openai",
-            "--base-url", server.url.removesuffix("/v1"), "--endpoint", "/v1/completions",
-            "--model", MODEL, "--tokenizer", str(_model()), "--dataset-name", "custom",
-            "--dataset-path", str(asked), "--skip-chat-template", "--num-prompts", str(calls),
-            "--custom-output-len", str(prompt.max_tokens), "--max-concurrency", str(level),
-            "--temperature", "0", "--extra-body", json.dumps(body), "--disable-shuffle",
-            "--save-result", "--result-dir", str(folder), "--result-filename", saved.name,
-        ]  # fmt: skip
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    command = [
+        str(SERVE_PYTHON), "-c", BENCH, "--backend", "openai",
+        "--base-url", url.removesuffix("/v1"), "--endpoint", "/v1/completions",
+        "--model", MODEL, "--tokenizer", str(_model()), "--dataset-name", "custom",
+        "--dataset-path", str(asked), "--skip-chat-template", "--num-prompts", str(calls),
+        "--custom-output-len", str(prompt.max_tokens), "--max-concurrency", str(level),
+        "--temperature", "0", "--extra-body", json.dumps(body), "--disable-shuffle",
+        "--save-result", "--result-dir", str(folder), "--result-filename", saved.name,
+    ]  # fmt: skip
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     result = json.loads(saved.read_text())
     if result["completed"] != calls:
         raise SystemExit(f"{PEER} completed {result['completed']} of {calls} calls")

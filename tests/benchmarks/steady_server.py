@@ -1,0 +1,74 @@
+"""A server whose answers all take the same time, however many are under way.
+
+For what a client costs: nothing here competes with the client but the parsing of requests. The
+answers are those that a real model gave (`tests/llm/labels`), in turn. It speaks as little of the
+OpenAI protocol as its two clients need, ours and `vllm bench serve`, which wants a stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+from pathlib import Path
+
+LABELS = Path("tests/llm/labels/item_gate.jsonl")
+USAGE = {"prompt_tokens": 600, "completion_tokens": 90, "total_tokens": 690}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.steady_server")
+    parser.add_argument("port", type=int)
+    parser.add_argument("seconds", type=float, help="that an answer takes")
+    given = parser.parse_args()
+    answers = [json.loads(line)["answer"] for line in LABELS.open()]
+    asyncio.run(_serve(given.port, given.seconds, answers))
+
+
+async def _serve(port: int, seconds: float, answers: list[str]) -> None:
+    wholes, streams = (itertools.cycle([form(a) for a in answers]) for form in (_whole, _stream))
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lengths = [
+                    int(line.split(b":")[1])
+                    for line in head.lower().split(b"\r\n")
+                    if line.startswith(b"content-length")
+                ]
+                request = json.loads(await reader.readexactly(sum(lengths)) or b"{}")
+                await asyncio.sleep(seconds)
+                writer.write(next(streams if request.get("stream") else wholes))
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", port) as listening:
+        print("listening", flush=True)
+        await listening.serve_forever()
+
+
+def _whole(answer: str) -> bytes:
+    message = {"role": "assistant", "content": answer}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return _response("application/json", json.dumps({"choices": [choice], "usage": USAGE}))
+
+
+def _stream(answer: str) -> bytes:
+    said = ({"choices": [{"index": 0, "text": answer}]}, {"choices": [], "usage": USAGE})
+    lines = [*map(json.dumps, said), "[DONE]"]
+    return _response("text/event-stream", "".join(f"data: {line}\n\n" for line in lines))
+
+
+def _response(kind: str, body: str) -> bytes:
+    data = body.encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import sys
 from pathlib import Path
 
 LABELS = Path("tests/llm/labels/item_gate.jsonl")
@@ -48,7 +49,8 @@ async def _serve(port: int, seconds: float, answers: list[str]) -> None:
             writer.close()
 
     async with await asyncio.start_server(handle, "127.0.0.1", port) as listening:
-        print("listening", flush=True)
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
         await listening.serve_forever()
 
 

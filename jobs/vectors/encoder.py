@@ -6,6 +6,7 @@ Figures, and why components lie on a grid: docs/decisions/0006-embeddings-and-mi
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,7 @@ LENGTH_STEP = 8
 # Components are multiples of 1/GRID. A product of two is then a multiple of 1/GRID², and a sum of
 # such products stays exact in float32 up to 4, so a score is one number on every machine.
 GRID = 2048
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,13 @@ def _model_name(model: str) -> str:
     return f"{folder.resolve().name}@{digest.hexdigest()[:8]}"
 
 
-@lru_cache(maxsize=2)
 def _load(model: str, dtype: Precision) -> SentenceTransformer:
+    with _loading:  # two threads would both load it
+        return _loaded(model, dtype)
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str, dtype: Precision) -> SentenceTransformer:
     import torch
     import transformers
     from sentence_transformers import SentenceTransformer

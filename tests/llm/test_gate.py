@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from string import ascii_lowercase
+
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from jobs.llm.gate import Gate, repeats_itself
@@ -162,6 +168,36 @@ def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prom
     alone = [gate.judge(prompt, [pair])[0] for pair in pairs]
     assert gate.judge(prompt, pairs) == alone
     assert gate.judge(prompt, pairs[::-1]) == alone[::-1]
+
+
+class LetterEncoder:
+    """Texts by how often they have each letter, which depends on no other text."""
+
+    def __init__(self) -> None:
+        self.parts: list[int] = []
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.parts.append(len(texts))
+        counts = np.array([[text.count(a) for a in ascii_lowercase] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def test_a_verdict_does_not_depend_on_the_threads(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"{a}{b} tea" for a in ascii_lowercase for b in "aeiou"]
+    pairs = [
+        ({"title": title}, {"standard_name": name, "keywords": [title, name]})
+        for title, name in zip(words, reversed(words), strict=True)
+    ]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    one, several = LetterEncoder(), LetterEncoder()
+    alone = Gate(one, 0.7).judge(prompt, pairs[:20])
+    monkeypatch.setattr("jobs.llm.gate.TEXTS_A_THREAD", 10)
+    together = Gate(several, 0.7).judge(prompt, pairs)
+    assert together[:20] == alone
+    assert {verdict.accepted for verdict in together} == {True, False}
+    assert (one.parts, sorted(several.parts)) == ([40], [43, 43, 44])
 
 
 def test_a_subject_without_words_of_its_own_accepts_nothing(gate: Gate) -> None:

@@ -157,8 +157,8 @@ class LLMSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concurrency: int = Field(128, ge=1)
-    chunk_size: int = Field(512, ge=1)
+    concurrency: int = Field(256, ge=1)
+    chunk_size: int = Field(1024, ge=1)
     commit_seconds: float = Field(20.0, ge=0)
     timeout_seconds: float = Field(120.0, gt=0)
     max_attempts: int = Field(4, ge=1)

@@ -5,7 +5,12 @@ lowest level that gives the best rate. A level is judged over as many answers as
 which is about the time of one call; where that says neither yes nor no, over twice as many. A
 server that asks for less (429, 503) or times out halves the limit, when it does so often enough
 not to be chance. No level is tried at which answers would come too late if it brought nothing: they
-then take twice as long.
+then take longer by as much as more calls are under way.
+
+A settled level is left now and then, for the next one and for the highest in turn, since the way
+there may be flat: on an H200, vLLM answers 16 and 128 at once about alike (36 and 39 calls a second
+of the demo's model) and 256 at once 104 a second, since it fills the masks of a schema's grammar by
+several threads for more than 128. A leap has to bring clearly more at once.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ SHARE_OF_TIMEOUT = 0.8
 # Windows at a settled level before the next one is tried again.
 FIRST_REST = 4
 LONGEST_REST = 32
+# Answers between a leap that brought nothing and the next, in windows of the highest level.
+LEAP_REST = 8
 
 
 class Pace:
@@ -53,6 +60,9 @@ class Pace:
         self._ceiling = most
         self._rest = FIRST_REST
         self._resting = 0
+        self._knows_next = False
+        self._leaping = False
+        self._counted = self._next_leap = 0
         self._cut_at = float("-inf")
         self._recent: deque[bool] = deque()
         self._begin()
@@ -64,6 +74,7 @@ class Pace:
             self._begin()
             return
         self._answers += 1
+        self._counted += 1
         self._busy += under_way
         self._slowest = max(self._slowest, seconds)
         if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS):
@@ -88,6 +99,7 @@ class Pace:
         self._rates = {level: rate for level, rate in self._rates.items() if level < self.limit}
         self._cut_at = self._clock()
         self._recent.clear()
+        self._put_off_leaps()
         self._settle_at(self._ceiling)
 
     def interrupted(self) -> None:
@@ -116,23 +128,32 @@ class Pace:
                 self._begin()
             else:
                 self._ceiling = self._most
-                self._climb()
+                self._leaping = self._knows_next and self._counted >= self._next_leap
+                self._climb(to=self._most if self._leaping else 2 * self.limit)
         elif rate >= (CLEAR_GAIN if self._looks == 1 else WORTH_A_DOUBLING) * below:
             self._rest = FIRST_REST
-            self._climb()
-        elif self._looks == 1:
+            self._leaping = False
+            self._climb(to=2 * self.limit)
+        elif self._looks == 1 and not self._leaping:
             self._looks = 2
         else:
             best = max(self._rates.values())
             enough = [n for n, r in self._rates.items() if r * WORTH_A_DOUBLING >= best]
             self._settle_at(min(enough))
             self._rest = min(2 * self._rest, LONGEST_REST)
+            if self._leaping:
+                self._put_off_leaps()
+            self._knows_next, self._leaping = not self._leaping, False
 
-    def _climb(self) -> None:
-        if 2 * self._slowest > SHARE_OF_TIMEOUT * self._timeout_seconds:
+    def _put_off_leaps(self) -> None:
+        self._next_leap = self._counted + LEAP_REST * self._most
+
+    def _climb(self, to: int) -> None:
+        in_time = SHARE_OF_TIMEOUT * self._timeout_seconds / max(self._slowest, 1e-9)
+        if in_time < 2:
             self._settle_at(self.limit)
             return
-        self.limit = min(2 * self.limit, self._ceiling)
+        self.limit = int(min(to, in_time * self.limit, self._ceiling))
         self._begin()
 
     def _settle_at(self, level: int) -> None:

@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -467,7 +466,6 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
     run = Run(
         DAY, DAY, None, RunParams(item_budget=budget, dry_run=True), settings, "bench", str(folder)
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     result = enrich_items(
         run,
@@ -478,16 +476,17 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
         tables.read(LEDGER),
     )
     seconds = time.perf_counter() - start
-    peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     calls = float(result.counts["planned_calls"])
     spark.stop()  # before its server ends
-    return {"seconds": seconds, "calls": calls, "gigabytes": peak / 2**20}
+    return {"seconds": seconds, "calls": calls, "gigabytes": _peak(os.getpid())}
 
 
-def _peak_of_java() -> float:
-    """GiB that the Spark server, a child of this process, has had in memory at most."""
-    java = (p for p in psutil.Process().children(recursive=True) if p.name() == "java")
-    status = Path(f"/proc/{next(java).pid}/status").read_text()
+def _peak(process: int) -> float:
+    """GiB that a process has had in memory at most.
+
+    Not `ru_maxrss`: that of a child begins with what its parent had when it was forked.
+    """
+    status = Path(f"/proc/{process}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20  # type: ignore[index]
 
 
@@ -501,5 +500,6 @@ if __name__ == "__main__":
     (given.folder / "spark").mkdir(parents=True)
     with spark_connect(given.folder / "spark", memory="4g") as address:
         found = _plan(given.name, given.items, given.budget, given.folder, address)
-        found["server_gigabytes"] = _peak_of_java()
+        java = (p for p in psutil.Process().children(recursive=True) if p.name() == "java")
+        found["server_gigabytes"] = _peak(next(java).pid)
     sys.stdout.write(json.dumps(found) + "\n")

@@ -47,6 +47,13 @@ def test_three_failures_in_a_row_drop_a_server_and_an_answer_between_them_does_n
     assert pool.take() is None
 
 
+def test_of_many_requests_sent_together_a_fifth_has_to_fail() -> None:
+    """60 under way: the 12th failure in a row leaves 48, of which it is a quarter."""
+    pool = servers(1)
+    turns = [taken(pool) for _ in range(60)]
+    assert [pool.failed(turn) for turn in turns[:12]] == [False] * 11 + [True]
+
+
 def test_after_its_pause_one_request_tries_a_dropped_server() -> None:
     clock = Clock()
     pool = servers(1, clock)

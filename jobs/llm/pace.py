@@ -32,7 +32,9 @@ SHARE_OF_TIMEOUT = 0.8
 # Windows at a settled level before the next one is tried again.
 FIRST_REST = 4
 LONGEST_REST = 32
-# Answers between a leap that brought nothing and the next, in windows of the highest level.
+# Answers before the first leap, and between one that brought nothing and the next, in windows of
+# the highest level: a short list is not to be spent on finding out.
+FIRST_LEAP = 2
 LEAP_REST = 8
 
 
@@ -62,7 +64,8 @@ class Pace:
         self._resting = 0
         self._knows_next = False
         self._leaping = False
-        self._counted = self._next_leap = 0
+        self._counted = 0
+        self._next_leap = FIRST_LEAP * most
         self._cut_at = float("-inf")
         self._recent: deque[bool] = deque()
         self._begin()

@@ -65,8 +65,9 @@ def test_it_finds_about_the_level_at_which_the_server_is_full(level: int, seed: 
 
 
 def test_a_leap_finds_the_level_behind_a_plateau() -> None:
-    limits, found = drive(16, 6000, 8, 512, jump=(256, 2.6))
-    _, known = drive(16, 6000, 256, 256, jump=(256, 2.6))
+    limits, found = drive(16, 12000, 8, 256, jump=(256, 2.6))
+    _, known = drive(16, 12000, 256, 256, jump=(256, 2.6))
+    assert max(limits[: 2 * 256]) <= 64, "a short list is not spent on a leap"
     assert min(limits[-3000:]) >= 256
     assert found / known >= 0.85
 

@@ -293,7 +293,6 @@ class LLMClient:
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
         number = len(reply.attempts) + 1
-        request = {"model": self.model, **_request(prompt, question)}
         sent_at = time.perf_counter()
 
         def note(**said: Any) -> None:
@@ -302,6 +301,7 @@ class LLMClient:
             reply.attempts.append(Attempt(call_id, number, latency_ms, server=server, **said))
 
         try:
+            request = {"model": self.model, **_request(prompt, question)}
             async with asyncio.timeout(self._timeout_seconds):
                 body = await self._body("POST", turn.server.url, "/chat/completions", request)
             completion = json.loads(body)

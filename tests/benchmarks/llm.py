@@ -47,6 +47,7 @@ from jobs.llm.gate import Gate
 from jobs.llm.prompt import Prompt, load_prompt
 from jobs.settings import LLMSettings, Settings, get_settings
 from tests.benchmarks.result import Result
+from tests.benchmarks.steady_server import received
 
 MODEL = "smollm2-135m-instruct"
 LEVELS = (16, 32)
@@ -306,14 +307,8 @@ def _faulty(server: _Server) -> Iterator[str]:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            head, body = await received(reader)
             is_call = head.startswith(b"POST")
-            lengths = [
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length")
-            ]
-            body = await reader.readexactly(sum(lengths))
             requests[0] += is_call
             if is_call and requests[0] % FAULTY_SHARE == 0:
                 writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")

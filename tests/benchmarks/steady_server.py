@@ -12,9 +12,10 @@ import asyncio
 import itertools
 import json
 import sys
-from pathlib import Path
 
-LABELS = Path("tests/llm/labels/item_gate.jsonl")
+from infra.stack.ports import LOOPBACK
+from tests.benchmarks.gate import LABELS
+
 USAGE = {"prompt_tokens": 600, "completion_tokens": 90, "total_tokens": 690}
 
 
@@ -33,13 +34,8 @@ async def _serve(port: int, seconds: float, answers: list[str]) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                lengths = [
-                    int(line.split(b":")[1])
-                    for line in head.lower().split(b"\r\n")
-                    if line.startswith(b"content-length")
-                ]
-                request = json.loads(await reader.readexactly(sum(lengths)) or b"{}")
+                _, body = await received(reader)
+                request = json.loads(body or b"{}")
                 await asyncio.sleep(seconds)
                 writer.write(next(streams if request.get("stream") else wholes))
                 await writer.drain()
@@ -48,10 +44,21 @@ async def _serve(port: int, seconds: float, answers: list[str]) -> None:
         finally:
             writer.close()
 
-    async with await asyncio.start_server(handle, "127.0.0.1", port) as listening:
+    async with await asyncio.start_server(handle, LOOPBACK, port) as listening:
         sys.stdout.write("listening\n")
         sys.stdout.flush()
         await listening.serve_forever()
+
+
+async def received(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head, with the empty line after it, and body of the next HTTP request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length")
+    ]
+    return head, await reader.readexactly(sum(lengths))
 
 
 def _whole(answer: str) -> bytes:

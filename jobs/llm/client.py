@@ -266,29 +266,31 @@ class LLMClient:
                 await self._ended.wait()
                 since = time.perf_counter()
             elif turn := self.servers.take(safely=bool(reply.attempts)):
-                is_there = not turn.trial or await self._lists_models(turn)
-                if is_there and await self._reached(turn, prompt, question, reply):
+                looked = await self._looked_at(turn) if turn.trial else turn
+                if looked and await self._reached(looked, prompt, question, reply):
                     return
             else:
                 self._require_patience(time.perf_counter() - since, reply)
                 await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
 
-    async def _lists_models(self, turn: Turn) -> bool:
-        """Whether a dropped server answers a request that costs nothing; if not, its turn ends."""
+    async def _looked_at(self, turn: Turn) -> Turn | None:
+        """What a request that costs nothing makes of a turn at a dropped server; None ends it."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._body("GET", turn.server.url, "/models")
         except (HTTPStatus, aiohttp.ClientError, TimeoutError) as error:
-            if isinstance(error, HTTPStatus) and error.status < 500:
-                return True
-            self.servers.failed(turn)
-            return False
+            if not isinstance(error, HTTPStatus) or error.status >= 500:
+                self.servers.silent(turn)
+                return None
         except BaseException:
             self.servers.left(turn)
             raise
         finally:
             self._wake_waiting()
-        return True
+        turn = self.servers.listed(turn)
+        if not turn.trial:
+            self._back(turn)
+        return turn
 
     async def _reached(self, turn: Turn, prompt: Prompt, question: str, reply: Reply) -> bool:
         """Send one request to one server. Whether it got there; raises its error if it did."""
@@ -344,8 +346,11 @@ class LLMClient:
         """Take note of an answer."""
         self.pace.answered(self.servers.under_way, time.perf_counter() - sent_at)
         if self.servers.answered(turn):
-            logger.info("%s: answers again", turn.server.url)
-            self.pace.interrupted()
+            self._back(turn)
+
+    def _back(self, turn: Turn) -> None:
+        logger.info("%s: there again", turn.server.url)
+        self.pace.interrupted()
 
     def _require_patience(self, waited: float, reply: Reply) -> None:
         """Raises NobodyThere, which `reply` then tells of, when a call has waited too long."""

@@ -3,7 +3,10 @@
 A server is dropped when a connection to it can't be made, or when several requests in a row fail:
 three, and a fifth of those that were sent together. A busy server says 503 at once, an answer takes
 its time: of sixty sent together, the three that meet its usual 5% come back first, and in a row.
-After a pause one request tries it; an answer brings it back, a failure doubles the pause.
+After a pause it is looked at, and again and again until it lists its models: a server that is
+started again takes minutes, and a look costs nothing. If there was a look at which it did not list
+them, its list is believed and brings it back. If not, as with a gateway that answers such a page by
+itself, one request tries it: an answer brings it back, a failure doubles the pause.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ FAILURES_A_CALL_UNDER_WAY = 0.25  # a fifth of those sent: one failed of four th
 class Server:
     """One base URL. under_way: requests sent to it and not ended. failures: in a row.
 
-    due: when a dropped server may be tried again, None while it is live. tried: whether the
-    request that tries it is under way.
+    due: when a dropped server may be looked at again, None while it is live. tried: whether the
+    request that does so is under way. was_silent: whether it once listed no models since it was
+    dropped.
     """
 
     url: str
@@ -30,6 +34,7 @@ class Server:
     pause: float = 0.0
     due: float | None = None
     tried: bool = False
+    was_silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,26 @@ class Servers:
         server = turn.server
         back = server.due is not None
         self.left(turn)
-        server.failures, server.pause, server.due = 0, 0.0, None
+        server.failures, server.pause, server.due, server.was_silent = 0, 0.0, None, False
         return back
+
+    def silent(self, turn: Turn) -> None:
+        """A dropped server did not list its models. The turn is over."""
+        self.left(turn)
+        turn.server.failures += 1
+        turn.server.was_silent = True
+        turn.server.due = self._clock() + self._first_pause
+
+    def listed(self, turn: Turn) -> Turn:
+        """A dropped server listed its models. The turn goes on, as a trial if that proves little.
+
+        The pause of the last drop is kept, so that one that falls again at once rests for longer.
+        """
+        server = turn.server
+        if not server.was_silent:
+            return turn
+        server.failures, server.due, server.tried, server.was_silent = 0, None, False, False
+        return Turn(server)
 
     def failed(self, turn: Turn, *, unreachable: bool = False) -> bool:
         """The server gave no answer. Whether this drops it."""

@@ -178,11 +178,11 @@ def test_a_call_waits_for_a_server_that_is_started_again(prompt: Prompt) -> None
 
 
 def test_a_server_that_is_away_behind_a_gateway_costs_a_call_one_attempt(prompt: Prompt) -> None:
-    """The gateway hangs up on all, longer than the call has attempts for."""
+    """The gateway hangs up on all, longer than the call has attempts for; then all go at once."""
     away = Response(hang_up=True)
 
     def behave(question: str, number: int) -> Response:
-        return away if server.models is away else says(GOOD)
+        return away if server.models is away else replace(says(GOOD), wait_seconds=0.5)
 
     with serve(behave) as server:
         server.models = away
@@ -195,12 +195,14 @@ def test_a_server_that_is_away_behind_a_gateway_costs_a_call_one_attempt(prompt:
                 while server.looks < 5 and not all(task.done() for task in asking):
                     await asyncio.sleep(0.01)
                 server.models = Response(404)  # it may not have this page, but it is there
+                server.most_at_once = 0
                 return await asyncio.gather(*asking)
 
         replies = asyncio.run(once())
     assert [reply.text for reply in replies] == [GOOD] * 8
     assert {errors(reply)[-1] for reply in replies} == {""}
     assert max(len(reply.attempts) for reply in replies) == 2
+    assert server.most_at_once == 8
 
 
 @pytest.mark.parametrize("models", [Response(hang_up=True), Response(503, "{}")])

@@ -79,6 +79,45 @@ def test_the_pause_doubles_with_every_failed_trial_up_to_the_longest() -> None:
     assert pauses == [1.0, 2.0, 4.0, 5.0]
 
 
+def test_a_server_that_is_away_is_looked_at_every_first_pause_and_back_when_it_is_there() -> None:
+    clock = Clock()
+    pool = servers(1, clock)
+    pool.failed(taken(pool), unreachable=True)
+    for _ in range(20):
+        assert (pool.take(), pool.seconds_until_due()) == (None, 1.0)
+        clock.now += 1.0
+        pool.silent(taken(pool))
+    clock.now += 1.0
+    looked_at = pool.listed(taken(pool))
+    assert [looked_at.trial, taken(pool).trial, taken(pool).trial] == [False, False, False]
+    assert pool.failed(looked_at) is False, "one failure of three"
+
+
+def test_a_list_of_models_proves_nothing_where_it_was_there_all_the_time() -> None:
+    clock = Clock()
+    pool = servers(1, clock)
+    pool.failed(taken(pool), unreachable=True)
+    clock.now += 1.0
+    looked_at = pool.listed(taken(pool))
+    assert looked_at.trial
+    assert pool.take() is None, "only one tries it"
+    pool.failed(looked_at)
+    assert pool.seconds_until_due() == 2.0
+
+
+def test_one_that_falls_again_without_an_answer_is_left_alone_for_longer() -> None:
+    clock = Clock()
+    pool = servers(1, clock)
+    pool.failed(taken(pool), unreachable=True)
+    clock.now += 1.0
+    pool.silent(taken(pool))
+    clock.now += 1.0
+    pool.failed(pool.listed(taken(pool)), unreachable=True)
+    assert pool.seconds_until_due() == 2.0
+    clock.now += 2.0
+    assert pool.listed(taken(pool)).trial, "its list was not missing since"
+
+
 def test_requests_that_were_under_way_when_a_server_fell_do_not_lengthen_its_pause() -> None:
     pool = servers(1)
     turns = [taken(pool) for _ in range(10)]

@@ -1,9 +1,11 @@
 """How many calls to keep under way at once, found out by counting answers a second.
 
-The limit climbs in doublings while each brings clearly more answers a second, and settles at the
-lowest level that gives the best rate. A level is judged over as many answers as it holds calls,
-which is about the time of one call; where that says neither yes nor no, over twice as many. A
-server that asks for less (429, 503) or times out halves the limit, when it does so often enough
+The limit climbs in doublings while each brings clearly more answers a second. A level is judged
+over as many answers as it holds calls, which is about the time of one call; where that says neither
+yes nor no, over twice and then four times as many. It then settles at the lowest level that gives
+the best rate; the first time, at the highest such: one too low costs a tenth of the answers, one
+too high next to none, and the rates of a first climb are those of a few seconds of a cold server.
+A server that asks for less (429, 503) or times out halves the limit, when it does so often enough
 not to be chance. No level is tried at which answers would come too late if it brought nothing: they
 then take longer by as much as more calls are under way.
 
@@ -22,8 +24,11 @@ from collections.abc import Callable
 # Fewer answers than this say nothing about a rate, fewer requests nothing about a share.
 FEWEST_ANSWERS = 4
 FEWEST_REQUESTS = 16
-CLEAR_GAIN = 1.25
 WORTH_A_DOUBLING = 1.05
+# How much more has to come to climb on, by the windows looked at.
+CLEAR_GAIN = {1: 1.25, 2: 1.12, 4: WORTH_A_DOUBLING}
+# With so much less it isn't looked at any longer.
+CLEAR_LOSS = 0.9
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.
 BUSY_SHARE = 0.75
@@ -62,6 +67,7 @@ class Pace:
         self._ceiling = most
         self._rest = FIRST_REST
         self._resting = 0
+        self._has_settled = False
         self._knows_next = False
         self._leaping = False
         self._counted = 0
@@ -133,16 +139,17 @@ class Pace:
                 self._ceiling = self._most
                 self._leaping = self._knows_next and self._counted >= self._next_leap
                 self._climb(to=self._most if self._leaping else 2 * self.limit)
-        elif rate >= (CLEAR_GAIN if self._looks == 1 else WORTH_A_DOUBLING) * below:
+        elif rate >= CLEAR_GAIN[self._looks] * below:
             self._rest = FIRST_REST
             self._leaping = False
             self._climb(to=2 * self.limit)
-        elif self._looks == 1 and not self._leaping:
-            self._looks = 2
+        elif self._looks < max(CLEAR_GAIN) and rate >= CLEAR_LOSS * below and not self._leaping:
+            self._looks *= 2
         else:
             best = max(self._rates.values())
             enough = [n for n, r in self._rates.items() if r * WORTH_A_DOUBLING >= best]
-            self._settle_at(min(enough))
+            self._settle_at(min(enough) if self._has_settled else max(enough))
+            self._has_settled = True
             self._rest = min(2 * self._rest, LONGEST_REST)
             if self._leaping:
                 self._put_off_leaps()

@@ -120,6 +120,30 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
     assert pace.limit == 8
 
 
+def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
+    clock = Clock()
+    pace = Pace(8, 64, clock=clock)
+    answer(pace, clock, 8, 1.0, under_way=8)
+    answer(pace, clock, 16, 1 / 2, under_way=16)
+    answer(pace, clock, 127, 1 / 2.05, under_way=32)
+    assert pace.limit == 32, "2.5% more says nothing in one window, two, or four"
+    answer(pace, clock, 1 + 3 * 32, 1 / 2.05, under_way=32)
+    assert pace.limit == 32
+    answer(pace, clock, 32, 1 / 2.05, under_way=32)
+    assert pace.limit == 64, "after its rest the next one is tried"
+    answer(pace, clock, 4 * 64, 1 / 2.05, under_way=64)
+    assert pace.limit == 16
+
+
+def test_a_level_that_is_clearly_worse_is_left_after_one_window() -> None:
+    clock = Clock()
+    pace = Pace(8, 64, clock=clock)
+    answer(pace, clock, 8, 1.0, under_way=8)
+    answer(pace, clock, 16, 1 / 2, under_way=16)
+    answer(pace, clock, 32, 1 / 1.7, under_way=32)
+    assert pace.limit == 16
+
+
 def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:
     clock = Clock()
     pace = Pace(32, 64, clock=clock)

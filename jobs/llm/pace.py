@@ -1,8 +1,11 @@
 """How many calls to keep under way at once, found out by counting answers a second.
 
-The limit climbs in doublings while each brings clearly more answers a second. A level is judged
-over as many answers as it holds calls, which is about the time of one call; where that says neither
-yes nor no, over twice and then four times as many. It then settles at the lowest level that gives
+The limit climbs in doublings while each brings clearly more answers a second. By Little's law these
+are the calls under way divided by the time that one takes, of those sent at that level. (Counting
+answers says too little of a level that has just begun, by up to a third: its calls start together,
+and where the count ends others are half done.) A level is judged over as many answers as it holds calls, which is about
+the time of one call; where that says neither yes nor no, over twice and then four times as many.
+It then settles at the lowest level that gives
 the best rate; the first time, at the highest such: one too low costs a tenth of the answers, one
 too high next to none, and the rates of a first climb are those of a few seconds of a cold server.
 A server that asks for less (429, 503) or times out halves the limit, when it does so often enough
@@ -25,10 +28,8 @@ from collections.abc import Callable
 FEWEST_ANSWERS = 4
 FEWEST_REQUESTS = 16
 WORTH_A_DOUBLING = 1.05
-# How much more has to come to climb on, by the windows looked at.
-CLEAR_GAIN = {1: 1.25, 2: 1.12, 4: WORTH_A_DOUBLING}
-# With so much less it isn't looked at any longer.
-CLEAR_LOSS = 0.9
+# Of the rate below: what is too little to look on, and enough to climb on, by the windows looked at.
+BOUNDS = {1: (0.0, 1.25), 2: (0.9, 1.12), 4: (WORTH_A_DOUBLING, WORTH_A_DOUBLING)}
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.
 BUSY_SHARE = 0.75
@@ -50,6 +51,7 @@ class Pace:
     """
 
     _looks: int
+    _taken: float
     _slowest: float
 
     def __init__(
@@ -82,16 +84,19 @@ class Pace:
         if under_way > self.limit:  # what a higher level left has still to drain
             self._begin()
             return
-        self._answers += 1
         self._counted += 1
+        if self._clock() - seconds < self._since:  # part of it at another level, as slow as that
+            return
+        self._answers += 1
         self._busy += under_way
+        self._taken += seconds
         self._slowest = max(self._slowest, seconds)
         if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS):
             return
         if self._busy < BUSY_SHARE * self._answers * self.limit:
             self._begin()
             return
-        self._judge(self._answers / max(self._clock() - self._since, 1e-9))
+        self._judge(self._busy / max(self._taken, 1e-9))
 
     def overloaded(self, sent_at: float) -> None:
         """A request sent at `sent_at` (the clock's) met 429, 503 or a timeout.
@@ -121,9 +126,13 @@ class Pace:
             self._recent.popleft()
 
     def _begin(self) -> None:
+        """Count what is sent from now on."""
         self._since = self._clock()
+        self._count_anew()
+
+    def _count_anew(self) -> None:
         self._answers = self._busy = 0
-        self._slowest = 0.0
+        self._taken = self._slowest = 0.0
         self._looks = 1
 
     def _judge(self, rate: float) -> None:
@@ -134,16 +143,16 @@ class Pace:
         if self._resting:
             self._resting -= 1
             if self._resting:
-                self._begin()
+                self._count_anew()
             else:
                 self._ceiling = self._most
                 self._leaping = self._knows_next and self._counted >= self._next_leap
                 self._climb(to=self._most if self._leaping else 2 * self.limit)
-        elif rate >= CLEAR_GAIN[self._looks] * below:
+        elif rate >= BOUNDS[self._looks][1] * below:
             self._rest = FIRST_REST
             self._leaping = False
             self._climb(to=2 * self.limit)
-        elif self._looks < max(CLEAR_GAIN) and rate >= CLEAR_LOSS * below and not self._leaping:
+        elif rate >= BOUNDS[self._looks][0] * below and not self._leaping:
             self._looks *= 2
         else:
             best = max(self._rates.values())

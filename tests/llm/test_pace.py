@@ -74,8 +74,8 @@ def test_a_leap_finds_the_level_behind_a_plateau() -> None:
 
 def test_it_is_at_the_plateau_within_the_first_tens_of_calls() -> None:
     limits, _ = drive(64, 500, 8, 512)
-    # 8 + 16 + 32 answers, as long as every doubling brings clearly more
-    assert limits.index(64) + 1 == 56
+    # Of each level 8, 16 and 32 answers count; fewer than 8 and 16 were sent before the last two.
+    assert 56 <= limits.index(64) + 1 < 80
 
 
 def test_500_calls_take_hardly_longer_than_at_the_best_level_from_the_start() -> None:
@@ -108,9 +108,13 @@ def test_it_starts_no_higher_than_the_settings_allow() -> None:
 
 
 def answer(pace: Pace, clock: Clock, count: int, each_seconds: float, under_way: int) -> None:
+    """One answer after the other, of a server that has had so many under way for long.
+
+    So of the first after a climb, all but one of as many as are under way were sent before it.
+    """
     for _ in range(count):
         clock.now += each_seconds
-        pace.answered(under_way, each_seconds)
+        pace.answered(under_way, under_way * each_seconds - 1e-6)
 
 
 def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
@@ -123,24 +127,42 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
 def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
     clock = Clock()
     pace = Pace(8, 64, clock=clock)
+    clock.now = 100.0
     answer(pace, clock, 8, 1.0, under_way=8)
-    answer(pace, clock, 16, 1 / 2, under_way=16)
-    answer(pace, clock, 127, 1 / 2.05, under_way=32)
+    answer(pace, clock, 31, 1 / 2, under_way=16)
+    answer(pace, clock, 31 + 4 * 32, 1 / 2.05, under_way=32)
     assert pace.limit == 32, "2.5% more says nothing in one window, two, or four"
-    answer(pace, clock, 1 + 3 * 32, 1 / 2.05, under_way=32)
+    answer(pace, clock, 31 + 4 * 32 - 1, 1 / 2.05, under_way=32)
     assert pace.limit == 32
-    answer(pace, clock, 32, 1 / 2.05, under_way=32)
+    answer(pace, clock, 1, 1 / 2.05, under_way=32)
     assert pace.limit == 64, "after its rest the next one is tried"
-    answer(pace, clock, 4 * 64, 1 / 2.05, under_way=64)
+    answer(pace, clock, 63 + 4 * 64, 1 / 2.05, under_way=64)
     assert pace.limit == 16
 
 
-def test_a_level_that_is_clearly_worse_is_left_after_one_window() -> None:
+def test_a_level_that_is_clearly_worse_is_left_after_two_windows() -> None:
     clock = Clock()
     pace = Pace(8, 64, clock=clock)
+    clock.now = 100.0
     answer(pace, clock, 8, 1.0, under_way=8)
-    answer(pace, clock, 16, 1 / 2, under_way=16)
-    answer(pace, clock, 32, 1 / 1.7, under_way=32)
+    answer(pace, clock, 31, 1 / 2, under_way=16)
+    answer(pace, clock, 31 + 2 * 32 - 1, 1 / 1.7, under_way=32)
+    assert pace.limit == 32
+    answer(pace, clock, 1, 1 / 1.7, under_way=32)
+    assert pace.limit == 16
+
+
+def test_a_level_is_not_judged_by_what_was_sent_at_another() -> None:
+    """8 or 16 at once bring 1 a second, in the order sent: eight that were under way take 8.5 s."""
+    clock = Clock()
+    pace = Pace(8, 64, clock=clock)
+    clock.now = 100.0
+    answer(pace, clock, 8, 1.0, under_way=8)
+    for number in range(1, 17):
+        clock.now += 1.0
+        pace.answered(16, 8.5 if number <= 8 else float(number))
+    assert pace.limit == 16
+    answer(pace, clock, 3 * 16, 1.0, under_way=16)
     assert pace.limit == 16
 
 
@@ -162,9 +184,9 @@ def test_after_a_cut_it_rests_before_it_climbs_again() -> None:
     for _ in range(16):
         pace.overloaded(sent_at=0.0)
     assert pace.limit == 16
-    answer(pace, clock, 3 * 16, 0.1, under_way=16)
+    answer(pace, clock, 15 + 4 * 16 - 1, 0.1, under_way=16)
     assert pace.limit == 16
-    answer(pace, clock, 16, 0.1, under_way=16)
+    answer(pace, clock, 1, 0.1, under_way=16)
     assert pace.limit == 32
 
 
@@ -192,12 +214,14 @@ def test_it_never_falls_below_one_call() -> None:
 def test_an_outage_is_not_taken_for_a_slow_level() -> None:
     clock = Clock()
     pace = Pace(8, 16, clock=clock)
+    clock.now = 100.0
     answer(pace, clock, 8, 1.0, under_way=8)
     assert pace.limit == 16
-    answer(pace, clock, 8, 0.5, under_way=16)
+    answer(pace, clock, 15 + 8, 0.5, under_way=16)
     clock.now += 1000
     pace.interrupted()
-    answer(pace, clock, 16, 0.5, under_way=16)
+    clock.now += 1
+    answer(pace, clock, 15 + 16, 0.5, under_way=16)
     assert pace.limit == 16
 
 
@@ -210,7 +234,7 @@ def test_answers_that_a_higher_level_left_do_not_count_for_a_lower_one() -> None
     for under_way in range(32, 16, -1):
         clock.now += 0.1
         pace.answered(under_way, 3.2)
-    answer(pace, clock, 3 * 16, 1.0, under_way=16)
+    answer(pace, clock, 15 + 4 * 16 - 1, 1.0, under_way=16)
     assert pace.limit == 16, "the drained answers were taken for a window at rest"
-    answer(pace, clock, 16, 1.0, under_way=16)
+    answer(pace, clock, 1, 1.0, under_way=16)
     assert pace.limit == 32

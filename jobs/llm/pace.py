@@ -1,4 +1,4 @@
-"""How many calls to keep under way at once, found out by counting answers a second.
+"""How many calls to keep under way at once, found out from how long they take.
 
 The limit climbs in doublings while each brings clearly more answers a second. By Little's law these
 are the calls under way divided by the time that one takes, of those sent at that level. (Counting

@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from deltalake import DeltaTable
 from rich.console import Console
 
 from infra.stack import spark_connect
@@ -257,6 +256,8 @@ def _ours(lake: Path, prompt: Prompt, asks: Sequence[Ask], url: str) -> float:
 
 def _seconds_cut_off(lake: Path) -> float:
     """How long the requests that a restart cut off had been under way, in the mean."""
+    from deltalake import DeltaTable
+
     ledger = DeltaTable(str(lake / "ops" / "llm_ledger")).to_pyarrow_table()
     seconds = [
         row["latency_ms"] / 1000

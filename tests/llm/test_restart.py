@@ -73,6 +73,9 @@ def test_a_run_outlives_the_death_of_its_server(prompt: Prompt, tmp_path: Path) 
     )
     assert (tally.calls, tally.errors) == (CALLS, 0)
     # only what was under way when it died was sent twice
-    lost = [row for row in sink.rows(LEDGER) if "Connection" in (row["error"] or "")]
+    lost = [
+        (row["error"].split(":")[0], row["status"]) for row in sink.rows(LEDGER) if row["error"]
+    ]
     assert 1 <= len(lost) <= 8
-    assert {row["status"] for row in lost} == {"retried"}
+    # the kernel closes or resets the connections of a killed process
+    assert set(lost) <= {("ClientOSError", "retried"), ("ServerDisconnectedError", "retried")}

@@ -117,6 +117,15 @@ def answer(pace: Pace, clock: Clock, count: int, each_seconds: float, under_way:
         pace.answered(under_way, under_way * each_seconds - 1e-6)
 
 
+def climbed_to_16(most: int) -> tuple[Pace, Clock]:
+    """A pace whose first level, 8, was answered at one a second."""
+    clock = Clock()
+    pace = Pace(8, most, clock=clock)
+    clock.now = 100.0
+    answer(pace, clock, 8, 1.0, under_way=8)
+    return pace, clock
+
+
 def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
     clock = Clock()
     pace = Pace(8, 64, clock=clock)
@@ -125,10 +134,7 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
 
 
 def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
-    clock = Clock()
-    pace = Pace(8, 64, clock=clock)
-    clock.now = 100.0
-    answer(pace, clock, 8, 1.0, under_way=8)
+    pace, clock = climbed_to_16(most=64)
     answer(pace, clock, 31, 1 / 2, under_way=16)
     answer(pace, clock, 31 + 4 * 32, 1 / 2.05, under_way=32)
     assert pace.limit == 32, "2.5% more says nothing in one window, two, or four"
@@ -141,10 +147,7 @@ def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does
 
 
 def test_a_level_that_is_clearly_worse_is_left_after_two_windows() -> None:
-    clock = Clock()
-    pace = Pace(8, 64, clock=clock)
-    clock.now = 100.0
-    answer(pace, clock, 8, 1.0, under_way=8)
+    pace, clock = climbed_to_16(most=64)
     answer(pace, clock, 31, 1 / 2, under_way=16)
     answer(pace, clock, 31 + 2 * 32 - 1, 1 / 1.7, under_way=32)
     assert pace.limit == 32
@@ -154,10 +157,7 @@ def test_a_level_that_is_clearly_worse_is_left_after_two_windows() -> None:
 
 def test_a_level_is_not_judged_by_what_was_sent_at_another() -> None:
     """8 or 16 at once bring 1 a second, in the order sent: eight that were under way take 8.5 s."""
-    clock = Clock()
-    pace = Pace(8, 64, clock=clock)
-    clock.now = 100.0
-    answer(pace, clock, 8, 1.0, under_way=8)
+    pace, clock = climbed_to_16(most=64)
     for number in range(1, 17):
         clock.now += 1.0
         pace.answered(16, 8.5 if number <= 8 else float(number))
@@ -212,10 +212,7 @@ def test_it_never_falls_below_one_call() -> None:
 
 
 def test_an_outage_is_not_taken_for_a_slow_level() -> None:
-    clock = Clock()
-    pace = Pace(8, 16, clock=clock)
-    clock.now = 100.0
-    answer(pace, clock, 8, 1.0, under_way=8)
+    pace, clock = climbed_to_16(most=16)
     assert pace.limit == 16
     answer(pace, clock, 15 + 8, 0.5, under_way=16)
     clock.now += 1000

@@ -23,6 +23,15 @@ def taken(pool: Servers) -> Turn:
     return turn
 
 
+def due() -> tuple[Servers, Clock]:
+    """One server that was dropped and whose first pause is over."""
+    clock = Clock()
+    pool = servers(1, clock)
+    pool.failed(taken(pool), unreachable=True)
+    clock.now += 1.0
+    return pool, clock
+
+
 def test_the_least_busy_server_is_asked_and_ties_go_by_order() -> None:
     pool = servers(3)
     turns = [taken(pool) for _ in range(4)]
@@ -94,10 +103,7 @@ def test_a_server_that_is_away_is_looked_at_every_first_pause_and_back_when_it_i
 
 
 def test_a_list_of_models_proves_nothing_where_it_was_there_all_the_time() -> None:
-    clock = Clock()
-    pool = servers(1, clock)
-    pool.failed(taken(pool), unreachable=True)
-    clock.now += 1.0
+    pool, _ = due()
     looked_at = pool.listed(taken(pool))
     assert looked_at.trial
     assert pool.take() is None, "only one tries it"
@@ -106,10 +112,7 @@ def test_a_list_of_models_proves_nothing_where_it_was_there_all_the_time() -> No
 
 
 def test_one_that_falls_again_without_an_answer_is_left_alone_for_longer() -> None:
-    clock = Clock()
-    pool = servers(1, clock)
-    pool.failed(taken(pool), unreachable=True)
-    clock.now += 1.0
+    pool, clock = due()
     pool.silent(taken(pool))
     clock.now += 1.0
     pool.failed(pool.listed(taken(pool)), unreachable=True)
@@ -140,10 +143,7 @@ def test_an_old_failure_does_not_speak_for_the_trial() -> None:
 
 
 def test_a_cancelled_trial_leaves_the_server_to_the_next() -> None:
-    clock = Clock()
-    pool = servers(1, clock)
-    pool.failed(taken(pool), unreachable=True)
-    clock.now += 1.0
+    pool, _ = due()
     pool.left(taken(pool))
     assert taken(pool).trial
     assert pool.under_way == 1

@@ -16,8 +16,9 @@ from jobs.lake import Lake, Run
 from jobs.settings import RunParams, Settings
 
 # Tests put small questions to JVMs that do not live long, in which the second compiler takes more
-# CPU time than it saves.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+# CPU time than it saves. Without it a JVM keeps 48 MB for compiled code, which one table's plan
+# can fill; no class can be loaded then. 240 MB is what a JVM keeps for both compilers.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -81,9 +81,6 @@ class Pace:
     def answered(self, under_way: int, seconds: float) -> None:
         """A request was answered after so many seconds, one of `under_way` at that moment."""
         self._note(overloaded=False)
-        if under_way > self.limit:  # what a higher level left has still to drain
-            self._begin()
-            return
         self._counted += 1
         if self._clock() - seconds < self._since:  # part of it at another level, as slow as that
             return

@@ -134,7 +134,7 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
 
 
 def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
-    pace, clock = climbed_to_16(most=64)
+    pace, clock = climbed_to_16(most=256)
     answer(pace, clock, 31, 1 / 2, under_way=16)
     answer(pace, clock, 31 + 4 * 32, 1 / 2.05, under_way=32)
     assert pace.limit == 32, "2.5% more says nothing in one window, two, or four"
@@ -223,15 +223,15 @@ def test_an_outage_is_not_taken_for_a_slow_level() -> None:
 
 
 def test_answers_that_a_higher_level_left_do_not_count_for_a_lower_one() -> None:
-    """32 calls drain at 10 a second after a cut to 16, which then does 1 a second."""
+    """Of 32 calls under way at a cut to 16, the last is answered after 32 s."""
     clock = Clock()
     pace = Pace(32, 64, clock=clock)
     for _ in range(16):
         pace.overloaded(sent_at=0.0)
-    for under_way in range(32, 16, -1):
-        clock.now += 0.1
-        pace.answered(under_way, 3.2)
-    answer(pace, clock, 15 + 4 * 16 - 1, 1.0, under_way=16)
-    assert pace.limit == 16, "the drained answers were taken for a window at rest"
+    for number in range(32):
+        clock.now += 1.0
+        pace.answered(max(16, 32 - number), clock.now + 1.0)
+    answer(pace, clock, 4 * 16 - 1, 1.0, under_way=16)
+    assert pace.limit == 16, "what was sent before the cut was taken for a window at rest"
     answer(pace, clock, 1, 1.0, under_way=16)
     assert pace.limit == 32

@@ -1,13 +1,13 @@
 """How many calls to keep under way at once, found out from how long they take.
 
-The limit climbs in doublings while each brings clearly more answers a second. By Little's law these
-are the calls under way divided by the time that one takes, of those sent at that level. (Counting
-answers says too little of a level that has just begun, by up to a third: its calls start together,
-and where the count ends others are half done.) A level is judged over as many answers as it holds
-calls, which is about the time of one call; where that says neither yes nor no, over twice and then
-four times as many. It then settles at the lowest level that gives the best rate; the first time, at
-the highest such: one too low costs a tenth of the answers, one too high next to none, and the rates
-of a first climb are those of a few seconds of a cold server.
+The limit climbs fourfold and then in doublings while each brings clearly more answers a second. By
+Little's law these are the calls under way divided by the time that one takes, of those sent at that
+level. (Counting answers says too little of a level that has just begun, by up to a third: its calls
+start together, and where the count ends others are half done.) A level is judged over as many
+answers as it holds calls, which is about the time of one call; where that says neither yes nor no,
+over twice and then four times as many. It then settles at the lowest level that gives the best
+rate; the first time, at the highest such: one too low costs a tenth of the answers, one too high
+next to none, and the rates of a first climb are those of a few seconds of a cold server.
 A server that asks for less (429, 503) or times out halves the limit, when it does so often enough
 not to be chance. No level is tried at which answers would come too late if it brought nothing: they
 then take longer by as much as more calls are under way.
@@ -30,6 +30,9 @@ FEWEST_REQUESTS = 16
 WORTH_A_DOUBLING = 1.05
 # Of the best rate below: too little to look on, and enough to climb on, by the windows looked at.
 BOUNDS = {1: (0.0, 1.25), 2: (0.9, 1.12), 4: (WORTH_A_DOUBLING, WORTH_A_DOUBLING)}
+# From the level of the start, where a cold server's first answers have shown no more than that it
+# answers in time.
+FIRST_CLIMB = 4
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.
 BUSY_SHARE = 0.75
@@ -148,7 +151,7 @@ class Pace:
         elif rate >= BOUNDS[self._looks][1] * below:
             self._rest = FIRST_REST
             self._leaping = False
-            self._climb(to=2 * self.limit)
+            self._climb(to=(2 if below else FIRST_CLIMB) * self.limit)
         elif rate >= BOUNDS[self._looks][0] * below and not self._leaping:
             self._looks *= 2
         else:

@@ -74,8 +74,8 @@ def test_a_leap_finds_the_level_behind_a_plateau() -> None:
 
 def test_it_is_at_the_plateau_within_the_first_tens_of_calls() -> None:
     limits, _ = drive(64, 500, 8, 512)
-    # Of each level 8, 16 and 32 answers count; fewer than 8 and 16 were sent before the last two.
-    assert 56 <= limits.index(64) + 1 < 80
+    # Of the levels 8 and 32 as many answers count; fewer than 8 were sent before the second.
+    assert 40 <= limits.index(64) + 1 < 48
 
 
 def test_500_calls_take_hardly_longer_than_at_the_best_level_from_the_start() -> None:
@@ -100,7 +100,7 @@ def test_a_level_at_which_answers_would_come_too_late_is_never_tried() -> None:
 
 def test_a_short_timeout_keeps_no_good_level_away() -> None:
     limits, _ = drive(32, 500, 8, 512, timeout_seconds=4.0)
-    assert limits[-1] in (32, 64)
+    assert 32 <= limits[-1] <= 64
 
 
 def test_it_starts_no_higher_than_the_settings_allow() -> None:
@@ -118,11 +118,11 @@ def answer(pace: Pace, clock: Clock, count: int, each_seconds: float, under_way:
 
 
 def climbed_to_16(most: int) -> tuple[Pace, Clock]:
-    """A pace whose first level, 8, was answered at one a second."""
+    """A pace whose first level, 4, was answered at one a second."""
     clock = Clock()
-    pace = Pace(8, most, clock=clock)
+    pace = Pace(4, most, clock=clock)
     clock.now = 100.0
-    answer(pace, clock, 8, 1.0, under_way=8)
+    answer(pace, clock, 4, 1.0, under_way=4)
     return pace, clock
 
 
@@ -156,14 +156,15 @@ def test_a_level_that_is_clearly_worse_is_left_after_two_windows() -> None:
 
 
 def test_a_level_is_not_judged_by_what_was_sent_at_another() -> None:
-    """8 or 16 at once bring 1 a second, in the order sent: eight that were under way take 8.5 s."""
-    pace, clock = climbed_to_16(most=64)
-    for number in range(1, 17):
-        clock.now += 1.0
-        pace.answered(16, 8.5 if number <= 8 else float(number))
-    assert pace.limit == 16
-    answer(pace, clock, 3 * 16, 1.0, under_way=16)
-    assert pace.limit == 16
+    """16 or 32 at once bring 2 a second, in the order sent: 16 that were under way take 8.25 s."""
+    pace, clock = climbed_to_16(most=256)
+    answer(pace, clock, 31, 1 / 2, under_way=16)
+    for number in range(1, 33):
+        clock.now += 0.5
+        pace.answered(32, 8.25 if number <= 16 else number / 2)
+    assert pace.limit == 32
+    answer(pace, clock, 3 * 32, 1 / 2, under_way=32)
+    assert pace.limit == 32
 
 
 def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 from pyspark.sql import SparkSession
+from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from jobs.settings import Settings
 
@@ -39,7 +41,7 @@ def connect(settings: Settings) -> SparkSession:
     submitted application's own session is used, whatever the URL says.
     """
     if settings.spark_url.startswith("sc://") and not submitted():
-        return SparkSession.builder.remote(settings.spark_url).getOrCreate()
+        return impatient(SparkSession.builder.remote(settings.spark_url).getOrCreate())
     builder = SparkSession.builder.appName("reclake")
     if not submitted():
         jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
@@ -48,6 +50,17 @@ def connect(settings: Settings) -> SparkSession:
     for key, value in conf.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def impatient(spark: SparkSession) -> SparkSession:
+    """The session, which gives a Connect server up that is away for some 45 s.
+
+    PySpark tries for more than ten minutes, at the end of a process too, although a session is gone
+    once its server has died: only a network that stumbles comes back in time.
+    """
+    if isinstance(spark, ConnectSession):
+        spark.client.set_retry_policies([DefaultPolicy(max_retries=8, max_backoff=10_000)])
+    return spark
 
 
 def local(folder: Path) -> SparkSession:

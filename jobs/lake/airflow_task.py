@@ -107,13 +107,14 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
     """
     from jobs.lake import Lake
     from jobs.lake.oplog import SKIPPED
+    from jobs.spark import impatient
 
     context = get_current_context()
     dag_run = context["dag_run"]
     ds = data_day(dag_run.logical_date, dag_run.run_after)
     if shard is not None:
         wait_for_other_days(context["ti"], dag_run.run_id, ds)
-    record = Lake(spark, get_settings()).run(
+    record = Lake(impatient(spark), get_settings()).run(
         name,
         ds=ds,
         params=RunParams.model_validate(dict(context["params"])),
@@ -143,9 +144,10 @@ def between_days(name: str, of: str = "", **task_arguments: Any) -> XComArg:
 def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
     """Run the step for the newest day of `of`; the run record in one line is the task's XCom."""
     from jobs.lake import Lake
+    from jobs.spark import impatient
 
     context = get_current_context()
-    lake = Lake(spark, get_settings())
+    lake = Lake(impatient(spark), get_settings())
     ds = lake.newest_day(of)
     if ds is None:
         raise AirflowSkipException(f"{of}: no day of what it reads was published yet")

@@ -10,8 +10,8 @@ A restart takes more than the time in which nobody listens: it cuts off what is 
 the server has then worked for nothing, by as long as those requests were under way in the mean. The
 last row of goodput is less that too.
 
-A start from 8 calls at once, and what a restart cuts off, cost some ten seconds once, however long
-the list: of 500 calls on two cores a fifteenth, of 1,000 half of that.
+A start from 8 calls at once, and what a restart cuts off, cost some twenty seconds once, however
+long the list: of 1,000 calls on two cores a fifteenth, and of 500 twice that.
 
 RECLAKE_BENCH_CALLS calls (1,000), RECLAKE_BENCH_ITEMS items (1,000,000). 2 cores answer 0.35 to 3.5
 calls a second with the demo's model, so the whole takes 45 to 300 minutes.

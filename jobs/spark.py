@@ -8,8 +8,6 @@ from pathlib import Path
 
 import psutil
 from pyspark.sql import SparkSession
-from pyspark.sql.connect.client.retries import DefaultPolicy
-from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from jobs.settings import Settings
 
@@ -58,6 +56,10 @@ def impatient(spark: SparkSession) -> SparkSession:
     PySpark tries for more than ten minutes, at the end of a process too, although a session is gone
     once its server has died: only a network that stumbles comes back in time.
     """
+    # half a second, which a process that only starts or submits Spark can spare
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
     if isinstance(spark, ConnectSession):
         spark.client.set_retry_policies([DefaultPolicy(max_retries=8, max_backoff=10_000)])
     return spark

@@ -39,7 +39,7 @@ ANSWER = {
 
 
 def write_day(lake: Lake) -> None:
-    """As many teas on sale, and the runs that published them."""
+    """`ITEMS` teas on sale, and the runs that published them."""
     folder = Path(lake.settings.lake)
     items = [
         {

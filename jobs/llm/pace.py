@@ -1,13 +1,13 @@
 """How many calls to keep under way at once, found out from how long they take.
 
-The limit climbs fourfold and then in doublings while each brings clearly more answers a second. By
-Little's law these are the calls under way divided by the time that one takes, of those sent at that
-level. (Counting answers says too little of a level that has just begun, by up to a third: its calls
-start together, and where the count ends others are half done.) A level is judged over as many
-answers as it holds calls, which is about the time of one call; where that says neither yes nor no,
-over twice and then four times as many. It then settles at the lowest level that gives the best
-rate; the first time, at the highest such: one too low costs a tenth of the answers, one too high
-next to none, and the rates of a first climb are those of a few seconds of a cold server.
+The limit climbs, twice fourfold and then in doublings, while each brings clearly more answers a
+second. By Little's law these are the calls under way divided by the time that one takes, of those
+sent at that level. (Counting answers says too little of a level that has just begun, by up to a
+third: its calls start together, and where the count ends others are half done.) A level is judged
+over as many answers as it holds calls, which is about the time of one call; where that says neither
+yes nor no, over twice and then four times as many. It then settles at the lowest level that gives
+the best rate; the first time, at the highest such: one too low costs a tenth of the answers, one
+too high next to none, and the rates of a first climb are those of a few seconds of a cold server.
 A server that asks for less (429, 503) or times out halves the limit, when it does so often enough
 not to be chance. No level is tried at which answers would come too late if it brought nothing: they
 then take longer by as much as more calls are under way.
@@ -28,11 +28,16 @@ from collections.abc import Callable
 FEWEST_ANSWERS = 4
 FEWEST_REQUESTS = 16
 WORTH_A_DOUBLING = 1.05
-# Of the best rate below: too little to look on, and enough to climb on, by the windows looked at.
-BOUNDS = {1: (0.0, 1.25), 2: (0.9, 1.12), 4: (WORTH_A_DOUBLING, WORTH_A_DOUBLING)}
-# From the level of the start, where a cold server's first answers have shown no more than that it
-# answers in time.
-FIRST_CLIMB = 4
+# Of the best rate below: too little to look on, and enough to climb on, by the step that led to the
+# level and the windows looked at. In the first window short answers come first, and the more so the
+# higher the step.
+BOUNDS = {
+    2: {1: (0.9, 1.25), 2: (0.9, 1.12), 4: (WORTH_A_DOUBLING, WORTH_A_DOUBLING)},
+    4: {1: (0.9, 1.56), 2: (0.9, 1.25), 4: (1.1, 1.1)},
+}
+# The first climbs are fourfold, unless it settles sooner: a level on the way costs the time of two of
+# its calls.
+FOURFOLD_CLIMBS = 2
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.
 BUSY_SHARE = 0.75
@@ -73,6 +78,7 @@ class Pace:
         self._rest = FIRST_REST
         self._resting = 0
         self._has_settled = False
+        self._step = 4
         self._knows_next = False
         self._leaping = False
         self._counted = 0
@@ -148,17 +154,20 @@ class Pace:
                 self._ceiling = self._most
                 self._leaping = self._knows_next and self._counted >= self._next_leap
                 self._climb(to=self._most if self._leaping else 2 * self.limit)
-        elif rate >= BOUNDS[self._looks][1] * below:
+            return
+        too_little, enough = BOUNDS[self._step][self._looks]
+        if rate >= enough * below:
             self._rest = FIRST_REST
             self._leaping = False
-            self._climb(to=(2 if below else FIRST_CLIMB) * self.limit)
-        elif rate >= BOUNDS[self._looks][0] * below and not self._leaping:
+            if len(self._rates) > FOURFOLD_CLIMBS:
+                self._step = 2
+            self._climb(to=self._step * self.limit)
+        elif rate >= too_little * below and not self._leaping:
             self._looks *= 2
         else:
             best = max(self._rates.values())
-            enough = [n for n, r in self._rates.items() if r * WORTH_A_DOUBLING >= best]
-            self._settle_at(min(enough) if self._has_settled else max(enough))
-            self._has_settled = True
+            as_good = [n for n, r in self._rates.items() if r * WORTH_A_DOUBLING >= best]
+            self._settle_at(min(as_good) if self._has_settled else max(as_good))
             self._rest = min(2 * self._rest, LONGEST_REST)
             if self._leaping:
                 self._put_off_leaps()
@@ -177,5 +186,7 @@ class Pace:
 
     def _settle_at(self, level: int) -> None:
         self.limit = level
+        self._has_settled = True
+        self._step = 2
         self._resting = self._rest
         self._begin()

@@ -67,7 +67,7 @@ def test_it_finds_about_the_level_at_which_the_server_is_full(level: int, seed: 
 def test_a_leap_finds_the_level_behind_a_plateau() -> None:
     limits, found = drive(16, 12000, 8, 256, jump=(256, 2.6))
     _, known = drive(16, 12000, 256, 256, jump=(256, 2.6))
-    assert max(limits[: 2 * 256]) <= 64, "a short list is not spent on a leap"
+    assert max(limits[: 2 * 256]) <= 128, "a short list is not spent on a leap"
     assert min(limits[-3000:]) >= 256
     assert found / known >= 0.85
 
@@ -75,7 +75,7 @@ def test_a_leap_finds_the_level_behind_a_plateau() -> None:
 def test_it_is_at_the_plateau_within_the_first_tens_of_calls() -> None:
     limits, _ = drive(64, 500, 8, 512)
     # Of the levels 8 and 32 as many answers count; fewer than 8 were sent before the second.
-    assert 40 <= limits.index(64) + 1 < 48
+    assert 40 <= limits.index(128) + 1 < 48
 
 
 def test_500_calls_take_hardly_longer_than_at_the_best_level_from_the_start() -> None:
@@ -134,37 +134,56 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
 
 
 def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
-    pace, clock = climbed_to_16(most=256)
+    pace, clock = climbed_to_16(most=1024)
     answer(pace, clock, 31, 1 / 2, under_way=16)
-    answer(pace, clock, 31 + 4 * 32, 1 / 2.05, under_way=32)
-    assert pace.limit == 32, "2.5% more says nothing in one window, two, or four"
-    answer(pace, clock, 31 + 4 * 32 - 1, 1 / 2.05, under_way=32)
-    assert pace.limit == 32
-    answer(pace, clock, 1, 1 / 2.05, under_way=32)
-    assert pace.limit == 64, "after its rest the next one is tried"
     answer(pace, clock, 63 + 4 * 64, 1 / 2.05, under_way=64)
+    assert pace.limit == 64, "2.5% more says nothing in one window, two, or four"
+    answer(pace, clock, 63 + 4 * 64 - 1, 1 / 2.05, under_way=64)
+    assert pace.limit == 64
+    answer(pace, clock, 1, 1 / 2.05, under_way=64)
+    assert pace.limit == 128, "after its rest the next one is tried"
+    answer(pace, clock, 127 + 4 * 128, 1 / 2.05, under_way=128)
     assert pace.limit == 16
 
 
-def test_a_level_that_is_clearly_worse_is_left_after_two_windows() -> None:
+def test_a_level_that_is_clearly_worse_is_left_after_one_window() -> None:
     pace, clock = climbed_to_16(most=64)
     answer(pace, clock, 31, 1 / 2, under_way=16)
-    answer(pace, clock, 31 + 2 * 32 - 1, 1 / 1.7, under_way=32)
-    assert pace.limit == 32
-    answer(pace, clock, 1, 1 / 1.7, under_way=32)
+    answer(pace, clock, 63 + 64 - 1, 1 / 1.7, under_way=64)
+    assert pace.limit == 64
+    answer(pace, clock, 1, 1 / 1.7, under_way=64)
     assert pace.limit == 16
+
+
+def test_after_two_fourfold_climbs_it_doubles() -> None:
+    pace, clock = climbed_to_16(most=256)
+    answer(pace, clock, 31, 1 / 4, under_way=16)
+    assert pace.limit == 64
+    answer(pace, clock, 63 + 64, 1 / 16, under_way=64)
+    assert pace.limit == 128
+
+
+def test_after_a_cut_it_climbs_in_doublings_alone() -> None:
+    clock = Clock()
+    pace = Pace(32, 256, clock=clock)
+    for _ in range(16):
+        pace.overloaded(sent_at=0.0)
+    answer(pace, clock, 15 + 4 * 16, 1.0, under_way=16)
+    assert pace.limit == 32
+    answer(pace, clock, 31 + 32, 1 / 2, under_way=32)
+    assert pace.limit == 64
 
 
 def test_a_level_is_not_judged_by_what_was_sent_at_another() -> None:
-    """16 or 32 at once bring 2 a second, in the order sent: 16 that were under way take 8.25 s."""
+    """16 or 64 at once bring 2 a second, in the order sent: 16 that were under way take 8.25 s."""
     pace, clock = climbed_to_16(most=256)
     answer(pace, clock, 31, 1 / 2, under_way=16)
-    for number in range(1, 33):
+    for number in range(1, 65):
         clock.now += 0.5
-        pace.answered(32, 8.25 if number <= 16 else number / 2)
-    assert pace.limit == 32
-    answer(pace, clock, 3 * 32, 1 / 2, under_way=32)
-    assert pace.limit == 32
+        pace.answered(64, 8.25 if number <= 16 else number / 2)
+    assert pace.limit == 64
+    answer(pace, clock, 3 * 64, 1 / 2, under_way=64)
+    assert pace.limit == 64
 
 
 def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:

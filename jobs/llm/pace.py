@@ -35,8 +35,8 @@ BOUNDS = {
     2: {1: (0.9, 1.25), 2: (0.9, 1.12), 4: (WORTH_A_DOUBLING, WORTH_A_DOUBLING)},
     4: {1: (0.9, 1.56), 2: (0.9, 1.25), 4: (1.1, 1.1)},
 }
-# The first climbs are fourfold, unless it settles sooner: a level on the way costs the time of two of
-# its calls.
+# The first climbs are fourfold, unless it settles sooner: a level on the way costs the time of two
+# of its calls.
 FOURFOLD_CLIMBS = 2
 OVERLOADED_SHARE = 0.2
 # A window in which there was less to do than the limit allows says nothing about the limit.

@@ -126,6 +126,15 @@ def climbed_to_16(most: int) -> tuple[Pace, Clock]:
     return pace, clock
 
 
+def cut_to_16(most: int) -> tuple[Pace, Clock]:
+    """A pace whose first 16 of 32 calls, all sent at 0, met 503s."""
+    clock = Clock()
+    pace = Pace(32, most, clock=clock)
+    for _ in range(16):
+        pace.overloaded(sent_at=0.0)
+    return pace, clock
+
+
 def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
     clock = Clock()
     pace = Pace(8, 64, clock=clock)
@@ -164,10 +173,7 @@ def test_after_two_fourfold_climbs_it_doubles() -> None:
 
 
 def test_after_a_cut_it_climbs_in_doublings_alone() -> None:
-    clock = Clock()
-    pace = Pace(32, 256, clock=clock)
-    for _ in range(16):
-        pace.overloaded(sent_at=0.0)
+    pace, clock = cut_to_16(most=256)
     answer(pace, clock, 15 + 4 * 16, 1.0, under_way=16)
     assert pace.limit == 32
     answer(pace, clock, 31 + 32, 1 / 2, under_way=32)
@@ -199,10 +205,7 @@ def test_503s_halve_the_limit_once_for_all_that_were_under_way() -> None:
 
 
 def test_after_a_cut_it_rests_before_it_climbs_again() -> None:
-    clock = Clock()
-    pace = Pace(32, 64, clock=clock)
-    for _ in range(16):
-        pace.overloaded(sent_at=0.0)
+    pace, clock = cut_to_16(most=64)
     assert pace.limit == 16
     answer(pace, clock, 15 + 4 * 16 - 1, 0.1, under_way=16)
     assert pace.limit == 16
@@ -244,10 +247,7 @@ def test_an_outage_is_not_taken_for_a_slow_level() -> None:
 
 def test_answers_that_a_higher_level_left_do_not_count_for_a_lower_one() -> None:
     """Of 32 calls under way at a cut to 16, the last is answered after 32 s."""
-    clock = Clock()
-    pace = Pace(32, 64, clock=clock)
-    for _ in range(16):
-        pace.overloaded(sent_at=0.0)
+    pace, clock = cut_to_16(most=64)
     for number in range(32):
         clock.now += 1.0
         pace.answered(max(16, 32 - number), clock.now + 1.0)

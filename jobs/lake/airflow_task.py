@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
     from pyspark.sql import SparkSession
 
+    from jobs.lake import Lake
+
 
 # The DAGs whose tasks pay for LLM calls.
 PAYING_DAGS = ("recall_daily", "enrich_backlog")
@@ -105,16 +107,14 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
 
     Raises DayNotOver, pydantic's ValidationError on a bad param, and what `Lake.run` raises.
     """
-    from jobs.lake import Lake
     from jobs.lake.oplog import SKIPPED
-    from jobs.spark import impatient
 
     context = get_current_context()
     dag_run = context["dag_run"]
     ds = data_day(dag_run.logical_date, dag_run.run_after)
     if shard is not None:
         wait_for_other_days(context["ti"], dag_run.run_id, ds)
-    record = Lake(impatient(spark), get_settings()).run(
+    record = _lake(spark).run(
         name,
         ds=ds,
         params=RunParams.model_validate(dict(context["params"])),
@@ -143,11 +143,8 @@ def between_days(name: str, of: str = "", **task_arguments: Any) -> XComArg:
 @task.pyspark(conn_id="spark_connect")
 def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
     """Run the step for the newest day of `of`; the run record in one line is the task's XCom."""
-    from jobs.lake import Lake
-    from jobs.spark import impatient
-
     context = get_current_context()
-    lake = Lake(impatient(spark), get_settings())
+    lake = _lake(spark)
     ds = lake.newest_day(of)
     if ds is None:
         raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
@@ -157,6 +154,14 @@ def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
     if not record.rows_out:
         raise AirflowSkipException(f"{record.summary()}: there was nothing to do")
     return record.summary()
+
+
+def _lake(spark: SparkSession) -> Lake:
+    """The lake of a task's body; what it imports would slow down every parse of a DAG file."""
+    from jobs.lake import Lake
+    from jobs.spark import impatient
+
+    return Lake(impatient(spark), get_settings())
 
 
 def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:

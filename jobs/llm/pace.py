@@ -59,6 +59,9 @@ class Pace:
     """
 
     _looks: int
+    _last: float
+    _busy: float
+    _elapsed: float
     _taken: float
     _slowest: float
 
@@ -91,18 +94,23 @@ class Pace:
         """A request was answered after so many seconds, one of `under_way` at that moment."""
         self._note(overloaded=False)
         self._counted += 1
-        if self._clock() - seconds < self._since:  # part of it at another level, as slow as that
+        now = self._clock()
+        # for how long so many were; before this one was sent there may have been nothing to do
+        elapsed, self._last = min(now - self._last, seconds), now
+        if now - seconds < self._since:  # part of it at another level, as slow as that
             return
         self._answers += 1
-        self._busy += under_way
+        self._elapsed += elapsed
+        self._busy += under_way * elapsed
         self._taken += seconds
         self._slowest = max(self._slowest, seconds)
-        if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS):
+        if self._answers < self._looks * max(self.limit, FEWEST_ANSWERS) or not self._elapsed:
             return
-        if self._busy < BUSY_SHARE * self._answers * self.limit:
+        busy = self._busy / self._elapsed
+        if busy < BUSY_SHARE * self.limit:
             self._begin()
             return
-        self._judge(self._busy / max(self._taken, 1e-9))
+        self._judge(busy * self._answers / max(self._taken, 1e-9))
 
     def overloaded(self, sent_at: float) -> None:
         """A request sent at `sent_at` (the clock's) met 429, 503 or a timeout.
@@ -133,12 +141,12 @@ class Pace:
 
     def _begin(self) -> None:
         """Count what is sent from now on."""
-        self._since = self._clock()
+        self._since = self._last = self._clock()
         self._count_anew()
 
     def _count_anew(self) -> None:
-        self._answers = self._busy = 0
-        self._taken = self._slowest = 0.0
+        self._answers = 0
+        self._busy = self._elapsed = self._taken = self._slowest = 0.0
         self._looks = 1
 
     def _judge(self, rate: float) -> None:

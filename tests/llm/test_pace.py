@@ -142,6 +142,27 @@ def test_a_list_too_short_to_fill_the_limit_says_nothing_about_it() -> None:
     assert pace.limit == 8
 
 
+def test_answers_that_all_come_at_once_are_not_taken_for_too_little_to_do() -> None:
+    clock = Clock()
+    pace = Pace(8, 1024, clock=clock)
+    limits = []
+    for _ in range(4):
+        clock.now += 1.0
+        for left in range(pace.limit, 0, -1):
+            pace.answered(left, 1.0)
+        limits.append(pace.limit)
+    assert limits == [32, 128, 256, 512]
+
+
+def test_what_was_under_way_after_a_pause_does_not_count_for_the_pause() -> None:
+    clock = Clock()
+    pace = Pace(8, 64, clock=clock)
+    clock.now = 1000.0
+    pace.answered(8, 1.0)
+    answer(pace, clock, 7, 1 / 3, under_way=3)
+    assert pace.limit == 8, "in the mean (8 + 7) / (1 + 7 / 3) = 4.5, less than three quarters"
+
+
 def test_a_level_in_doubt_stays_the_first_time_and_later_the_lowest_as_good_does() -> None:
     pace, clock = climbed_to_16(most=1024)
     answer(pace, clock, 31, 1 / 2, under_way=16)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,9 @@ MOST_USES_OF_A_WORD = 3
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 # Fewer texts than this are encoded as fast by one thread.
 TEXTS_A_THREAD = 64
+# Vectors kept for the next answers, 1.5 kB each of 384 dimensions. A quarter of the texts
+# of a chunk are in earlier ones: categories and keywords above all.
+MOST_KNOWN = 10_000
 # The score where the answer, or the subject once its headings are cut, has no text.
 NOTHING_TO_COMPARE = -1.0
 
@@ -60,6 +63,7 @@ class Gate:
     def __init__(self, encoder: TextEncoder, threshold: float) -> None:
         self.encoder = encoder
         self.threshold = threshold
+        self._known: dict[str, NDArray[np.float32]] = {}
 
     def judge(self, prompt: Prompt, pairs: Sequence[tuple[Fields, Answer]]) -> list[Verdict]:
         """One verdict for each (what was asked about, what was answered), in order."""
@@ -70,14 +74,22 @@ class Gate:
         return [self._judge_one(prompt, subjects, answer, vector) for subjects, answer in asked]
 
     def _embed(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        """The vector of each text, by threads: an answer has five texts of 2 ms on one core."""
+        """The vector of each text, those used last kept for the next chunk."""
+        vectors = self._encode([text for text in texts if text not in self._known])
+        vectors |= {text: self._known[text] for text in texts if text in self._known}
+        self._known = dict(islice((vectors | self._known).items(), MOST_KNOWN))
+        return vectors
+
+    def _encode(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
+        """By threads: an answer has five texts of 2 ms on one core."""
+        if not texts:
+            return {}
         threads = max(1, min(len(os.sched_getaffinity(0)), len(texts) // TEXTS_A_THREAD))
-        parts = [texts[first::threads] for first in range(threads)] if texts else []
+        parts = [texts[first::threads] for first in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
-            vectors = pool.map(self.encoder.encode, parts)
             return {
-                text: vector
-                for part, found in zip(parts, vectors, strict=True)
+                text: vector.copy()  # a row alone would keep all of its part in memory
+                for part, found in zip(parts, pool.map(self.encoder.encode, parts), strict=True)
                 for text, vector in zip(part, found, strict=True)
             }
 

@@ -200,6 +200,25 @@ def test_a_verdict_does_not_depend_on_the_threads(
     assert (one.parts, sorted(several.parts)) == ([40], [43, 43, 44])
 
 
+def test_a_text_is_encoded_once_while_it_is_used(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.llm.gate.MOST_KNOWN", 3)
+    encoder = LetterEncoder()
+    gate = Gate(encoder, 0.7)
+
+    def judge(title: str) -> None:
+        pair = ({"title": title}, {"standard_name": "tea", "keywords": ["tea"]})
+        assert gate.judge(prompt, [pair]) == Gate(LetterEncoder(), 0.7).judge(prompt, [pair])
+
+    judge("black tea")  # and "tea"
+    judge("green tea")
+    judge("herbal tea")  # in place of "black tea"
+    judge("green tea")  # nothing to encode
+    judge("black tea")
+    assert encoder.parts == [2, 1, 1, 1]
+
+
 def test_a_subject_without_words_of_its_own_accepts_nothing(gate: Gate) -> None:
     prompt = load_prompt("user")
     answer = {"interests": ["tea"], "next_products": ["tea"], "search_phrases": ["tea"]}

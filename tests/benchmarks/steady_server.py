@@ -1,8 +1,9 @@
 """A server whose answers all take the same time, however many are under way.
 
 For what a client costs: nothing here competes with the client but the parsing of requests. The
-answers are those that a real model gave (`tests/llm/labels`), in turn. It speaks as little of the
-OpenAI protocol as its two clients need, ours and `vllm bench serve`, which wants a stream.
+answers are those that a real model gave (`tests/llm/labels`), in turn, each with a name and a
+summary of its own, since a real model hardly says the same of two products. It speaks as little of
+the OpenAI protocol as its two clients need, ours and `vllm bench serve`, which wants a stream.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import asyncio
 import itertools
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from infra.stack.ports import LOOPBACK
 
@@ -26,20 +29,28 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("seconds", type=float, help="that an answer takes")
     given = parser.parse_args()
-    answers = [json.loads(line)["answer"] for line in LABELS.open()]
-    asyncio.run(_serve(given.port, given.seconds, answers))
+    answers = [json.loads(json.loads(line)["answer"]) for line in LABELS.open()]
+    asyncio.run(_serve(given.port, given.seconds, _distinct(answers)))
 
 
-async def _serve(port: int, seconds: float, answers: list[str]) -> None:
-    wholes, streams = (itertools.cycle([form(a) for a in answers]) for form in (_whole, _stream))
+def _distinct(answers: list[dict[str, Any]]) -> Iterator[str]:
+    """The answers in turn, without end; the last word of name and summary is in no other one."""
+    for number, answer in enumerate(itertools.cycle(answers)):
+        word = "".join("abcdefghij"[int(digit)] for digit in str(number))
+        name, summary = answer["standard_name"].split()[0], answer["summary"].rstrip(".")
+        own = {"standard_name": f"{name} {word}", "summary": f"{summary[:60]} {word}."}
+        yield json.dumps(answer | own)
 
+
+async def _serve(port: int, seconds: float, answers: Iterator[str]) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 _, body = await received(reader)
                 request = json.loads(body or b"{}")
                 await asyncio.sleep(seconds)
-                writer.write(next(streams if request.get("stream") else wholes))
+                form = _stream if request.get("stream") else _whole
+                writer.write(form(next(answers)))
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass

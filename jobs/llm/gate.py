@@ -75,8 +75,8 @@ class Gate:
 
     def _embed(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
         """The vector of each text, those used last kept for the next chunk."""
-        vectors = self._encode([text for text in texts if text not in self._known])
-        vectors |= {text: self._known[text] for text in texts if text in self._known}
+        vectors = {text: self._known[text] for text in texts if text in self._known}
+        vectors |= self._encode([text for text in texts if text not in vectors])
         self._known = dict(islice((vectors | self._known).items(), MOST_KNOWN))
         return vectors
 

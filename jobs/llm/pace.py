@@ -110,7 +110,7 @@ class Pace:
         if busy < BUSY_SHARE * self.limit:
             self._begin()
             return
-        self._judge(busy * self._answers / max(self._taken, 1e-9))
+        self._judge(busy * self._answers / self._taken)
 
     def overloaded(self, sent_at: float) -> None:
         """A request sent at `sent_at` (the clock's) met 429, 503 or a timeout.

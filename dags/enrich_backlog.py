@@ -36,7 +36,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, between_days
+from jobs.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, between_days
 
 # Ten times the daily budget, and an end before the next run begins.
 BUDGET = {"item_budget": 400, "minutes_budget": 10, "only_unanswered": True}

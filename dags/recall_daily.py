@@ -38,7 +38,7 @@ from typing import Any
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
-from jobs.lake.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, llm_shards, step
+from jobs.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, llm_shards, step
 from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
 
 # Midnight, so that a day has one logical date and a backfill from D to E includes E.

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 IN_TASKS = (
     "pandas",
     "pyspark.worker",
-    "jobs.lake.raw_rows",
+    "jobs.lake.intake.raw_rows",
     "jobs.recall.cooccurrence",
     "jobs.recall.history",
     "jobs.recall.product_names",

@@ -40,7 +40,7 @@ def init_source(
       reclake init-source my_shop orders.csv products.csv customers.csv
     """
     from jobs.cli.session import settings
-    from jobs.lake.init_source import init_source as propose
+    from jobs.lake.intake.init_source import init_source as propose
 
     proposals = propose(name, files, settings().sources)
     if as_json:

@@ -52,7 +52,7 @@ def replay(
       reclake replay bronze.events --ds 2017-12-29 --into 2017-12-30 --reason quantity
     """
     from jobs.cli.session import runtime
-    from jobs.lake.replay import replay as write_drop
+    from jobs.lake.intake.replay import replay as write_drop
 
     lake = runtime()
     quarantine = lake.log.of_published("ops.quarantine")

@@ -53,7 +53,7 @@ from jobs.lake.tables import Staged, Tables
 from jobs.settings import RunParams, Settings
 
 if TYPE_CHECKING:
-    from jobs.lake import landing
+    from jobs.lake.intake import landing
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ class Lake:
         for argument, read in step.reads.items():
             if isinstance(read, Drops):
                 recorded = self.log.of_published("ops.landing_files")
-                from jobs.lake import landing
+                from jobs.lake.intake import landing
 
                 inputs.taken = landing.take_in(
                     self.spark, self.settings, read.entity, run, recorded

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, table
-from jobs.lake.mapping import EventType
+from jobs.lake.intake.mapping import EventType
 from jobs.lake.scratch import computed_once
 
 KEY = ("user_id", "item_id", "event_ts", "event_type")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lake.mapping import Entity, load_source
+from jobs.lake.intake.mapping import Entity, load_source
 from tests.cli.conftest import Reclake
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from jobs.lake.airflow_task import (
+from jobs.airflow_task import (
     TASK_DEFAULTS,
     DayNotOver,
     _run_newest,
@@ -110,7 +110,7 @@ def test_a_day_gives_way_to_the_backlog_that_pays() -> None:
 def test_a_run_has_as_many_shards_as_its_param_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for params, numbers in (({}, [0]), ({"shards": 3}, [0, 1, 2])):
         monkeypatch.setattr(
-            "jobs.lake.airflow_task.get_current_context", lambda params=params: {"params": params}
+            "jobs.airflow_task.get_current_context", lambda params=params: {"params": params}
         )
         assert llm_shards.function() == numbers
 
@@ -147,7 +147,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             "dag_run": SimpleNamespace(run_id="mine"),
             "params": {"item_budget": 400},
         }
-        monkeypatch.setattr("jobs.lake.airflow_task.get_current_context", lambda: context)
+        monkeypatch.setattr("jobs.airflow_task.get_current_context", lambda: context)
         return _run_newest.function(None, name=name, of=of)
 
     return run

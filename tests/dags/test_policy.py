@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from jobs.lake.airflow_task import PAYING_DAGS, Impact, Triage, data_day
+from jobs.airflow_task import PAYING_DAGS, Impact, Triage, data_day
 from jobs.lake.step import Drops, Step, steps
 from jobs.settings import RunParams
 from tests.dags.described import (

@@ -24,9 +24,9 @@ from pyspark.sql import functions as F
 
 from jobs.lake.errors import BadDrop, MappingError, Terminal
 from jobs.lake.hashing import hash_columns, map_text
-from jobs.lake.mapping import TARGETS, Entity, Source, claim, load_sources
-from jobs.lake.parse import parse
-from jobs.lake.raw_rows import FORMATS, Columns, read_files
+from jobs.lake.intake.mapping import TARGETS, Entity, Source, claim, load_sources
+from jobs.lake.intake.parse import parse
+from jobs.lake.intake.raw_rows import FORMATS, Columns, read_files
 from jobs.lake.scratch import computed_once
 from jobs.lake.step import Run
 from jobs.lake.storage import locate, sha256

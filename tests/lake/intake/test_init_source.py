@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.lake.errors import MappingError
-from jobs.lake.init_source import CHANGE_ME, Proposal, init_source
-from jobs.lake.mapping import Entity, Source, load_source
+from jobs.lake.intake.init_source import CHANGE_ME, Proposal, init_source
+from jobs.lake.intake.mapping import Entity, Source, load_source
 
 
 def propose(tmp_path: Path, **files: str) -> dict[str, tuple[Proposal, Source]]:

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake.errors import NoTable
-from jobs.lake.mapping import ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.intake.mapping import ColumnMap, Entity, Source, claim, load_sources
 from jobs.lake.storage import write_new
 from jobs.settings import Settings
 
@@ -103,7 +103,7 @@ def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
 
 
 def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """A row in our columns as its source would have sent it, the reverse of `jobs.lake.parse`.
+    """A row in our columns as its source would have sent it, the reverse of `jobs.lake.intake.parse`.
 
     Raises NotReplayable for a time in a pattern of the source's own, or a word of ours that the
     mapping's `values` don't lead to.

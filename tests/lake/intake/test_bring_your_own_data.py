@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.lake import Lake
-from jobs.lake.init_source import init_source
+from jobs.lake.intake.init_source import init_source
 from jobs.lake.oplog import PUBLISHED
 from jobs.settings import ROOT
 

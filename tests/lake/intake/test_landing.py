@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake import Run, landing
 from jobs.lake.errors import BadDrop, Terminal
-from jobs.lake.landing import DropsTaken, LandingFile
+from jobs.lake.intake.landing import DropsTaken, LandingFile
 from jobs.settings import RunParams, Settings
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.lake.errors import MappingError
-from jobs.lake.mapping import Entity, claim, load_source, load_sources, looks_personal
+from jobs.lake.intake.mapping import Entity, claim, load_source, load_sources, looks_personal
 from jobs.settings import ROOT
 
 EVENTS = """

@@ -12,9 +12,9 @@ import pytest
 
 from jobs.lake import Lake
 from jobs.lake.errors import NoTable
-from jobs.lake.mapping import Source
+from jobs.lake.intake.mapping import Source
+from jobs.lake.intake.replay import NotReplayable, Replayed, in_source_columns, replay
 from jobs.lake.oplog import RunRecord
-from jobs.lake.replay import NotReplayable, Replayed, in_source_columns, replay
 
 D1, D2, D3, D4 = (date(2026, 1, day) for day in (1, 2, 3, 4))
 EVENTS = """

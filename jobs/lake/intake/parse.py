@@ -12,7 +12,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.mapping import TARGETS, ColumnMap, Entity, EventType, Source, Target, literal
+from jobs.lake.intake.mapping import TARGETS, ColumnMap, Entity, EventType, Source, Target, literal
 
 ID_CHARACTERS = 128
 ATTRIBUTE_CHARACTERS = 64
@@ -36,7 +36,7 @@ _PERSONAL_VALUE = r"@|://|\d([ ()./-]{0,2}\d){8}"
 def parse(raw: DataFrame, source: Source) -> DataFrame:
     """Typed rows of one source.
 
-    raw: columns of `jobs.lake.raw_rows`; `c0`… are `source.source_columns`.
+    raw: columns of `jobs.lake.intake.raw_rows`; `c0`… are `source.source_columns`.
     Returns file, row, rows, file_problem, drop_ds (the day in the file's folder), our columns of
     `TARGETS[source.entity]` (and attributes map<string,string> for users), `problems` (array of
     column and reason, null for a usable row) and `payload` (the row as JSON in the source's own

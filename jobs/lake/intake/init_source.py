@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.lake.errors import MappingError
-from jobs.lake.mapping import TARGETS, Entity, EventType, Target, looks_personal
-from jobs.lake.raw_rows import FORMATS, Columns, read_file
+from jobs.lake.intake.mapping import TARGETS, Entity, EventType, Target, looks_personal
+from jobs.lake.intake.raw_rows import FORMATS, Columns, read_file
 
 CHANGE_ME = "CHANGE_ME"
 _SAMPLE_ROWS = 1000

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.lake.raw_rows import Columns, read_file, readable
+from jobs.lake.intake.raw_rows import Columns, read_file, readable
 
 AB = Columns(("a", "b"), ("a", "b"))
 

@@ -10,9 +10,9 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.mapping import Source
-from jobs.lake.parse import parse
-from jobs.lake.raw_rows import Columns
+from jobs.lake.intake.mapping import Source
+from jobs.lake.intake.parse import parse
+from jobs.lake.intake.raw_rows import Columns
 
 FILE = "events/ds=2026-01-02/x.jsonl"
 EVENTS: dict[str, Any] = {

@@ -22,13 +22,13 @@ IN_TASKS = (
     "pandas",
     "pyspark.worker",
     "jobs.lake.intake.raw_rows",
-    "jobs.recall.cooccurrence",
-    "jobs.recall.history",
-    "jobs.recall.product_names",
-    "jobs.recall.reorder",
-    "jobs.recall.similar_users",
-    "jobs.recall.slim",
-    "jobs.recall.swing",
+    "jobs.recall.methods.cooccurrence",
+    "jobs.recall.kernels.neighbor_table",
+    "jobs.recall.channels.product_names",
+    "jobs.recall.fusion.reorder",
+    "jobs.recall.channels.similar_users",
+    "jobs.recall.methods.slim",
+    "jobs.recall.methods.swing",
 )
 # A task has one core. The second is for the allocator of pyarrow.
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}

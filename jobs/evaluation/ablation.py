@@ -3,7 +3,7 @@
 The arms differ in nothing but the texts that the encoder reads: none, so that no method of content
 exists; each item's own words; the texts of the day, in which the LLM's words stand beside them
 where the gate let them pass. Everything else is that of the daily run, and so are the slices of
-`jobs.evaluation.published`. Texts of users are not part of it.
+`jobs.judging.published`. Texts of users are not part of it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pyspark.sql import functions as F
 from jobs.evaluation.data import INTERACTIONS, last_day
 from jobs.evaluation.evaluate import coded, ids_of, lists_of
 from jobs.evaluation.methods import Bench, Encode, prepare
-from jobs.evaluation.metrics import Accuracy, Pairs, accuracy, bootstrap_interval
-from jobs.evaluation.published import COLD_USERS, HEAD_SHARE, in_sample_order
+from jobs.judging.metrics import Accuracy, Pairs, accuracy, bootstrap_interval
+from jobs.judging.published import COLD_USERS, HEAD_SHARE, in_sample_order
 from jobs.lake.errors import UpstreamMissing
 from jobs.settings import Settings
 

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from jobs.evaluation.data import is_timed, last_day
 from jobs.evaluation.format import Seen
 from jobs.evaluation.methods import Bench, check_methods, prepare
-from jobs.evaluation.metrics import Lists, Metrics, Pairs, codes_of, evaluate
+from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
 from jobs.recall.settings import I2I_METHODS, RecallSettings
 from jobs.settings import Settings
 

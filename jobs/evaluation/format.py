@@ -13,7 +13,7 @@ class Format(StrEnum):
 
 
 class Metric(StrEnum):
-    """What settings are chosen by (`jobs.evaluation.metrics`)."""
+    """What settings are chosen by (`jobs.judging.metrics`)."""
 
     recall = "recall"
     ndcg = "ndcg"

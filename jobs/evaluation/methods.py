@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.evaluation.memory import PeakMemory
-from jobs.evaluation.published import together
 from jobs.gold.i2i_daily import i2i_daily
 from jobs.gold.popular_items_daily import popular_items_daily
 from jobs.gold.user_recall_daily import user_recall_daily
+from jobs.judging.published import together
 from jobs.lake import Run
 from jobs.lake.errors import Terminal
-from jobs.recall.augmented import augmented_neighbors
-from jobs.recall.content import Search, content_neighbors, search_among_all
+from jobs.recall.methods.augmented import augmented_neighbors
+from jobs.recall.methods.content import Search, content_neighbors, search_among_all
 from jobs.recall.settings import I2I_METHODS, RecallSettings
 from jobs.settings import RunParams, Settings
 from jobs.silver import i2i_candidates, user_candidates

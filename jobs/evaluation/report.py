@@ -17,7 +17,7 @@ import jinja2
 
 from jobs.evaluation.ablation import ARMS
 from jobs.evaluation.data import BadData
-from jobs.evaluation.published import FUSED
+from jobs.judging.published import FUSED
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.sql import LakeSql
 

@@ -18,10 +18,10 @@ from pyspark.sql import DataFrame
 
 from jobs.evaluation.ablation import taken_after
 from jobs.evaluation.evaluate import coded, coded_lists, ids_of
-from jobs.evaluation.metrics import accuracy
+from jobs.judging.metrics import accuracy
 from jobs.lake.scratch import computed_once
 from jobs.lake.step import Read, Run, find_step
-from jobs.recall.product_names import NamedProducts, match_names, recall_matched
+from jobs.recall.channels.product_names import NamedProducts, match_names, recall_matched
 from jobs.recall.settings import ProductNamesChannelSettings
 from jobs.settings import RunParams
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.evaluation.data import BadData
-from jobs.evaluation.metrics import Metrics
+from jobs.judging.metrics import Metrics
 from jobs.recall.settings import I2I_METHODS, USER_CHANNELS, RecallSettings
 from jobs.settings import Settings
 

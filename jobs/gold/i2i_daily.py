@@ -1,10 +1,10 @@
 """gold.i2i_daily: the items most like an item, one row per (ds, item_id, rank).
 
-The lists of every method in silver.i2i_candidates, fused by weight (`jobs.recall.fusion`). A list
-that no method fills is filled with what is popular in the item's category. A day whose neighbors
-are clearly worse than those published before is not published (`jobs.evaluation.regression`).
-With a `reason_budget` the LLM's sentences about the day's most seen pairs stand before the reasons
-that are made from templates (`silver.pair_reasons`).
+The lists of every method in silver.i2i_candidates, fused by weight
+(`jobs.recall.fusion.neighbors`). A list that no method fills is filled with what is popular in the
+item's category. A day whose neighbors are clearly worse than those published before is not
+published (`jobs.judging.regression`). With a `reason_budget` the LLM's sentences about the day's
+most seen pairs stand before the reasons that are made from templates (`silver.pair_reasons`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.evaluation.regression import judge_neighbor_lists
+from jobs.judging.regression import judge_neighbor_lists
 from jobs.lake import Gate, Read, Run, table
 from jobs.llm.daily import of_version
 from jobs.llm.prompt import prompt_of
-from jobs.recall.fusion import FILL_METHOD, fuse_neighbors
-from jobs.recall.pair_reasons import head_pairs, most_used, with_written_reasons, written_reasons
-from jobs.recall.popular import count_uses, recent_uses
+from jobs.recall.fusion.neighbors import FILL_METHOD, fuse_neighbors
+from jobs.recall.fusion.pair_reasons import (
+    head_pairs,
+    most_used,
+    with_written_reasons,
+    written_reasons,
+)
+from jobs.recall.lists.popular import count_uses, recent_uses
 
 
 @table(

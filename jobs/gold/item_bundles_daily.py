@@ -1,7 +1,7 @@
 """gold.item_bundles_daily: what baskets with some items hold besides, one row per (ds, rule_id).
 
-Association rules over the sessions of the window (`jobs.recall.bundles`): confidence, lift, and
-how many baskets and users stand behind each.
+Association rules over the sessions of the window (`jobs.recall.lists.bundles`): confidence, lift,
+and how many baskets and users stand behind each.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import Read, Run, table
-from jobs.recall.bundles import item_bundles
+from jobs.recall.lists.bundles import item_bundles
 
 
 @table(

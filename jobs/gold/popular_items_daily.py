@@ -2,9 +2,9 @@
 
 popular: what most users took lately. Its list of all users is the fallback of recall, so it never
 runs short.
-trending: what users take faster than usual (`jobs.recall.trending`).
-new: what the shop has not had for long (`jobs.recall.new_items`).
-seasonal: what users took in these weeks of earlier years (`jobs.recall.seasonal`).
+trending: what users take faster than usual (`jobs.recall.lists.trending`).
+new: what the shop has not had for long (`jobs.recall.lists.new_items`).
+seasonal: what users took in these weeks of earlier years (`jobs.recall.lists.seasonal`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
-from jobs.recall.new_items import new_items
-from jobs.recall.popular import POPULAR, popular_items
-from jobs.recall.seasonal import seasonal_items
-from jobs.recall.trending import trending_items
+from jobs.recall.lists.new_items import new_items
+from jobs.recall.lists.popular import POPULAR, popular_items
+from jobs.recall.lists.seasonal import seasonal_items
+from jobs.recall.lists.trending import trending_items
 
 
 @table(

@@ -1,7 +1,7 @@
 """gold.recall_metrics_daily: how good earlier lists turned out, by what users did next.
 
 One row per (ds, horizon_days, table, channel, slice, metric). The lists of `ds` less the horizon
-are held against the days up to ds (`jobs.evaluation.published`), so a day is judged when its
+are held against the days up to ds (`jobs.judging.published`), so a day is judged when its
 horizon is over, and only by what is known then.
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.evaluation.published import FUSED, SCHEMA, measure
+from jobs.judging.published import FUSED, SCHEMA, measure
 from jobs.lake import Read, Run, table
 from jobs.recall.settings import LONGEST_HORIZON_DAYS
 

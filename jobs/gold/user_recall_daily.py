@@ -1,9 +1,9 @@
 """gold.user_recall_daily: what to recommend to a user, one row per (ds, user_id, rank).
 
-The lists of every channel in silver.user_candidates, fused by weight (`jobs.recall.fusion`).
-Every active user (a row in silver.user_profiles of the day) gets a full list. A day whose lists
-would have been clearly worse than those of the trailing week is not published
-(`jobs.evaluation.regression`).
+The lists of every channel in silver.user_candidates, fused by weight
+(`jobs.recall.fusion.neighbors`). Every active user (a row in silver.user_profiles of the day) gets
+a full list. A day whose lists would have been clearly worse than those of the trailing week is not
+published (`jobs.judging.regression`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.evaluation.regression import judge_user_lists
+from jobs.judging.regression import judge_user_lists
 from jobs.lake import Gate, Read, Run, table
-from jobs.recall.fusion import fuse_channels
-from jobs.recall.popular import ALL_USERS, POPULAR, of_kind
+from jobs.recall.fusion.neighbors import fuse_channels
+from jobs.recall.lists.popular import ALL_USERS, POPULAR, of_kind
 
 
 @table(

@@ -137,7 +137,7 @@ class Step:
 
 
 _STEPS: dict[str, Step] = {}
-_MODULES = ("jobs.bronze", "jobs.silver", "jobs.gold", "jobs.vectors")
+_MODULES = ("jobs.bronze", "jobs.silver", "jobs.gold", "jobs.milvus")
 
 
 def _register(step: Step) -> None:

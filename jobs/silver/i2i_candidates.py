@@ -1,13 +1,14 @@
 """silver.i2i_candidates: each method's own list of similar items, (ds, method, item, neighbor).
 
-cooccurrence: the same users take both (`jobs.recall.cooccurrence`).
-session: the same visits hold both (`jobs.recall.cooccurrence`).
-slim: what an item says of another beside all that others say (`jobs.recall.slim`).
-swing: pairs of users who have little else in common take both (`jobs.recall.swing`).
-transition: users take one soon after the other (`jobs.recall.transitions`).
-content: their texts mean the same (`jobs.recall.content`), asked of the day's Milvus collection.
-augmented: the LLM described them alike (`jobs.recall.augmented`) or put them together
-    (`jobs.recall.companions`) as far as it is plausible, for items that few users took.
+cooccurrence: the same users take both (`jobs.recall.methods.cooccurrence`).
+session: the same visits hold both (`jobs.recall.methods.cooccurrence`).
+slim: what an item says of another beside all that others say (`jobs.recall.methods.slim`).
+swing: pairs of users who have little else in common take both (`jobs.recall.methods.swing`).
+transition: users take one soon after the other (`jobs.recall.methods.transition`).
+content: their texts mean the same (`jobs.recall.methods.content`), asked of the day's Milvus
+collection. augmented: the LLM described them alike (`jobs.recall.methods.augmented`) or put them
+together
+    (`jobs.recall.methods.companions`) as far as it is plausible, for items that few users took.
 Scores compare within one method; gold.i2i_daily fuses them.
 """
 
@@ -18,14 +19,14 @@ from pyspark.sql import DataFrame
 from jobs.lake import Read, Run, table
 from jobs.llm.daily import of_version
 from jobs.llm.prompt import prompt_of
-from jobs.recall.augmented import augmented_neighbors, described_items
-from jobs.recall.companions import companion_pairs, questions
-from jobs.recall.content import content_neighbors, item_texts_with_vectors, search_of_day
-from jobs.recall.cooccurrence import cooccurrence_neighbors, session_neighbors
-from jobs.recall.discriminator import plausible_pairs
-from jobs.recall.slim import slim_neighbors
-from jobs.recall.swing import swing_neighbors
-from jobs.recall.transitions import transition_neighbors
+from jobs.recall.methods.augmented import augmented_neighbors, described_items
+from jobs.recall.methods.companions import companion_pairs, questions
+from jobs.recall.methods.content import content_neighbors, item_texts_with_vectors, search_of_day
+from jobs.recall.methods.cooccurrence import cooccurrence_neighbors, session_neighbors
+from jobs.recall.methods.discriminator import plausible_pairs
+from jobs.recall.methods.slim import slim_neighbors
+from jobs.recall.methods.swing import swing_neighbors
+from jobs.recall.methods.transition import transition_neighbors
 from jobs.silver.item_companions import rare_contents
 
 TABLE = "silver.i2i_candidates"

@@ -13,8 +13,8 @@ from jobs.lake import EffectResult, Read, Run, Sink, effect
 from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
-from jobs.recall.companions import companion_candidates, questions
-from jobs.recall.content import item_texts_with_vectors, search_of_day
+from jobs.recall.methods.companions import companion_candidates, questions
+from jobs.recall.methods.content import item_texts_with_vectors, search_of_day
 
 TABLE = "silver.item_companions"
 

@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame
 from jobs.lake import EffectResult, Read, Run, Sink, effect
 from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
-from jobs.recall.fusion import best_neighbors
-from jobs.recall.pair_reasons import KEY, head_pairs, most_used
-from jobs.recall.popular import count_uses, recent_uses
+from jobs.recall.fusion.neighbors import best_neighbors
+from jobs.recall.fusion.pair_reasons import KEY, head_pairs, most_used
+from jobs.recall.lists.popular import count_uses, recent_uses
 
 TABLE = "silver.pair_reasons"
 

@@ -21,26 +21,26 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
-from jobs.recall.channels import (
+from jobs.recall.channels.i2i import (
     recall_by_history,
     recall_by_vector,
     recall_listed,
     recall_popular,
     seen_items,
 )
-from jobs.recall.content import (
+from jobs.recall.channels.newcomer import recall_newcomers
+from jobs.recall.channels.product_names import NamedProducts, compare_names, recall_named
+from jobs.recall.channels.q2i import named_in_order, plain, recall_by_phrases, user_phrases
+from jobs.recall.channels.repurchase import recall_repurchases
+from jobs.recall.channels.similar_users import recall_by_similar_users
+from jobs.recall.lists.popular import POPULAR, of_kind, segments_listed
+from jobs.recall.methods.content import (
     item_texts_with_vectors,
     recall_hits,
     search_of_day,
     user_vectors,
 )
-from jobs.recall.newcomer import recall_newcomers
-from jobs.recall.phrases import named_in_order, plain, recall_by_phrases, user_phrases
-from jobs.recall.popular import POPULAR, of_kind, segments_listed
-from jobs.recall.product_names import NamedProducts, compare_names, recall_named
-from jobs.recall.repurchase import recall_repurchases
 from jobs.recall.settings import ListedChannelSettings
-from jobs.recall.similar_users import recall_by_similar_users
 from jobs.silver.item_texts import words
 
 TABLE = "silver.user_candidates"

@@ -45,8 +45,8 @@ def _kernels(train: pa.Table) -> Iterator[Result]:
     """The product of `cooccurrence` beside implicit's, and how fast lists are made of its rows."""
     from implicit.nearest_neighbours import CosineRecommender
 
-    from jobs.recall.history import NeighborTable
-    from jobs.recall.product import SparseProduct
+    from jobs.recall.kernels.neighbor_table import NeighborTable
+    from jobs.recall.kernels.sparse_product import SparseProduct
 
     ones = np.full(train.num_rows, 1 << 20, np.int64)
     entries = pa.table(
@@ -132,7 +132,7 @@ def _jobs(train: pa.Table, home: Path) -> Iterator[Result]:
 def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[float, float]:
     from pyspark.sql import functions as F
 
-    from jobs.recall.cooccurrence import cooccurrence_neighbors
+    from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
     from jobs.recall.settings import CooccurrenceSettings
 
     source, day = str(home / "gowalla"), date(2000, 1, 1)

@@ -82,7 +82,7 @@ def _ours(source: Path, target: Path) -> float:
     """Seconds of the step on a Spark that has run one of a twentieth before."""
     from pyspark.sql import functions as F
 
-    from jobs.recall.cooccurrence import cooccurrence_neighbors
+    from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
     from jobs.recall.settings import CooccurrenceSettings
     from jobs.spark import local
 

@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.sql import LakeSql
-from jobs.recall.bundles import best_rules, with_reasons
-from jobs.recall.fusion import fuse_channels, fuse_neighbors
+from jobs.recall.fusion.neighbors import fuse_channels, fuse_neighbors
+from jobs.recall.lists.bundles import best_rules, with_reasons
 from jobs.recall.settings import I2ISettings, UserRecallSettings
 from jobs.settings import Settings
 from tests.cli.small_lake import D30

@@ -24,7 +24,7 @@ from jobs.evaluation.ablation import (
     verdict,
 )
 from jobs.evaluation.evaluate import settings_for
-from jobs.evaluation.metrics import Pairs
+from jobs.judging.metrics import Pairs
 from jobs.lake import Lake
 from jobs.lake.errors import UpstreamMissing
 from tests.cli.small_lake import write_table

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from jobs.evaluation.thresholds import Kept, Sweep, sentence, sweep, sweep_lake
 from jobs.lake import Lake
-from jobs.recall.product_names import compare_names
+from jobs.recall.channels.product_names import compare_names
 from jobs.recall.settings import ProductNamesChannelSettings
 from tests.recall.shop import DS, interactions
 

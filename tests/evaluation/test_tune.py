@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.evaluation.data import BadData
-from jobs.evaluation.metrics import Metrics
 from jobs.evaluation.tune import (
     CHOICES,
     OF_FUSED_LISTS,
@@ -26,6 +25,7 @@ from jobs.evaluation.tune import (
     chosen_fields,
     tuned,
 )
+from jobs.judging.metrics import Metrics
 from jobs.recall.settings import RecallSettings
 from jobs.settings import Settings
 

@@ -14,7 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.lake import Run
 from jobs.lake.contract import load_contract, spark_type
-from jobs.recall.content import Search
+from jobs.recall.methods.content import Search
 from jobs.recall.settings import RecallSettings
 from jobs.settings import ROOT, RunParams, Settings
 

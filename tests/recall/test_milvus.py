@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from infra.stack import milvus
 from jobs.lake import Run
 from jobs.lake.errors import UpstreamMissing
+from jobs.milvus.items import items_index
 from jobs.silver.i2i_candidates import content
 from jobs.silver.user_candidates import q2i, vector
 from jobs.vectors.encoder import GRID, Encoder
-from jobs.vectors.items_index import items_index
 from tests.recall.shop import (
     DS,
     column_types,

@@ -12,9 +12,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
-from jobs.recall.augmented import augmented_neighbors
-from jobs.recall.companions import companion_candidates, companion_pairs, questions
-from jobs.recall.content import search_among_all
+from jobs.recall.methods.augmented import augmented_neighbors
+from jobs.recall.methods.companions import companion_candidates, companion_pairs, questions
+from jobs.recall.methods.content import search_among_all
 from jobs.recall.settings import AugmentedSettings
 from jobs.settings import RunParams
 from jobs.silver import item_companions

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
-from jobs.recall.pair_reasons import (
+from jobs.recall.fusion.pair_reasons import (
     head_pairs,
     most_used,
     with_written_reasons,

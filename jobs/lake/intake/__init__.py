@@ -1,1 +1,1 @@
-"""Intake: drops become bronze rows. Mapping, reading, parsing, and the replay of quarantined rows."""
+"""Drops become bronze rows: mapping, reading, parsing, and the replay of quarantined rows."""

@@ -2,7 +2,8 @@
 
 Runs on the executors. One reader a format turns a file into `RawRow` batches; nothing raises for
 what a file holds, since a bad file has to be told from a bad row and both have to be counted.
-All values become text here and are parsed by `jobs.lake.intake.parse`, so the formats share one path.
+All values become text here and are parsed by `jobs.lake.intake.parse`, so the formats share one
+path.
 """
 
 from __future__ import annotations

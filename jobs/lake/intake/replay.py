@@ -103,7 +103,7 @@ def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
 
 
 def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """A row in our columns as its source would have sent it, the reverse of `jobs.lake.intake.parse`.
+    """A row in our columns as its source would have sent it: `jobs.lake.intake.parse` reversed.
 
     Raises NotReplayable for a time in a pattern of the source's own, or a word of ours that the
     mapping's `values` don't lead to.

@@ -1,0 +1,1 @@
+"""Side effects on Milvus, one module an effect."""

@@ -1,0 +1,110 @@
+"""Channel `q2i`: items by phrases that the LLM expects a user to search for.
+
+    score(u, j) = max_p cosine(p, text of j) · d^place(p) · (1, or w for an interest)
+
+p runs over the user's search phrases and interests, best first; d is the phrase decay. Where the
+LLM gave an interest a weight, a fifth of it stands in place of d^place. Each
+distinct phrase is encoded once and asked once of the day's Milvus collection, as a user's text is
+in the channel `vector`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake.scratch import computed_once
+from jobs.recall.channels.i2i import best_sellable_unseen, seen_items
+from jobs.recall.methods.content import Search, expand_texts, find_hits, places_in_texts
+from jobs.recall.settings import Q2IChannelSettings
+
+HIGHEST_WEIGHT = 5
+# From a frame and the name of a column of strings: each distinct one, with embedding array<float>.
+Encode = Callable[[DataFrame, str], DataFrame]
+
+
+def user_phrases(answers: DataFrame, settings: Q2IChannelSettings) -> DataFrame:
+    """user_id, phrase string (lower case), weight double above 0, each pair once.
+
+    answers: user_id string, search_phrases, interests array<string> or null, best first,
+    interest_weights map<string,double> of 1 to 5, or null.
+    """
+    searched = named_in_order(answers, "search_phrases", settings.phrase_decay)
+    given = answers.select(
+        "user_id", F.explode("interest_weights").alias("given_name", "given")
+    ).select("user_id", plain(F.col("given_name")).alias("name"), "given")
+    liked = (
+        named_in_order(answers, "interests", settings.phrase_decay)
+        .join(given, ["user_id", "name"], "left")
+        .select(
+            "user_id",
+            "name",
+            (
+                F.coalesce(F.col("given") / HIGHEST_WEIGHT, "weight")
+                * F.lit(settings.interest_weight)
+            ).alias("weight"),
+        )
+    )
+    return (
+        searched.unionByName(liked)
+        .where("weight > 0")
+        .groupBy("user_id", F.col("name").alias("phrase"))
+        .agg(F.max("weight").alias("weight"))
+    )
+
+
+def named_in_order(answers: DataFrame, column: str, decay: float) -> DataFrame:
+    """user_id, name string, weight double: what the LLM named, each decay^place, from place 0.
+
+    answers: user_id string and `column` array<string>, best first. Names are in lower case; empty
+    ones are left out.
+    """
+    places = answers.select("user_id", F.posexplode(column).alias("place", "name"))
+    return places.select(
+        "user_id",
+        plain(F.col("name")).alias("name"),
+        F.pow(F.lit(decay), F.col("place")).alias("weight"),
+    ).where("name != ''")
+
+
+def plain(name: Column) -> Column:
+    """A name in lower case, with single spaces."""
+    return F.trim(F.regexp_replace(F.lower(name), r"\s+", " "))
+
+
+def recall_by_phrases(
+    phrases: DataFrame,
+    encode: Encode,
+    item_texts: DataFrame,
+    search: Search,
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: Q2IChannelSettings,
+    scratch: str,
+) -> DataFrame:
+    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+
+    phrases: as `user_phrases` returns them. encode: the vector of each distinct one. item_texts:
+    item_id, text_hash string of the day. search: the day's index.
+    interactions: user_id, item_id string, event_date date ≤ ds. items: item_id string,
+    is_sellable boolean. scratch: a folder that this process and the executors share; must live
+    until the result is read.
+    """
+    phrases = computed_once(phrases, f"{scratch}/phrases")
+    vectors = computed_once(encode(phrases, "phrase"), f"{scratch}/phrase_vectors")
+    hits = find_hits(vectors, "phrase", search, settings.search_depth, f"{scratch}/phrase_hits")
+    near_texts = hits.where(F.col("score") >= settings.min_score)
+    near = expand_texts(near_texts, places_in_texts(item_texts), "phrase", settings.items_per_text)
+    scored = (
+        phrases.join(near, "phrase")
+        .groupBy("user_id", "item_id")
+        .agg(F.max(F.col("score") * F.col("weight")).alias("score"))
+        .where("score > 0")
+        .withColumn("because_item_id", F.lit(None).cast("string"))
+    )
+    seen = seen_items(interactions, ds, settings.exclude_seen_days)
+    return best_sellable_unseen(scored, items, seen, settings.items)

@@ -1,0 +1,1 @@
+"""What methods and channels compute with: matrices, products, exact sums, histories."""

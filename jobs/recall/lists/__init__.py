@@ -1,0 +1,1 @@
+"""Lists of items that are the same for many users, and rules between items."""

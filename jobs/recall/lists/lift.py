@@ -1,0 +1,56 @@
+"""How much more an item is used in a part of all use than in the whole.
+
+    lift(i) = (part(i) / share + smoothing) / (whole(i) + smoothing)
+
+part and whole are the item's use in each, share is the part of all use. 1 is what the whole lets
+expect; an item that is hardly used stays near it, because `smoothing` at the usual share stands
+beside its own use.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.recall.kernels.ranking import exact_sum, top_k
+
+_USE_BITS = 24
+# What is used as much as expected has a lift of exactly 1.
+_SCORE_PLACES = 6
+
+
+def smoothed_lift(part: Column, whole: Column, share: Column, smoothing: float) -> Column:
+    """The lift of the module's formula; null where nothing was used in the part."""
+    expected = F.nullif(share, F.lit(0.0))
+    return (part / expected + F.lit(smoothing)) / (whole + F.lit(smoothing))
+
+
+def lifted_items(
+    uses: DataFrame, items: DataFrame, smoothing: float, min_users: int, k: int
+) -> DataFrame:
+    """The k sellable items of each segment that are used more in the part than the whole expects.
+
+    uses: segment, user_id, item_id string, part double in 0 to 1 (how much a use is of the part),
+    whole double in 0 to 1. items: item_id string, is_sellable boolean.
+    Returns segment string, rank int, item_id string, score double above 1 (the lift, to six
+    places), users_count long, the distinct users in the part, `min_users` or more. Order: score
+    descending, item_id ascending.
+    """
+    counts = uses.groupBy("segment", "item_id").agg(
+        exact_sum(F.col("part"), _USE_BITS).alias("part"),
+        exact_sum(F.col("whole"), _USE_BITS).alias("whole"),
+        F.count_distinct(F.when(F.col("part") > 0, F.col("user_id"))).alias("users_count"),
+    )
+    shares = counts.groupBy("segment").agg(
+        (exact_sum(F.col("part"), _USE_BITS) / exact_sum(F.col("whole"), _USE_BITS)).alias("share")
+    )
+    lift = smoothed_lift(F.col("part"), F.col("whole"), F.col("share"), smoothing)
+    lifted = (
+        counts.where(F.col("users_count") >= min_users)
+        .join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
+        .join(shares, "segment")
+        .withColumn("score", F.round(lift, _SCORE_PLACES))
+        .where("score > 1")
+    )
+    best = top_k(lifted, ["segment"], k, item="item_id")
+    return best.select("segment", "rank", "item_id", "score", "users_count")

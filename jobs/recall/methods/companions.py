@@ -1,0 +1,112 @@
+"""What buyers of a rare item also want, as a language model chooses among items of near texts.
+
+Of an item that few users took, behaviour knows nothing, and content only what is alike. The model
+is shown the item and candidates, and says which of them go with it. A candidate's text is near
+enough to be of the same world (`min_cosine`) and not so near that it is the same thing in another
+size (`max_cosine`). The gate keeps names that the list has; what is kept is a synthetic pair, for
+`jobs.recall.methods.discriminator` to judge.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.llm.status import SUCCESS
+from jobs.recall.methods.content import Search, find_hits
+from jobs.recall.settings import AugmentedSettings
+
+SEPARATOR = "; "
+
+
+def companion_candidates(
+    contents: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    search: Search,
+    settings: AugmentedSettings,
+    folder: str,
+) -> DataFrame:
+    """The candidates of each content, nearest first.
+
+    contents: content_hash, title string (unique contents). items: item_id, title, content_hash
+    string, is_sellable boolean. item_texts: item_id string, embedding array<float> of sellable
+    items. search: the day's index. folder: shared with the executors, must not exist yet.
+    Returns content_hash string, place int from 1, name string (the title in lower case, unique in
+    each content), neighbor_item_id string. At most `settings.candidates` of a content. Order: score
+    descending, then name.
+    """
+    first = F.min_by("embedding", "item_id").alias("embedding")
+    asked = (
+        contents.select("content_hash")
+        .join(items.select("item_id", "content_hash"), "content_hash")
+        .join(item_texts.select("item_id", "embedding"), "item_id")
+        .groupBy("content_hash")
+        .agg(first)
+    )
+    # Some are too near, and some share a name.
+    hits = find_hits(asked, "content_hash", search, 4 * settings.candidates, folder)
+    named = items.where("is_sellable").select("item_id", name_of("title").alias("name"))
+    own = contents.select("content_hash", name_of("title").alias("own_name"))
+    near = (
+        hits.where(F.col("score").between(settings.min_cosine, settings.max_cosine))
+        .join(named, "item_id")
+        .join(own, "content_hash")
+        .where("name != own_name AND length(name) > 1")
+        .groupBy("content_hash", "name")
+        .agg(
+            F.max("score").alias("score"),
+            F.min_by("item_id", F.struct(-F.col("score"), "item_id")).alias("neighbor_item_id"),
+        )
+    )
+    order = Window.partitionBy("content_hash").orderBy(F.desc("score"), "name")
+    return (
+        near.withColumn("place", F.row_number().over(order))
+        .where(F.col("place") <= settings.candidates)
+        .select("content_hash", "place", "name", "neighbor_item_id")
+    )
+
+
+def questions(contents: DataFrame, candidates: DataFrame) -> DataFrame:
+    """The contents that have two candidates or more, with `candidates` string, as they are shown.
+
+    contents: content_hash and any other columns. candidates: as `companion_candidates` returns
+    them.
+    """
+    listed = F.array_sort(F.collect_list(F.struct("place", "name")))
+    shown = candidates.groupBy("content_hash").agg(
+        F.array_join(F.transform(listed, lambda row: row["name"]), SEPARATOR).alias("candidates"),
+        F.count("*").alias("count"),
+    )
+    return contents.join(shown.where("count >= 2").drop("count"), "content_hash")
+
+
+def companion_pairs(
+    asked: DataFrame, candidates: DataFrame, answers: DataFrame, items: DataFrame
+) -> DataFrame:
+    """item_id, neighbor_item_id string: what the model put together, in one direction, unique.
+
+    asked: content_hash, candidates string, as `questions` returns them. candidates: as
+    `companion_candidates` returns them. answers: content_hash, candidates, status string, also
+    array<string>, of the prompt version and model in use. items: item_id, content_hash string.
+    """
+    chosen = (
+        answers.where(F.col("status") == SUCCESS)
+        .join(asked.select("content_hash", "candidates"), ["content_hash", "candidates"])
+        .select("content_hash", F.explode("also").alias("said"))
+        .select("content_hash", F.lower(F.trim("said")).alias("name"))
+        .distinct()
+    )
+    return (
+        chosen.join(candidates, ["content_hash", "name"])
+        .join(items.select("item_id", "content_hash"), "content_hash")
+        .where("item_id != neighbor_item_id")
+        .select("item_id", "neighbor_item_id")
+        .distinct()
+    )
+
+
+def name_of(title: str) -> Column:
+    """A title as the model is shown it: lower case, without what separates names."""
+    plain = F.regexp_replace(F.lower(F.coalesce(title, F.lit(""))), r'[;"\\{}\[\]<>]+', " ")
+    return F.trim(F.regexp_replace(plain, r"\s+", " "))

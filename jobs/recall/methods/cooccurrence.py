@@ -1,0 +1,158 @@
+"""Item similarity from behaviour: two items are near when the same users take both.
+
+    score(i → j) = Σ_u A_ui · A_uj · |u|^-a · |i|^-b · |j|^-c · (n - 1) / (n - 1 + s)
+
+A_ui is the decayed, saturating strength of `jobs.recall.kernels.strength`; |u| is the number of
+items in the user's history and |i| the number of users of the item, both after the history is
+capped. With a = 0 and b = c = ½ on 0/1 data this is the cosine; unequal b and c make it asymmetric
+(Aiolli, RecSys 2013); with a = 1, b = c = ½ it is the normalised adjacency of the graph filters. n
+is the number of users behind the pair: one of them may be chance, so s, the shrinkage, takes from
+pairs that few share. The score lies in 0 to 1 when b + c = 1, and is comparable between the
+neighbors of one item.
+
+Sessions take the place of users in `session_neighbors`: what one visit holds together says more
+than what years do. n counts users there too.
+
+The factors are rounded to whole numbers before they are summed, so the sum is exact: the product
+in tasks, the shuffle plan and any number of partitions give the same scores to the last bit.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake.scratch import computed, computed_once
+from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
+from jobs.recall.kernels.ranking import top_k
+from jobs.recall.kernels.sessions import owner, with_sessions
+from jobs.recall.kernels.sparse_product import (
+    NEIGHBOR_DDL,
+    SparseProduct,
+    blocks_in_tasks,
+    top_rows_in_tasks,
+)
+from jobs.recall.kernels.strength import cap_user_history, pair_strengths
+from jobs.recall.settings import CooccurrenceSettings, SessionSettings, StrengthSettings
+
+
+def cooccurrence_neighbors(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: CooccurrenceSettings,
+    scratch: str,
+) -> DataFrame:
+    """The nearest sellable items of every item that enough users took.
+
+    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
+    items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors
+    (its page is still visited) but is never one.
+    scratch: a folder that this process and the executors share; must live until the result is read.
+    Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
+    support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
+    Order: score descending, then neighbor_item_id ascending.
+    """
+    path = f"{scratch}/strengths"
+    strengths = computed_once(capped_strengths(interactions, ds, settings), path)
+    return _neighbors(strengths, path, items, settings, scratch)
+
+
+def session_neighbors(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: SessionSettings,
+    scratch: str,
+) -> DataFrame:
+    """The nearest sellable items of every item, by the sessions that hold both.
+
+    The arguments and the result are those of `cooccurrence_neighbors`; interactions also have
+    session_id string or null. Without a row where no user has two sessions: then nothing is known
+    of sessions, and co-occurrence says it all.
+    """
+    sessions = with_sessions(interactions, settings.gap_minutes)
+    strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
+    path = f"{scratch}/strengths"
+    strengths = computed_once(strengths, path)
+    counts = strengths.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
+    ((of_sessions, of_users),) = counts.collect()
+    if of_sessions == of_users:
+        return strengths.sparkSession.createDataFrame([], NEIGHBOR_DDL)
+    return _neighbors(strengths, path, items, settings, scratch)
+
+
+def _neighbors(
+    strengths: DataFrame,
+    path: str,
+    items: DataFrame,
+    settings: CooccurrenceSettings,
+    scratch: str,
+) -> DataFrame:
+    """path: where the rows of `strengths` lie."""
+    sellable = items.where("is_sellable").select("item_id")
+    if strengths.count() > settings.max_matrix_entries:
+        entries, _ = matrix_entries(strengths, sellable, settings)
+        return neighbors_by_shuffle(entries, settings)
+    spark = strengths.sparkSession
+    matrix, _ = matrix_in_memory(spark, computed(path), sellable.toArrow()["item_id"], settings)
+    return neighbors_in_tasks(spark, matrix, settings, f"{scratch}/product")
+
+
+def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
+    """user_id, item_id string, strength double: the newest `history_length` items of each user."""
+    # Grouped by user and item and then by user, the rows would cross the network twice.
+    by_user = interactions.repartition("user_id")
+    strengths = pair_strengths(by_user, ds, settings.half_life_days, settings.saturation)
+    return cap_user_history(strengths, settings.history_length).drop("last_ts")
+
+
+def neighbors_in_tasks(
+    spark: SparkSession, matrix: pa.Table, settings: CooccurrenceSettings, folder: str
+) -> DataFrame:
+    """Plan 1: the matrix comes to this process once, tasks multiply blocks of its rows.
+
+    matrix: as `matrix_in_memory` returns it. folder: where the tasks find the arrays.
+    """
+    product = SparseProduct.from_entries(matrix, settings.block_products)
+    product.save(Path(folder))
+    top_rows = top_rows_in_tasks(
+        folder, settings.neighbors, settings.min_support, settings.shrinkage
+    )
+    return blocks_in_tasks(spark, product.block_count).mapInArrow(top_rows, NEIGHBOR_DDL)
+
+
+def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> DataFrame:
+    """Plan 2: pairs are joined by user and summed by Spark, for a matrix beyond one machine.
+
+    entries: as `matrix_entries` returns them. The pairs are bounded by users × history_length².
+    """
+    owned = "owner_id" in entries.columns
+    owners = [F.col("owner_id")] if owned else []
+    sources = entries.select("user_id", *owners, "item_id", "left", "row_scale")
+    targets = entries.where("right IS NOT NULL").select(
+        "user_id", F.col("item_id").alias("neighbor_item_id"), "right"
+    )
+    pairs = (
+        sources.join(targets, "user_id")
+        .where("item_id != neighbor_item_id")
+        .groupBy("item_id", "neighbor_item_id")
+        .agg(
+            F.sum(F.col("left") * F.col("right")).alias("total"),
+            F.max("row_scale").alias("row_scale"),
+            (F.count_distinct("owner_id") if owned else F.count("*")).alias("support"),
+        )
+        .where((F.col("support") >= settings.min_support) & (F.col("total") > 0))
+        .withColumn("score", F.col("total").cast("double") * F.col("row_scale"))
+    )
+    if settings.shrinkage:
+        others = F.col("support") - 1
+        pairs = pairs.withColumn(
+            "score", F.col("score") * (others / (others + F.lit(settings.shrinkage)))
+        ).where("score > 0")
+    best = top_k(pairs, ["item_id"], settings.neighbors, item="neighbor_item_id")
+    return best.select("item_id", "rank", "neighbor_item_id", "score", "support")

@@ -39,7 +39,7 @@ from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
 from jobs.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, llm_shards, step
-from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
+from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
 
 # Midnight, so that a day has one logical date and a backfill from D to E includes E.
 EVERY_DAY_WHEN_IT_ENDS = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
@@ -53,7 +53,7 @@ with DAG(
     start_date=datetime(2017, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=2,
-    params=airflow_params(methods=I2I_METHODS, channels=USER_CHANNELS),
+    params=airflow_params(methods=METHOD_NAMES, channels=CHANNEL_NAMES),
     tags=[Impact.TODAY, Triage.RUNBOOK],
     default_args={"owner": "recall", **TASK_DEFAULTS},
 ):
@@ -110,20 +110,20 @@ with DAG(
     content = step("silver.i2i_candidates", "content", pool="milvus")
     augmented = step("silver.i2i_candidates", "augmented", pool="milvus")
     pair_reasons = step("silver.pair_reasons", **paid, **fused)
-    i2i = step("gold.i2i_daily", **fused)
+    i2i_daily = step("gold.i2i_daily", **fused)
     popular_items = step("gold.popular_items_daily")
     item_bundles = step("gold.item_bundles_daily")
-    by_i2i = step("silver.user_candidates", "i2i")
-    by_similar_users = step("silver.user_candidates", "similar_users")
-    by_repurchase = step("silver.user_candidates", "repurchase")
-    by_vector = step("silver.user_candidates", "vector", pool="milvus")
-    by_popularity = step("silver.user_candidates", "popular")
-    by_trend = step("silver.user_candidates", "trending")
-    by_novelty = step("silver.user_candidates", "new")
-    by_season = step("silver.user_candidates", "seasonal")
-    by_attributes = step("silver.user_candidates", "newcomer")
-    by_phrases = step("silver.user_candidates", "q2i", pool="milvus")
-    by_product_names = step("silver.user_candidates", "product_names")
+    i2i = step("silver.user_candidates", "i2i")
+    similar_users = step("silver.user_candidates", "similar_users")
+    repurchase = step("silver.user_candidates", "repurchase")
+    vector = step("silver.user_candidates", "vector", pool="milvus")
+    popular = step("silver.user_candidates", "popular")
+    trending = step("silver.user_candidates", "trending")
+    new = step("silver.user_candidates", "new")
+    seasonal = step("silver.user_candidates", "seasonal")
+    newcomer = step("silver.user_candidates", "newcomer")
+    q2i = step("silver.user_candidates", "q2i", pool="milvus")
+    product_names = step("silver.user_candidates", "product_names")
     user_recall = step("gold.user_recall_daily", **fused)
     recall_metrics = step("gold.recall_metrics_daily")
     llm_quality = step("gold.llm_quality_daily")
@@ -145,22 +145,22 @@ with DAG(
     milvus_items >> content
     milvus_items >> item_companions >> augmented
     methods = [cooccurrence, session, slim, swing, transition, content, augmented]
-    methods >> pair_reasons >> i2i
+    methods >> pair_reasons >> i2i_daily
     [interactions, items, users] >> popular_items
     [interactions, items] >> item_bundles
 
-    [user_profiles, i2i] >> by_i2i
-    user_profiles >> by_similar_users
-    user_profiles >> by_repurchase
-    [user_embeddings, milvus_items] >> by_vector
-    [user_profiles, popular_items] >> by_popularity
-    [user_profiles, popular_items] >> by_trend
-    [user_profiles, popular_items] >> by_novelty
-    [user_profiles, popular_items] >> by_season
-    user_profiles >> by_attributes
-    [user_texts, milvus_items] >> by_phrases
-    [user_texts, item_embeddings] >> by_product_names
-    [by_i2i, by_similar_users, by_repurchase, by_vector, by_popularity] >> user_recall
-    [by_trend, by_novelty, by_season, by_attributes, by_phrases, by_product_names] >> user_recall
+    [user_profiles, i2i_daily] >> i2i
+    user_profiles >> similar_users
+    user_profiles >> repurchase
+    [user_embeddings, milvus_items] >> vector
+    [user_profiles, popular_items] >> popular
+    [user_profiles, popular_items] >> trending
+    [user_profiles, popular_items] >> new
+    [user_profiles, popular_items] >> seasonal
+    user_profiles >> newcomer
+    [user_texts, milvus_items] >> q2i
+    [user_texts, item_embeddings] >> product_names
+    [i2i, similar_users, repurchase, vector, popular] >> user_recall
+    [trending, new, seasonal, newcomer, q2i, product_names] >> user_recall
     user_recall >> recall_metrics
     [item_enrichments, user_enrichments, item_companions, pair_reasons] >> llm_quality

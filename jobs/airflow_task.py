@@ -150,6 +150,8 @@ def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
         raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
     wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
     params = RunParams.model_validate(dict(context["params"]))
+    # A known_on of its own lets it see what was answered since the day was published.
+    params = params.model_copy(update={"known_on": params.known_on or ds})
     record = lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id))
     if not record.rows_out:
         raise AirflowSkipException(f"{record.summary()}: there was nothing to do")

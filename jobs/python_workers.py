@@ -17,18 +17,15 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from jobs.recall.sources import MODULES_IN_TASKS
+
 # Modules with functions that run in tasks, but for those that load a model.
 IN_TASKS = (
     "pandas",
     "pyspark.worker",
     "jobs.lake.intake.raw_rows",
-    "jobs.recall.methods.cooccurrence",
-    "jobs.recall.kernels.neighbor_table",
-    "jobs.recall.channels.product_names",
     "jobs.recall.fusion.reorder",
-    "jobs.recall.channels.similar_users",
-    "jobs.recall.methods.slim",
-    "jobs.recall.methods.swing",
+    *MODULES_IN_TASKS,
 )
 # A task has one core. The second is for the allocator of pyarrow.
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}

@@ -13,6 +13,8 @@ from pyspark.sql import SparkSession
 
 from infra.stack import spark_connect
 from jobs.lake import Lake, Run
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import Sections
 from jobs.settings import RunParams, Settings
 
 # Tests put small questions to JVMs that do not live long, in which the second compiler takes more
@@ -76,9 +78,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             known_on=chosen.known_on or ds,
             watermark=watermark,
             params=chosen,
-            settings=Settings(home=tmp_path / "reclake"),
+            settings=Sections(Settings(home=tmp_path / "reclake")),
             run_id="test",
-            scratch=str(tmp_path),
+            scratch=Scratch(tmp_path),
         )
 
     return make

@@ -2,6 +2,6 @@
 
 import sys
 
-from jobs.cli import main
+from jobs.cli.app import main
 
 sys.exit(main())

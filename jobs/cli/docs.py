@@ -70,7 +70,8 @@ def _settings() -> Iterator[tuple[str, str, str]]:
     """Variable, default and meaning of each setting, nested ones spelled out."""
     from pydantic import BaseModel, SecretStr
 
-    from jobs.settings import ROOT, Settings
+    from jobs.lake.settings import ROOT
+    from jobs.settings import Settings
 
     def below(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
         for name, field in model.model_fields.items():

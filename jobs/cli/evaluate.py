@@ -12,7 +12,7 @@ import typer
 
 from jobs.cli.options import DAY, day
 from jobs.cli.output import as_json, note, print_json, print_table
-from jobs.evaluation.format import Format, Seen
+from jobs.evaluation.vocabulary import Format, Seen
 
 _ACCURACY = ("recall", "ndcg", "hit_rate", "mrr")
 _LISTS = ("coverage", "cold_coverage", "novelty", "diversity", "popularity_bias")
@@ -34,11 +34,11 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
     from jobs.cli.session import reader, runtime
     from jobs.cli.session import settings as current
 
-    ds, now = as_of + timedelta(days=horizon), current()
-    horizons = tuple(sorted({*now.recall.metrics.horizon_days, horizon}))
-    metrics = now.recall.metrics.model_copy(update={"horizon_days": horizons})
-    recall = now.recall.model_copy(update={"metrics": metrics})
-    lake = runtime(now.model_copy(update={"recall": recall}))
+    ds, in_use = as_of + timedelta(days=horizon), current()
+    horizons = tuple(sorted({*in_use.recall.metrics.horizon_days, horizon}))
+    metrics = in_use.recall.metrics.model_copy(update={"horizon_days": horizons})
+    recall = in_use.recall.model_copy(update={"metrics": metrics})
+    lake = runtime(in_use.model_copy(update={"recall": recall}))
     note(lake.run("gold.recall_metrics_daily", ds=ds).summary())
     query = (
         "SELECT * EXCLUDE ds FROM gold.recall_metrics_daily WHERE ds = $ds AND horizon_days = "

@@ -52,11 +52,11 @@ def replay(
       reclake replay bronze.events --ds 2017-12-29 --into 2017-12-30 --reason quantity
     """
     from jobs.cli.session import runtime
-    from jobs.lake.intake.replay import replay as write_drop
+    from jobs.lake.intake.requeue import requeue
 
     lake = runtime()
     quarantine = lake.log.of_published("ops.quarantine")
-    done = write_drop(lake.settings, quarantine, table, ds, into, reason)
+    done = requeue(lake.settings, quarantine, table, ds, into, reason)
     if as_json:
         print_json(asdict(done))
         return

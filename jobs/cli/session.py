@@ -41,8 +41,8 @@ def reader(ds: date | None = None) -> LakeSql:
     """The lake, for reading without Spark."""
     from jobs.lake.sql import LakeSql
 
-    now = settings()
-    return LakeSql(now.lake, now.contracts, ds)
+    current = settings()
+    return LakeSql(current.lake, current.contracts, ds)
 
 
 def runtime(changed: Settings | None = None) -> Lake:
@@ -51,7 +51,7 @@ def runtime(changed: Settings | None = None) -> Lake:
     from jobs.lake.runtime import Lake
     from jobs.spark import connect, submitted
 
-    now = changed or settings()
+    current = changed or settings()
     if not submitted():
-        require_spark(now.spark_url)
-    return Lake(connect(now), now)
+        require_spark(current.spark_url)
+    return Lake(connect(current), current)

@@ -107,8 +107,8 @@ def status(as_json: Json = False) -> None:
     from jobs.cli.services import ask_all
     from jobs.cli.session import reader, settings
 
-    now = settings()
-    found = read_status(now, reader(), ask_all(now, airflow_url(now.home)))
+    current = settings()
+    found = read_status(current, reader(), ask_all(current, airflow_url(current.home)))
     step = next_command(found)
     if as_json:
         print_json({**asdict(found), "next": asdict(step)})

@@ -10,7 +10,7 @@ import typer
 
 from jobs.cli.evaluate import FORMAT, ITEMS, NEIGHBORS, SEEN, TRAIN
 from jobs.cli.output import as_json, note, print_table
-from jobs.evaluation.format import Format, Metric, Seen, Split
+from jobs.evaluation.vocabulary import Format, Metric, Seen, Split
 
 
 def add_to(app: typer.Typer) -> None:

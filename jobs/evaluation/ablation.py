@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from jobs.evaluation.data import INTERACTIONS, last_day
 from jobs.evaluation.evaluate import coded, ids_of, lists_of
-from jobs.evaluation.methods import Bench, Encode, prepare
+from jobs.evaluation.methods import Bench, EncodeTexts, prepare
 from jobs.judging.metrics import Accuracy, Pairs, accuracy, bootstrap_interval
 from jobs.judging.published import COLD_USERS, HEAD_SHARE, in_sample_order
 from jobs.lake.errors import UpstreamMissing
@@ -125,7 +125,7 @@ def ablate(
     k: int,
     settings: Settings,
     folder: Path,
-    encode: Encode,
+    encode: EncodeTexts,
     started: Callable[[str], None],
 ) -> list[Row]:
     """The metrics at k of METHODS by arm, for each slice of the test items that has any.
@@ -164,7 +164,7 @@ def ablate(
 class Remembering:
     """An encoder that encodes no text twice: the arms share nearly all of theirs."""
 
-    def __init__(self, encode: Encode) -> None:
+    def __init__(self, encode: EncodeTexts) -> None:
         self._encode = encode
         self._vectors: dict[str, NDArray[np.float32]] = {}
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.evaluation.format import Format
+from jobs.evaluation.vocabulary import Format
 from jobs.lake.errors import Terminal
 
 # The day of interactions that have no time: all are equally old, so nothing decays.

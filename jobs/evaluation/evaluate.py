@@ -13,10 +13,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.evaluation.data import is_timed, last_day
-from jobs.evaluation.format import Seen
 from jobs.evaluation.methods import Bench, check_methods, prepare
+from jobs.evaluation.vocabulary import Seen
 from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
-from jobs.recall.settings import I2I_METHODS, RecallSettings
+from jobs.recall.settings import RecallSettings
+from jobs.recall.sources import CHANNELS, METHODS
 from jobs.settings import Settings
 
 # Every day of any history.
@@ -77,14 +78,10 @@ def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> S
     length = max(k, settings.recall.user.items)
     popular = max(length, settings.recall.popular.items)
     changes: dict[str, dict[str, int]] = {
-        **{section: {"neighbors": neighbors} for section in (*I2I_METHODS, "i2i")},
-        "item_history": {"exclude_seen_days": days},
-        "similar_users": {"exclude_seen_days": days},
-        "repurchase": {"exclude_seen_days": days},
-        "popular": {"exclude_seen_days": days, "items": popular},
-        "trending": {"exclude_seen_days": days},
-        "new": {"exclude_seen_days": days},
-        "seasonal": {"exclude_seen_days": days},
+        **{source.section: {"neighbors": neighbors} for source in METHODS},
+        "i2i": {"neighbors": neighbors},
+        **{source.section: {"exclude_seen_days": days} for source in CHANNELS},
+        "popular": {"seen_last_days": days, "items": popular},
         "user": {"items": length},
     }
     return settings.model_copy(update={"recall": settings.recall.with_changes(changes)})

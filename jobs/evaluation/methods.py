@@ -1,9 +1,8 @@
-"""The methods that can be held against a test set: the table functions of the daily run.
+"""The methods that can be held against a test set: the steps of the daily run.
 
 Each step runs once, on what the steps before it wrote, as in the daily run. What that run asks of
-Milvus, the texts near a text, is found here by comparing with all; texts and attributes of users
-are in no data to evaluate on, so the channels `vector`, `q2i`, `product_names` and `newcomer` are
-missing.
+Milvus, the texts near a text, is found here by comparing with all. Which sources can be evaluated
+follows from their entries (`jobs.recall.sources`) and from what the data has.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,25 +23,31 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.evaluation.memory import PeakMemory
-from jobs.gold.i2i_daily import i2i_daily
-from jobs.gold.popular_items_daily import popular_items_daily
-from jobs.gold.user_recall_daily import user_recall_daily
 from jobs.judging.published import together
-from jobs.lake import Run
+from jobs.lake import Read, Run, Search
 from jobs.lake.errors import Terminal
-from jobs.recall.methods.augmented import augmented_neighbors
-from jobs.recall.methods.content import Search, content_neighbors, search_among_all
-from jobs.recall.settings import I2I_METHODS, RecallSettings
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import Sections
+from jobs.lake.step import Step, find_step, steps
+from jobs.recall.kernels.text_search import search_among_all
+from jobs.recall.settings import RecallSettings
+from jobs.recall.sources import CHANNELS, METHODS, Need
 from jobs.settings import RunParams, Settings
-from jobs.silver import i2i_candidates, user_candidates
+from jobs.vectors.hits import TextSearch
 
-# What the data must have for a method, and how to give it.
-_NEEDS = {
-    "content": ("texts", "the texts of the items; name them with --items"),
-    "augmented": (
-        "tags",
-        "what an LLM said of the items: a column tags, a list of strings, in the file of --items",
-    ),
+NEIGHBORS, I2I = "silver.i2i_candidates", "gold.i2i_daily"
+CANDIDATES, USER_LISTS = "silver.user_candidates", "gold.user_recall_daily"
+BY_HISTORY = f"{CANDIDATES}.i2i"
+# All that can be evaluated: the fused lists, each method's own by the history of users, channels.
+NAMES = tuple(dict.fromkeys(["default", "i2i", *(s.name for s in (*METHODS, *CHANNELS))]))
+_SOURCES = {source.name: source for source in (*METHODS, *CHANNELS)}
+# How to give what a source cannot be made without.
+_GIVEN_BY = {
+    Need.texts: "the texts of the items; name them with --items",
+    Need.tags: "what an LLM said of the items: a column tags, a list of strings, in the file of "
+    "--items",
+    Need.user_texts: "texts of users, which are in no data to evaluate on",
+    Need.user_attributes: "attributes of users, which are in no data to evaluate on",
 }
 
 
@@ -51,184 +57,72 @@ class UnknownMethod(Terminal):
 
 def methods_for(known: Collection[str]) -> list[str]:
     """All methods that can be evaluated. known: what the data has, as `Data.known`."""
-    return [name for name in METHODS if name not in _NEEDS or _NEEDS[name][0] in known]
+    return [name for name in NAMES if not _lacks(name, known)]
 
 
 def check_methods(methods: Sequence[str], known: Collection[str]) -> None:
     """Raises UnknownMethod for a method that cannot be evaluated. known: as `Data.known`."""
     for method in methods:
-        if method not in METHODS:
-            raise UnknownMethod(f"{method}: no such method; one of {', '.join(METHODS)}")
-        if method not in methods_for(known):
-            raise UnknownMethod(f"{method}: needs {_NEEDS[method][1]}")
+        if method not in NAMES:
+            raise UnknownMethod(f"{method}: no such method; one of {', '.join(NAMES)}")
+        for need in _lacks(method, known):
+            raise UnknownMethod(f"{method}: needs {_GIVEN_BY[need]}")
+
+
+def _lacks(name: str, known: Collection[str]) -> list[Need]:
+    """What a source cannot be made without and the data does not have."""
+    source = _SOURCES.get(name)
+    needs = source.needs if source else frozenset()
+    return sorted(need for need in needs if need in _GIVEN_BY and need not in known)
 
 
 @dataclass(frozen=True)
 class Train:
-    """The train part, as the tables that the daily run reads.
+    """The train part, as the tables and the search that the daily run reads.
 
-    events: silver.interactions. items: silver.items. users: user_id, attributes: who gets a list.
-    texts: item_id, text_hash string, embedding array<float>, or None where no texts are known.
-    nearest: the search over `texts`. described: item_id string, tags array<string>, or None.
+    tables: by the name of the table, as of the last day. search: over the texts of the items.
+    known: what the data has, of the needs of `jobs.recall.sources`.
     """
 
-    run: Run
-    events: DataFrame
-    items: DataFrame
-    users: DataFrame
-    texts: DataFrame | None = None
-    nearest: Search | None = None
-    described: DataFrame | None = None
+    ds: date
+    settings: Settings
+    tables: Mapping[str, DataFrame]
+    search: TextSearch
+    known: frozenset[str]
 
 
-Frames = Mapping[str, DataFrame]
 # Texts to L2-normalised rows, float32.
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class _Step:
-    """needs: the steps whose rows it reads. settings: what it reads of RecallSettings."""
+class _Task:
+    """A step of the lake to be run here. own: one table that it reads of another task, not of its
+    usual maker: a method's own lists in the place of the fused ones."""
 
-    needs: tuple[str, ...]
-    settings: tuple[str, ...]
-    make: Callable[[Train, Frames], DataFrame]
+    step: Step
+    own: tuple[str, _Task] | None = None
 
-
-def _by_history(table: str) -> _Step:
-    """The lists that the history of each user brings up in a table of neighbors."""
-    return _Step(
-        (table,),
-        ("item_history",),
-        lambda t, made: user_candidates.i2i(t.run, t.events, made[table], t.items, t.users),
-    )
+    @property
+    def name(self) -> str:
+        return f"{self.step.task_id} of {self.own[1].step.slice}" if self.own else self.step.task_id
 
 
-def _content(train: Train, _: Frames) -> DataFrame:
-    assert train.texts is not None
-    assert train.nearest is not None
-    settings = train.run.settings.recall.content
-    return content_neighbors(train.texts, train.nearest, settings, train.run.scratch)
-
-
-def _augmented(train: Train, _: Frames) -> DataFrame:
-    assert train.described is not None
-    settings = train.run.settings.recall.augmented
-    return augmented_neighbors(train.described, train.items, train.events, settings)
-
-
-def _i2i_daily(train: Train, made: Frames) -> DataFrame:
-    if not made:
-        raise UnknownMethod("i2i: no method that has a weight can be evaluated on this data")
-    with_text = train.items.where("title IS NOT NULL")
-    nothing_written = train.items.limit(0)  # no budget, so it is not looked at
-    return i2i_daily(
-        train.run, together(made, "method"), train.items, with_text, train.events, nothing_written
-    )
-
-
-def _user_recall(train: Train, made: Frames) -> DataFrame:
-    channels = {name: made[step] for name, step in _CHANNELS.items() if step in made}
-    return user_recall_daily(
-        train.run,
-        together(channels, "channel"),
-        train.items,
-        train.users,
-        made["popular_items"],
-        made["i2i_daily"],
-    )
-
-
-def _by_list(
-    channel: str, recall: Callable[[Run, DataFrame, DataFrame, DataFrame, DataFrame], DataFrame]
-) -> _Step:
-    """One of the lists of popular items for each user."""
-    return _Step(
-        ("popular_items",),
-        (channel, "popular", "user"),
-        lambda t, made: recall(t.run, t.events, made["popular_items"], t.users, t.users),
-    )
-
-
-_CHANNELS = {
-    "i2i": "by_i2i",
-    "similar_users": "by_similar_users",
-    "repurchase": "by_repurchase",
-    "popular": "by_popularity",
-    "trending": "by_trend",
-    "new": "by_novelty",
-    "seasonal": "by_season",
-}
-_STEPS = {
-    "cooccurrence": _Step(
-        (), ("cooccurrence",), lambda t, _: i2i_candidates.cooccurrence(t.run, t.events, t.items)
-    ),
-    "session": _Step(
-        (), ("session",), lambda t, _: i2i_candidates.session(t.run, t.events, t.items)
-    ),
-    "slim": _Step((), ("slim",), lambda t, _: i2i_candidates.slim(t.run, t.events, t.items)),
-    "swing": _Step((), ("swing",), lambda t, _: i2i_candidates.swing(t.run, t.events, t.items)),
-    "transition": _Step(
-        (), ("transition",), lambda t, _: i2i_candidates.transition(t.run, t.events, t.items)
-    ),
-    "content": _Step((), ("content",), _content),
-    "augmented": _Step((), ("augmented",), _augmented),
-    "i2i_daily": _Step(I2I_METHODS, ("i2i", "popular"), _i2i_daily),
-    "popular_items": _Step(
-        (),
-        ("popular", "trending", "new", "seasonal"),
-        lambda t, _: popular_items_daily(t.run, t.events, t.items, t.users),
-    ),
-    "by_i2i": _by_history("i2i_daily"),
-    "by_cooccurrence": _by_history("cooccurrence"),
-    "by_session": _by_history("session"),
-    "by_slim": _by_history("slim"),
-    "by_swing": _by_history("swing"),
-    "by_transition": _by_history("transition"),
-    "by_content": _by_history("content"),
-    "by_augmented": _by_history("augmented"),
-    "by_similar_users": _Step(
-        (),
-        ("similar_users",),
-        lambda t, _: user_candidates.similar_users(t.run, t.events, t.items, t.users),
-    ),
-    "by_repurchase": _Step(
-        (),
-        ("repurchase",),
-        lambda t, _: user_candidates.repurchase(t.run, t.events, t.items, t.users),
-    ),
-    "by_popularity": _by_list("popular", user_candidates.popular),
-    "by_trend": _by_list("trending", user_candidates.trending),
-    "by_novelty": _by_list("new", user_candidates.new),
-    "by_season": _by_list("seasonal", user_candidates.seasonal),
-    "user_recall": _Step(
-        (*_CHANNELS.values(), "popular_items", "i2i_daily"), ("user",), _user_recall
-    ),
-}
-METHODS = {
-    "default": "user_recall",
-    "i2i": "by_i2i",
-    "cooccurrence": "by_cooccurrence",
-    "session": "by_session",
-    "slim": "by_slim",
-    "swing": "by_swing",
-    "transition": "by_transition",
-    "content": "by_content",
-    "augmented": "by_augmented",
-    "similar_users": "by_similar_users",
-    "repurchase": "by_repurchase",
-    "popular": "by_popularity",
-    "trending": "by_trend",
-    "new": "by_novelty",
-    "seasonal": "by_season",
-}
+def _task_of(method: str) -> _Task:
+    """The task whose rows are the lists of a method."""
+    if method == "default":
+        return _Task(find_step(USER_LISTS))
+    if method in {source.name for source in METHODS}:
+        own = I2I, _Task(find_step(NEIGHBORS, method))
+        return _Task(find_step(CANDIDATES, "i2i"), own)
+    return _Task(find_step(CANDIDATES, method))
 
 
 @dataclass(frozen=True)
 class Bench:
     """Runs steps on one train part, each once for the settings that it and its needs read.
 
-    folder: shared with the executors.
+    folder: shared with the executors. started: called with the name of each step that begins.
     """
 
     train: Train
@@ -239,58 +133,97 @@ class Bench:
 
     def with_recall(self, recall: RecallSettings) -> Bench:
         """The same bench under other settings; what they do not change is not made again."""
-        settings = self.train.run.settings.model_copy(update={"recall": recall})
-        run = replace(self.train.run, settings=settings)
-        return replace(self, train=replace(self.train, run=run))
+        settings = self.train.settings.model_copy(update={"recall": recall})
+        return replace(self, train=replace(self.train, settings=settings))
 
     def lists(self, method: str) -> DataFrame:
         """user_id, rank, item_id: every user's list by one method."""
-        return self._made(METHODS[method]).select("user_id", "rank", "item_id")
+        return self._made(_task_of(method)).select("user_id", "rank", "item_id")
 
     def cost(self, method: str) -> tuple[float, float]:
         """Seconds of all steps that a method needed, and the peak memory of the largest, in GiB."""
-        steps = self._with_needs(METHODS[method])
-        keys = [self._key(step) for step in steps]
+        keys = {self._key(task) for task in self._with_needs(_task_of(method))}
         return sum(self._seconds[key] for key in keys), max(self._gigabytes[key] for key in keys)
 
-    def _key(self, name: str) -> str:
-        """The name of a step's rows: the same for settings under which they are the same."""
-        recall = self.train.run.settings.recall
-        read = [getattr(recall, field).model_dump_json() for field in _STEPS[name].settings]
-        needs = [self._key(need) for need in self._needs(name)]
-        return f"{name}-{hashlib.sha256(json.dumps([read, needs]).encode()).hexdigest()[:16]}"
+    def _key(self, task: _Task) -> str:
+        """The name of a task's rows: the same for settings under which they are the same."""
+        section = self.train.settings.section
+        read = [section(name).model_dump_json() for name in task.step.settings]
+        needs = [self._key(need) for _, of_table in self._needs(task) for need in of_table]
+        digest = hashlib.sha256(json.dumps([read, needs]).encode()).hexdigest()
+        return f"{task.name.replace(' ', '-')}-{digest[:16]}"
 
-    def _made(self, name: str) -> DataFrame:
-        key = self._key(name)
+    def _made(self, task: _Task) -> DataFrame:
+        key = self._key(task)
         path = str(self.folder / key)
-        spark = self.train.events.sparkSession
+        spark = self.train.tables["silver.interactions"].sparkSession
         if key not in self._seconds:
-            made = {need: self._made(need) for need in self._needs(name)}
-            self.started(name)
+            inputs = self._inputs(task)
+            self.started(task.name)
             start = time.perf_counter()
-            run = replace(self.train.run, scratch=str(self.folder / "scratch" / key))
+            run = Run(
+                ds=self.train.ds,
+                known_on=self.train.ds,
+                watermark=None,
+                params=RunParams(),
+                settings=Sections(self.train.settings, task.step.settings),
+                run_id="evaluate",
+                scratch=Scratch(self.folder / "scratch"),
+            )
             with PeakMemory() as memory:
-                _STEPS[name].make(replace(self.train, run=run), made).write.parquet(path)
+                task.step.function(run, **inputs).write.parquet(path)
             self._seconds[key] = time.perf_counter() - start
             self._gigabytes[key] = memory.gigabytes
         return spark.read.parquet(path)
 
-    def _needs(self, name: str) -> list[str]:
-        """The steps that a step reads here: of a fusion those with a weight, as in the daily run,
-        and nothing that the data cannot give."""
-        needs: Sequence[str] = _STEPS[name].needs
-        recall = self.train.run.settings.recall
-        if name == "i2i_daily":
-            needs = recall.i2i.built
-        elif name == "user_recall":
-            idle = {step for channel, step in _CHANNELS.items() if channel not in recall.user.built}
-            needs = [need for need in needs if need not in idle]
-        without = {"content"} if self.train.texts is None else set()
-        without |= {"augmented"} if self.train.described is None else set()
-        return [need for need in needs if need not in without]
+    def _inputs(self, task: _Task) -> dict[str, Any]:
+        made = {table: self._union(table, tasks) for table, tasks in self._needs(task)}
+        inputs: dict[str, Any] = {}
+        for argument, read in task.step.reads.items():
+            if isinstance(read, Search):
+                inputs[argument] = self.train.search
+            elif isinstance(read, Read):
+                found = made.get(read.table)
+                inputs[argument] = self.train.tables[read.table] if found is None else found
+        return inputs
 
-    def _with_needs(self, name: str) -> set[str]:
-        return {name}.union(*(self._with_needs(need) for need in self._needs(name)))
+    def _union(self, table: str, tasks: Sequence[_Task]) -> DataFrame:
+        """The rows of all slices of a table, or of the one task that makes it."""
+        if not tasks:
+            raise UnknownMethod(
+                "i2i: no method that has a weight can be evaluated on this data"
+                if table == NEIGHBORS
+                else f"{table}: none of its slices can be made of this data"
+            )
+        if not tasks[0].step.slice or tasks[0].step.name != table:
+            return self._made(tasks[0])
+        slices = {task.step.slice: self._made(task) for task in tasks}
+        return together(slices, tasks[0].step.slice_column)
+
+    def _needs(self, task: _Task) -> list[tuple[str, list[_Task]]]:
+        """The tables that a task reads and that are made here, with the tasks that make each: of a
+        table in slices those with a weight, as in the daily run, that the data can give."""
+        found = []
+        for read in task.step.reads.values():
+            if not isinstance(read, Read) or read.table in self.train.tables:
+                continue
+            if task.own is not None and read.table == task.own[0]:
+                found.append((read.table, [task.own[1]]))
+                continue
+            makers = [step for step in steps().values() if step.name == read.table]
+            if makers[0].slice:
+                built = self.train.settings.slices(makers[0].slice_column)
+                makers = [
+                    step
+                    for step in makers
+                    if step.slice in built and not _lacks(step.slice, self.train.known)
+                ]
+            found.append((read.table, [_Task(step) for step in makers]))
+        return found
+
+    def _with_needs(self, task: _Task) -> list[_Task]:
+        needs = [need for _, tasks in self._needs(task) for need in tasks]
+        return [task, *(each for need in needs for each in self._with_needs(need))]
 
 
 def prepare(
@@ -301,7 +234,7 @@ def prepare(
     ds: date,
     settings: Settings,
     folder: Path,
-    encode: Encode | None = None,
+    encode: EncodeTexts | None = None,
 ) -> Train:
     """Write the tables that the methods read, and encode the texts.
 
@@ -309,24 +242,17 @@ def prepare(
     ds: the last day of train. folder: shared with the executors. encode: the settings' encoder
     without one.
     """
-    run = Run(
-        ds=ds,
-        known_on=ds,
-        watermark=None,
-        params=RunParams(),
-        settings=settings,
-        run_id="evaluate",
-        scratch=str(folder),
-    )
+    from jobs.vectors.encoder import Encoder  # brings torch
+
+    encoder = Encoder.of(settings)
 
     def stored(name: str, table: pa.Table) -> DataFrame:
         path = folder / f"{name}.parquet"
         pq.write_table(table, path)
         return spark.read.parquet(str(path))
 
-    titles = {}
-    if texts is not None:
-        titles = dict(zip(texts["item_id"].to_pylist(), texts["text"].to_pylist(), strict=True))
+    texts = pa.table({"item_id": [], "text": []}, _TEXTS) if texts is None else texts
+    titles = dict(zip(texts["item_id"].to_pylist(), texts["text"].to_pylist(), strict=True))
     ids = sorted({*interactions["item_id"].unique().to_pylist(), *titles})
     items = {
         "item_id": pa.array(ids, pa.string()),
@@ -336,41 +262,78 @@ def prepare(
         "is_sellable": pa.repeat(pa.scalar(True), len(ids)),
     }
     attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))
-    vectors, nearest = None, None
-    if texts is not None:
-        vectors, nearest = _encoded(texts, encode or _encoder(settings))
-    described = None
-    if texts is not None and "tags" in texts.column_names:
-        described = stored("described", texts.select(["item_id", "tags"]))
+    of_users = stored("users", pa.table({"user_id": users, "attributes": attributes}))
+    item_texts, vectors, search = _encoded(texts, encode or encoder.encode, encoder.name)
+    tagged = "tags" in texts.column_names
+    tags = texts["tags"] if tagged else pa.nulls(texts.num_rows, pa.list_(pa.string()))
+    known = {Need.texts: bool(titles), Need.tags: tagged}
+    stored_items = stored("items", pa.table(items))
     return Train(
-        run=run,
-        events=stored("events", interactions),
-        items=stored("items", pa.table(items)),
-        users=stored("users", pa.table({"user_id": users, "attributes": attributes})),
-        texts=None if vectors is None else stored("texts", vectors),
-        nearest=nearest,
-        described=described,
+        ds=ds,
+        settings=settings,
+        tables={
+            "silver.interactions": stored("interactions", interactions),
+            "silver.items": stored_items,
+            "silver.users": of_users,
+            "silver.user_profiles": of_users,
+            "silver.item_texts": stored("item_texts", item_texts),
+            "silver.item_embeddings": stored("item_embeddings", vectors),
+            "silver.item_enrichments": stored("item_enrichments", _answers(texts, tags)),
+            # No budget asks for these, so they are not looked at.
+            "silver.item_companions": stored_items.limit(0),
+            "silver.pair_reasons": stored_items.limit(0),
+        },
+        search=search,
+        known=frozenset(need for need, is_known in known.items() if is_known),
     )
 
 
-def _encoder(settings: Settings) -> Encode:
-    from jobs.vectors.encoder import Encoder  # brings torch
+_TEXTS = pa.schema([pa.field("item_id", pa.string()), pa.field("text", pa.string())])
+# Stand for the prompt and the model that said the tags of the data.
+_PROMPT_VERSION = _MODEL = "given"
 
-    return Encoder.of(settings).encode
+
+def _answers(texts: pa.Table, tags: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """silver.item_enrichments as far as it is read: each item is a content of its own."""
+    rows = texts.num_rows
+    strings, nothing = pa.list_(pa.string()), pa.nulls
+    return pa.table(
+        {
+            "content_hash": texts["item_id"],
+            "prompt_version": pa.repeat(_PROMPT_VERSION, rows),
+            "model": pa.repeat(_MODEL, rows),
+            "standard_name": nothing(rows, pa.string()),
+            "keywords": tags,
+            "attributes": nothing(rows, pa.map_(pa.string(), pa.string())),
+            "occasions": nothing(rows, strings),
+        }
+    )
 
 
-def _encoded(texts: pa.Table, encode: Encode) -> tuple[pa.Table, Search]:
-    """The vector of each item's text, and a search that answers one item a text."""
+def _encoded(
+    texts: pa.Table, encode: EncodeTexts, encoder: str
+) -> tuple[pa.Table, pa.Table, TextSearch]:
+    """silver.item_texts, silver.item_embeddings, and a search that answers one item a text."""
     rows = texts.sort_by("item_id")
     item_ids, of_items = rows["item_id"].to_pylist(), rows["text"].to_pylist()
     distinct = sorted(set(of_items))
-    matrix = encode(distinct)
+    matrix = encode(distinct) if distinct else np.empty((0, 0), np.float32)
     place = {text: number for number, text in enumerate(distinct)}
     first = {text: item for item, text in reversed(list(zip(item_ids, of_items, strict=True)))}
-
+    ids = pa.array(item_ids, pa.string())
+    hashes = pa.array([f"{place[text]:012d}" for text in of_items], pa.string())
+    item_texts = {
+        "item_id": ids,
+        "text_hash": hashes,
+        "content_hash": ids,
+        "prompt_version": pa.repeat(_PROMPT_VERSION, len(ids)),
+        "model": pa.repeat(_MODEL, len(ids)),
+    }
     vectors = {
-        "item_id": pa.array(item_ids, pa.string()),
-        "text_hash": pa.array([f"{place[text]:012d}" for text in of_items], pa.string()),
+        "item_id": ids,
+        "text_hash": hashes,
+        "encoder": pa.repeat(encoder, len(ids)),
         "embedding": pa.array([matrix[place[text]] for text in of_items], pa.list_(pa.float32())),
     }
-    return pa.table(vectors), search_among_all([first[text] for text in distinct], matrix)
+    search = search_among_all([first[text] for text in distinct], matrix)
+    return pa.table(item_texts), pa.table(vectors), search

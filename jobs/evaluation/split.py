@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.evaluation.data import BadData, is_timed
-from jobs.evaluation.format import Split
+from jobs.evaluation.vocabulary import Split
 
 SHARE = 0.2
 

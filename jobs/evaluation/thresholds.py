@@ -19,11 +19,10 @@ from pyspark.sql import DataFrame
 from jobs.evaluation.ablation import taken_after
 from jobs.evaluation.evaluate import coded, coded_lists, ids_of
 from jobs.judging.metrics import accuracy
-from jobs.lake.scratch import computed_once
-from jobs.lake.step import Read, Run, find_step
+from jobs.lake.scratch import Scratch
+from jobs.lake.step import Read, find_step
 from jobs.recall.channels.product_names import NamedProducts, match_names, recall_matched
-from jobs.recall.settings import ProductNamesChannelSettings
-from jobs.settings import RunParams
+from jobs.recall.settings.channels import ProductNamesSettings
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
@@ -67,9 +66,9 @@ def sweep_lake(
     lake: Lake, as_of: date, horizon_days: int, k: int, folder: Path, started: Callable[[str], None]
 ) -> Sweep:
     """The grid on the lists of a day, against the days after; folder: empty, shared with Spark."""
-    from jobs.silver.user_candidates import named_products
+    from jobs.recall.channels.product_names import named_products
 
-    run = Run(as_of, as_of, None, RunParams(), lake.settings, "thresholds", str(folder))
+    run = lake.by_hand(as_of, Scratch(folder))
     reads = find_step("silver.user_candidates", "product_names").reads
     frames = {
         name: lake.read_as_of(read.table, as_of)
@@ -87,7 +86,7 @@ def sweep_lake(
         as_of,
         settings,
         k,
-        folder,
+        run.scratch,
         started,
     )
 
@@ -98,16 +97,16 @@ def sweep(
     items: DataFrame,
     after: DataFrame,
     ds: date,
-    settings: ProductNamesChannelSettings,
+    settings: ProductNamesSettings,
     k: int,
-    folder: Path,
+    scratch: Scratch,
     started: Callable[[str], None],
 ) -> Sweep:
     """The grid, the settings' own thresholds in it.
 
     products, interactions, items: as the channel takes them. after: user_id, item_id string, what
-    was taken next. k: the first ranks that count. folder: shared with the executors. started:
-    called with each step.
+    was taken next. k: the first ranks that count. scratch: of the caller. started: called with each
+    step.
     """
     asked = products.wanted.select("user_id").distinct()
     users = asked.count()
@@ -118,12 +117,9 @@ def sweep(
     kept = []
     for theta in sorted({*THETAS, settings.theta}):
         started(f"theta {theta:g}")
-        scratch = folder / f"theta-{theta:g}"
-        scratch.mkdir()
         of_theta = settings.model_copy(update={"theta": theta})
-        matches = computed_once(
-            match_names(products.wanted, products.vectors, products.search, of_theta, str(scratch)),
-            f"{scratch}/matches",
+        matches = scratch.once(
+            match_names(products.wanted, products.vectors, products.search, of_theta, scratch)
         )
         names = matches.count()
         for epsilon in sorted({*EPSILONS, settings.epsilon}):

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from jobs.evaluation.data import BadData
 from jobs.judging.metrics import Metrics
-from jobs.recall.settings import I2I_METHODS, USER_CHANNELS, RecallSettings
+from jobs.recall.settings import RecallSettings
+from jobs.recall.sources import CHANNEL_NAMES, CHANNELS, METHOD_NAMES, METHODS, Source
 from jobs.settings import Settings
 
 # A gain of less is noise: the standard error of a mean over 5,000 users is about twice this.
@@ -32,7 +32,7 @@ Changes = dict[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Choice:
     """One choice among values. method: by whose lists it is judged. needs: what the data must have,
-    of times, texts, tags and repeats."""
+    of `jobs.recall.sources.Need`."""
 
     method: str
     name: str
@@ -40,133 +40,25 @@ class Choice:
     needs: frozenset[str] = frozenset()
 
 
-def _values(section: str, *fields: str, grid: Sequence[Any]) -> tuple[Changes, ...]:
-    """One change for each entry of the grid, a value or a tuple of values for the fields."""
-    rows = [entry if isinstance(entry, tuple) else (entry,) for entry in grid]
-    return tuple({section: dict(zip(fields, row, strict=True))} for row in rows)
+def _of_source(source: Source) -> Iterator[Choice]:
+    """The choices of one entry, judged by its own lists."""
+    for choice in source.grid:
+        section = choice.section or source.section
+        values = tuple({section: dict(zip(choice.fields, row, strict=True))} for row in choice.grid)
+        yield Choice(source.name, choice.name, values, source.needs | choice.needs)
 
 
-_DEGREES = ("item_exponent", "neighbor_exponent")
-
-
-def _support(section: str) -> tuple[Changes, ...]:
-    grid = ((1, 0.0), (2, 0.0), (2, 2.0), (3, 2.0))
-    return _values(section, "min_support", "shrinkage", grid=grid)
-
-
-def _degrees(section: str) -> tuple[Changes, ...]:
-    grid = ((0.5, 0.5), (0.6, 0.4), (0.75, 0.25), (0.9, 0.1))
-    return _values(section, *_DEGREES, grid=grid)
-
-
-def _half_life(section: str) -> tuple[Changes, ...]:
-    return _values(section, "half_life_days", grid=(15.0, 30.0, 90.0, 365.0, 3650.0))
-
-
-_TIMED = frozenset({"times"})
-_HISTORY = (
-    ("position decay", "position_decay", (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)),
-    ("history half-life", "half_life_days", (30.0, 90.0, 365.0, 3650.0)),
-    ("history length", "history_length", (20, 50, 200)),
-)
-_REPEATED = frozenset({"times", "repeats"})
-_EXPONENTS = (0.25, 0.5, 0.75, 1.0)
-_PENALTIES = tuple(product((15.0, 30.0, 60.0, 120.0), (1, 2)))
-CHOICES: tuple[Choice, ...] = (
-    *(
-        Choice("cooccurrence", name, _values("item_history", field, grid=grid), _TIMED)
-        for name, field, grid in _HISTORY
-    ),
-    Choice("cooccurrence", "support", _support("cooccurrence")),
-    Choice("cooccurrence", "item exponents", _degrees("cooccurrence")),
-    Choice(
-        "cooccurrence", "user exponent", _values("cooccurrence", "user_exponent", grid=_EXPONENTS)
-    ),
-    Choice("cooccurrence", "half-life", _half_life("cooccurrence"), _TIMED),
-    Choice("session", "support", _support("session"), _TIMED),
-    Choice("session", "item exponents", _degrees("session"), _TIMED),
-    Choice(
-        "session", "session exponent", _values("session", "user_exponent", grid=_EXPONENTS), _TIMED
-    ),
-    Choice("session", "half-life", _half_life("session"), _TIMED),
-    Choice(
-        "slim",
-        "penalty and support",
-        _values("slim", "penalty", "min_support", grid=_PENALTIES),
-    ),
-    Choice("slim", "user exponent", _values("slim", "user_exponent", grid=(0.0, 0.25, 0.5))),
-    Choice("slim", "candidates", _values("slim", "candidates", grid=(100, 200))),
-    Choice("slim", "half-life", _half_life("slim"), _TIMED),
-    Choice("swing", "alpha", _values("swing", "alpha", grid=(0.1, 1.0, 10.0))),
-    Choice(
-        "swing",
-        "item exponents",
-        _values("swing", *_DEGREES, grid=((1.0, 0.25), (1.5, 0.4), (2.0, 0.5))),
-    ),
-    Choice("swing", "user exponent", _values("swing", "user_exponent", grid=_EXPONENTS[:3])),
-    Choice("swing", "half-life", _half_life("swing"), _TIMED),
-    Choice(
-        "transition",
-        "window and decay",
-        _values("transition", "window", "position_decay", grid=((1, 1.0), (3, 0.7), (10, 0.7))),
-        _TIMED,
-    ),
-    Choice("transition", "support", _support("transition"), _TIMED),
-    Choice("transition", "item exponents", _degrees("transition"), _TIMED),
-    Choice(
-        "augmented",
-        "most users",
-        _values("augmented", "max_users", grid=(5, 20, 100)),
-        frozenset({"tags"}),
-    ),
-    Choice(
-        "similar_users",
-        "user exponent",
-        _values("similar_users", "user_exponent", grid=(0.3, 0.5, 0.7)),
-    ),
-    Choice("similar_users", "users", _values("similar_users", "users", grid=(150, 500, 1000))),
-    Choice("similar_users", "half-life", _half_life("similar_users"), _TIMED),
-    Choice(
-        "repurchase",
-        "due exponent",
-        _values("repurchase", "due_exponent", grid=(0.0, 0.5, 1.0)),
-        _REPEATED,
-    ),
-    Choice(
-        "repurchase",
-        "half-life",
-        _values("repurchase", "half_life_days", grid=(30.0, 90.0, 180.0, 365.0)),
-        _REPEATED,
-    ),
-    Choice(
-        "trending",
-        "short half-life",
-        _values("trending", "short_half_life_days", grid=(1.0, 3.0, 7.0)),
-        _TIMED,
-    ),
-    Choice("new", "window", _values("new", "window_days", grid=(14, 28, 56)), _TIMED),
-    Choice("seasonal", "window", _values("seasonal", "window_days", grid=(7, 14, 28)), _TIMED),
-)
+CHOICES = tuple(choice for source in (*METHODS, *CHANNELS) for choice in _of_source(source))
 WEIGHTED = ("i2i", "user")
 OF_FUSED_LISTS = (
-    Choice("default", "sharpening", _values("user", "sharpening", grid=(0.0, 0.1, 0.2, 0.3))),
+    Choice(
+        "default",
+        "sharpening",
+        tuple({"user": {"sharpening": value}} for value in (0.0, 0.1, 0.2, 0.3)),
+    ),
 )
-# What the data needs before a source has anything to say; texts and attributes of users are in no
-# data.
-SOURCE_NEEDS: dict[str, frozenset[str]] = {
-    "session": _TIMED,
-    "transition": _TIMED,
-    "content": frozenset({"texts"}),
-    "augmented": frozenset({"tags"}),
-    "repurchase": _REPEATED,
-    "vector": frozenset({"texts of users"}),
-    "trending": _TIMED,
-    "new": _TIMED,
-    "seasonal": _TIMED,
-    "newcomer": frozenset({"attributes of users"}),
-    "q2i": frozenset({"texts of users"}),
-    "product_names": frozenset({"texts of users"}),
-}
+# What the data needs before a source has anything to say.
+SOURCE_NEEDS = {source.name: source.needs for source in (*METHODS, *CHANNELS)}
 # A weight becomes so many times what it is beside the others; one of 0 becomes so large a share.
 FACTORS = (0.0, 0.3, 3.0)
 SHARES = (0.1, 0.3)
@@ -186,7 +78,7 @@ class Trial:
 class Tuner:
     """Looks for the best settings. judge: the metrics of a method's lists under settings.
 
-    metric: a field of Metrics. known: what the data has, of times, texts, tags and repeats.
+    metric: a field of Metrics. known: what the data has, of `jobs.recall.sources.Need`.
     minutes: after which no new trial begins. tried: called with each trial as it ends.
     """
 
@@ -199,7 +91,10 @@ class Tuner:
     def tune(self, recall: RecallSettings) -> RecallSettings:
         """The best settings found, beginning with `recall`."""
         self._ends = time.monotonic() + 60 * self.minutes
-        built, all_sources = {*recall.i2i.built, *recall.user.built}, {*I2I_METHODS, *USER_CHANNELS}
+        built, all_sources = (
+            {*recall.i2i.built, *recall.user.built},
+            {*METHOD_NAMES, *CHANNEL_NAMES},
+        )
         recall = self._best_fusion(recall, built)
         recall = self._best_of_all(recall, [c for c in CHOICES if c.method in built])
         recall = self._best_weights("i2i", "i2i", recall, all_sources)
@@ -214,8 +109,7 @@ class Tuner:
         self, method: str, section: str, recall: RecallSettings, sources: Collection[str]
     ) -> RecallSettings:
         for source in getattr(recall, section).weights:
-            needs = SOURCE_NEEDS.get(source, frozenset())
-            if source not in sources or not needs <= self.known:
+            if source not in sources or not SOURCE_NEEDS[source] <= self.known:
                 continue
             weights = getattr(recall, section).weights
             values = tuple(

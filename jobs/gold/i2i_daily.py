@@ -12,11 +12,12 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.judging.regression import judge_neighbor_lists
-from jobs.lake import Gate, Read, Run, table
-from jobs.llm.daily import of_version
+from jobs.judging.regression import RUNBOOK, judge_neighbor_lists
+from jobs.lake import PublishGate, Read, Run, table
+from jobs.llm.answers import of_version
 from jobs.llm.prompt import prompt_of
-from jobs.recall.fusion.neighbors import FILL_METHOD, fuse_neighbors
+from jobs.recall.fusion.fill import FILL_METHOD
+from jobs.recall.fusion.neighbors import fuse_neighbors
 from jobs.recall.fusion.pair_reasons import (
     head_pairs,
     most_used,
@@ -35,8 +36,12 @@ from jobs.recall.lists.popular import count_uses, recent_uses
         "interactions": Read("silver.interactions"),
         "reasons": Read("silver.pair_reasons"),
     },
-    gate=Gate(
-        judge_neighbor_lists, reads={"interactions": Read("silver.interactions")}, rebuilds=False
+    settings=("i2i", "popular", "pair_reasons", "llm", "metrics"),
+    gate=PublishGate(
+        judge_neighbor_lists,
+        reads={"interactions": Read("silver.interactions")},
+        rebuilds=False,
+        runbook=RUNBOOK,
     ),
 )
 def i2i_daily(
@@ -51,14 +56,14 @@ def i2i_daily(
 
     reasons: all answers ever given; those about the pairs count that the day asked about.
     """
-    recall, budget = run.settings.recall, run.params.reason_budget
-    popularity = count_uses(recent_uses(interactions, run.ds, recall.popular))
-    rows = fuse_neighbors(candidates, items, texts, popularity, recall.i2i, run.scratch)
+    settings, budget = run.settings, run.params.reason_budget
+    popularity = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    rows = fuse_neighbors(candidates, items, texts, popularity, settings.i2i, run.scratch)
     if not budget:
         nobody = F.lit(None).cast("string")
         return rows.withColumns({"reason_prompt_version": nobody, "reason_model": nobody})
     heads = most_used(popularity, items, budget)
     found = rows.where(~F.array_contains("methods", FILL_METHOD))
-    asked = head_pairs(found, heads, items, budget, recall.pair_reasons)
-    answers = of_version(reasons, prompt_of("pair", run.settings), run.settings.llm_model)
+    asked = head_pairs(found, heads, items, budget, settings.pair_reasons)
+    answers = of_version(reasons, prompt_of("pair", settings.llm), settings.llm.llm_model)
     return with_written_reasons(rows, written_reasons(asked, answers, items))

@@ -15,7 +15,8 @@ from jobs.recall.lists.bundles import item_bundles
 @table(
     "gold.item_bundles_daily",
     reads={"interactions": Read("silver.interactions"), "items": Read("silver.items")},
+    settings=("bundles",),
 )
 def item_bundles_daily(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The day's best rules of one or two items and one that goes with them."""
-    return item_bundles(interactions, items, run.ds, run.settings.recall.bundles, run.scratch)
+    return item_bundles(interactions, items, run.ds, run.settings.bundles, run.scratch)

@@ -14,7 +14,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Gate, Read, Run, table
+from jobs.lake import PublishGate, Read, Run, table
 from jobs.llm.drift import TRAILING_DAYS, judge_drift
 from jobs.llm.status import ERROR, INVALID, RETRIED, SKIPPED, SUCCESS, TOO_LONG
 from jobs.llm.subjects import TABLES
@@ -26,10 +26,15 @@ _KEY = ("prompt", "prompt_version", "model")
 @table(
     TABLE,
     reads={
-        "ledger": Read("ops.llm_ledger"),
-        **{prompt: Read(answers) for prompt, answers in TABLES.items()},
+        "ledger": Read("ops.llm_ledger", pinned=True),
+        **{prompt: Read(answers, pinned=True) for prompt, answers in TABLES.items()},
     },
-    gate=Gate(judge_drift, reads={"history": Read(TABLE, TRAILING_DAYS)}, rebuilds=False),
+    gate=PublishGate(
+        judge_drift,
+        reads={"history": Read(TABLE, TRAILING_DAYS)},
+        rebuilds=False,
+        runbook="docs/runbooks/contract-failed.md",
+    ),
 )
 def llm_quality_daily(run: Run, ledger: DataFrame, **answers: DataFrame) -> DataFrame:
     """The day's questions by prompt version and model; none where nothing was asked.

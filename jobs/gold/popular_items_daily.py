@@ -28,17 +28,18 @@ from jobs.recall.lists.trending import trending_items
         "items": Read("silver.items"),
         "users": Read("silver.users"),
     },
+    settings=("popular", "trending", "new", "seasonal"),
 )
 def popular_items_daily(
     run: Run, interactions: DataFrame, items: DataFrame, users: DataFrame
 ) -> DataFrame:
     """The day's lists of each kind, of all users and of each large segment."""
-    recall, log = run.settings.recall, (interactions, items, users, run.ds)
+    settings, log = run.settings, (interactions, items, users, run.ds)
     lists = {
-        POPULAR: popular_items(*log, recall.popular),
-        "trending": trending_items(*log, recall.trending, recall.popular),
-        "new": new_items(*log, recall.new, recall.popular),
-        "seasonal": seasonal_items(*log, recall.seasonal, recall.popular),
+        POPULAR: popular_items(*log, settings.popular),
+        "trending": trending_items(*log, settings.trending, settings.popular),
+        "new": new_items(*log, settings.new, settings.popular),
+        "seasonal": seasonal_items(*log, settings.seasonal, settings.popular),
     }
     named = (rows.withColumn("kind", F.lit(kind)) for kind, rows in lists.items())
     return reduce(DataFrame.unionByName, named)

@@ -14,8 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.judging.published import FUSED, SCHEMA, measure
+from jobs.judging.settings import LONGEST_HORIZON_DAYS
 from jobs.lake import Read, Run, table
-from jobs.recall.settings import LONGEST_HORIZON_DAYS
 
 
 @table(
@@ -27,6 +27,7 @@ from jobs.recall.settings import LONGEST_HORIZON_DAYS
         "neighbors": Read("silver.i2i_candidates", days_back=LONGEST_HORIZON_DAYS),
         "interactions": Read("silver.interactions"),
     },
+    settings=("metrics",),
 )
 def recall_metrics_daily(
     run: Run,
@@ -37,7 +38,7 @@ def recall_metrics_daily(
     interactions: DataFrame,
 ) -> DataFrame:
     """The metrics of every horizon that is over on the day; none where no lists were published."""
-    settings = run.settings.recall.metrics
+    settings = run.settings.metrics
     found = []
     for horizon in settings.horizon_days:
         as_of = run.ds - timedelta(days=horizon)

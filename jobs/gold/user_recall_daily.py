@@ -1,7 +1,7 @@
 """gold.user_recall_daily: what to recommend to a user, one row per (ds, user_id, rank).
 
 The lists of every channel in silver.user_candidates, fused by weight
-(`jobs.recall.fusion.neighbors`). Every active user (a row in silver.user_profiles of the day) gets
+(`jobs.recall.fusion.user_lists`). Every active user (a row in silver.user_profiles of the day) gets
 a full list. A day whose lists would have been clearly worse than those of the trailing week is not
 published (`jobs.judging.regression`).
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.judging.regression import judge_user_lists
-from jobs.lake import Gate, Read, Run, table
-from jobs.recall.fusion.neighbors import fuse_channels
+from jobs.judging.regression import RUNBOOK, judge_user_lists
+from jobs.lake import PublishGate, Read, Run, table
+from jobs.recall.fusion.user_lists import fuse_channels
 from jobs.recall.lists.popular import ALL_USERS, POPULAR, of_kind
 
 
@@ -26,7 +26,13 @@ from jobs.recall.lists.popular import ALL_USERS, POPULAR, of_kind
         "popular": Read("gold.popular_items_daily"),
         "neighbors": Read("gold.i2i_daily"),
     },
-    gate=Gate(judge_user_lists, reads={"interactions": Read("silver.interactions")}, rebuilds=True),
+    settings=("user", "metrics"),
+    gate=PublishGate(
+        judge_user_lists,
+        reads={"interactions": Read("silver.interactions")},
+        rebuilds=True,
+        runbook=RUNBOOK,
+    ),
 )
 def user_recall_daily(
     run: Run,
@@ -38,5 +44,5 @@ def user_recall_daily(
 ) -> DataFrame:
     """The day's list of every active user."""
     popularity = of_kind(popular, POPULAR).where(F.col("segment") == ALL_USERS)
-    settings = run.settings.recall.user
+    settings = run.settings.user
     return fuse_channels(candidates, items, profiles, popularity, neighbors, settings, run.scratch)

@@ -26,8 +26,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.judging.metrics import Lists, Pairs, accuracy, bootstrap_interval, codes_of
+from jobs.judging.settings import MetricsSettings
 from jobs.recall.kernels.mapped import in_id_order
-from jobs.recall.settings import MetricsSettings
 
 NEW_DAYS = 30
 HEAD_SHARE = 0.1

@@ -30,11 +30,12 @@ from jobs.judging.metrics import (
     codes_of,
 )
 from jobs.judging.published import by_last_items, in_sample_order, last_items, together
-from jobs.lake import Run, Verdict
+from jobs.judging.settings import MetricsSettings
+from jobs.lake import Judgement, Run
 from jobs.recall.kernels.mapped import in_id_order
-from jobs.recall.settings import MetricsSettings
 
 HISTORY_DAYS = 90
+RUNBOOK = "docs/runbooks/recall-regressed.md"
 OFFERED, PUBLISHED = "offered", "published"
 
 
@@ -53,37 +54,37 @@ class Comparison:
 
 def judge_user_lists(
     run: Run, made_on: date, rows: DataFrame, published: DataFrame, interactions: DataFrame
-) -> Verdict:
-    """Whether readers may get the user lists of a day, for `jobs.lake.Gate`.
+) -> Judgement:
+    """Whether readers may get the user lists of a day, for `jobs.lake.PublishGate`.
 
     rows, published: user_id, item_id string, rank int; both of day `made_on`, rows as its lists
     would be made now. interactions: user_id, item_id string, event_date date, weight double.
     """
-    settings = run.settings.recall.metrics
+    settings = run.settings.metrics
     wanted = _taken_since(interactions, made_on, settings)
     lists = _both(rows, published, "user_id", "item_id", "rank")
     shown = lists.where(F.col("rank") <= settings.k)
     of_asked = shown.join(_users(wanted, rows), "user_id", "left_semi").toArrow()
-    return verdict(compare(of_asked, wanted, settings.k), made_on, settings)
+    return judgement(compare(of_asked, wanted, settings.k), made_on, settings)
 
 
 def judge_neighbor_lists(
     run: Run, made_on: date, rows: DataFrame, published: DataFrame, interactions: DataFrame
-) -> Verdict:
-    """Whether readers may get the neighbors of a day, for `jobs.lake.Gate`.
+) -> Judgement:
+    """Whether readers may get the neighbors of a day, for `jobs.lake.PublishGate`.
 
     rows, published: item_id, neighbor_item_id string, rank int; rows of the run's own day,
     published of day `made_on`. interactions: as for `judge_user_lists`. Asked are users who took
     something else in the HISTORY_DAYS days up to `made_on`.
     """
-    settings = run.settings.recall.metrics
+    settings = run.settings.metrics
     wanted = _taken_since(interactions, made_on, settings)
     recent = F.col("event_date").between(made_on - timedelta(days=HISTORY_DAYS - 1), made_on)
     before = interactions.where(recent & (F.col("weight") > 0))
     last = last_items(before.join(_users(wanted, rows), "user_id", "left_semi"))
     lists = _both(rows, published, "item_id", "neighbor_item_id", "rank")
     shown = by_last_items(lists, last, settings.k, ("made",)).where(F.col("rank") <= settings.k)
-    return verdict(compare(shown.toArrow(), wanted, settings.k), made_on, settings)
+    return judgement(compare(shown.toArrow(), wanted, settings.k), made_on, settings)
 
 
 def compare(lists: pa.Table, wanted: pa.Table, k: int) -> Comparison:
@@ -112,19 +113,19 @@ def compare(lists: pa.Table, wanted: pa.Table, k: int) -> Comparison:
     return Comparison(len(then), float(now.mean()), float(then.mean()), float(least_loss))
 
 
-def verdict(found: Comparison, made_on: date, settings: MetricsSettings) -> Verdict:
+def judgement(found: Comparison, made_on: date, settings: MetricsSettings) -> Judgement:
     """Refused are lists that surely lose more than `max_loss` of what the published ones reach:
     the lower end of the interval is more. Fewer than `min_users` users decide nothing."""
     what = f"{found.users:,} users who had lists of {made_on} and took something since"
     if found.users < settings.min_users:
-        return Verdict(True, f"not compared, for want of users: {what}")
+        return Judgement(True, f"not compared, for want of users: {what}")
     allowed = settings.max_loss * found.published
     observed = (
         f"ndcg@{settings.k} is {found.offered:.4f} as lists are made today and "
         f"{found.published:.4f} as they were published, for {what}; a loss of at least "
         f"{found.least_loss:.4f} (95%), allowed {allowed:.4f}"
     )
-    return Verdict(found.least_loss <= allowed, observed)
+    return Judgement(found.least_loss <= allowed, observed)
 
 
 def _both(rows: DataFrame, published: DataFrame, *columns: str) -> DataFrame:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from jobs.lake.step import (
     Drops,
     EffectResult,
-    Gate,
+    Judgement,
     Outcome,
+    PublishGate,
     Read,
     Run,
-    Verdict,
+    Search,
     effect,
     table,
 )
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Drops",
     "EffectResult",
-    "Gate",
+    "Judgement",
     "Lake",
     "Outcome",
+    "PublishGate",
     "Read",
     "Run",
+    "Search",
     "Sink",
-    "Verdict",
     "effect",
     "table",
 ]

@@ -19,8 +19,8 @@ def as_of(frame: DataFrame, contract: Contract, read: Read, run: Run, own: bool)
 
     received: `ingest_ds` ≤ known_on; with `read.pending` only those after the watermark.
     events: `ingest_ds` ≤ known_on and `event_date` ≤ ds. history: of each id the row with the
-    newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache, log: all rows.
-    answers: one row of each key.
+    newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache, log: all rows of the
+    version that is read, the newest unless the read is `pinned`. answers: one row of each key.
     """
     known_on = run.watermark if own else run.known_on
     if contract.layout in (Layout.cache, Layout.log):

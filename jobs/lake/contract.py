@@ -41,7 +41,8 @@ class Layout(StrEnum):
     cache: rows that are a function of their key, kept for ever; read by joining on the key.
     answers: a cache that effects append to in chunks, which looks for no key first; where two that
         pay at once answered one key, readers see the row that was selected first.
-    log: what happened; appended to, never read by a table function.
+    log: what happened; appended to. A table function reads it `pinned` (`jobs.lake.step.Read`), so
+        that what happens later changes no rerun.
     """
 
     received = "received"

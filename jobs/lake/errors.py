@@ -51,5 +51,9 @@ class UpstreamMissing(Terminal):
     """A declared read has no published partition for the day."""
 
 
+class VersionGone(Terminal):
+    """An earlier version of a table, which a rerun has to read, is no longer there."""
+
+
 class PublishConflict(Transient):
     """Another writer changed the same files; the staged rows were not published."""

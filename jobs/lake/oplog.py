@@ -132,22 +132,40 @@ class OpLog:
         """What is known of finished runs of these tables, in one read."""
         found = self.tables.rows(
             "ops.runs",
-            ["table", "slice", "ds", "status", "rows_out", "params", "recorded_at"],
+            ["table", "slice", "ds", "status", "rows_out", "params", "reads", "recorded_at"],
             [("table", "in", list(tables)), ("status", "in", [PUBLISHED, UNCHANGED])],
         )
+        runs = found.sort_by("recorded_at").to_pylist()
         newest = {
             (run["table"], run["slice"], run["ds"], run["status"]): (run["rows_out"], run["params"])
-            for run in found.sort_by("recorded_at").to_pylist()
+            for run in runs
         }
-        return PastRuns([(*key, *found) for key, found in newest.items()])
+        reads = {
+            (run["table"], run["slice"], run["ds"]): dict(run["reads"])
+            for run in runs
+            if run["status"] == PUBLISHED
+        }
+        return PastRuns([(*key, *found) for key, found in newest.items()], reads)
 
 
 class PastRuns:
-    """Published and unchanged runs of some tables: rows of (table, slice, ds, status, rows_out,
-    params), the newest of each day."""
+    """Published and unchanged runs of some tables.
 
-    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    rows: (table, slice, ds, status, rows_out, params), the newest of each day. reads: by (table,
+    slice, ds), the Delta version of each table that the day's newest published run read.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        reads: Mapping[tuple[str, str, date], Mapping[str, int]],
+    ) -> None:
         self.rows = rows
+        self.reads = reads
+
+    def version_read(self, table: str, slice: str, ds: date, read: str) -> int | None:
+        """The version of `read` that the published rows of a day were made from; None before."""
+        return self.reads.get((table, slice, ds), {}).get(read)
 
     def watermark(self, table: str) -> date | None:
         """The newest day that an incremental table has taken in, or None."""

@@ -11,75 +11,47 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Generic, TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from jobs.lake.asof import as_of
-from jobs.lake.audit import CheckResult, audit
-from jobs.lake.contract import Contract, Contracts, Layout
-from jobs.lake.errors import AuditFailed, RowsVanished, UpstreamMissing
-from jobs.lake.expectations import NO_WORSE, AuditContext
-from jobs.lake.oplog import (
-    DRY_RUN,
-    FAILED,
-    PUBLISHED,
-    SKIPPED,
-    UNCHANGED,
-    OpLog,
-    PastRuns,
-    RunRecord,
-)
+from jobs.lake.contract import Contracts, Layout
+from jobs.lake.errors import UpstreamMissing
+from jobs.lake.inputs import INCREMENTAL, Inputs, Reader
+from jobs.lake.oplog import DRY_RUN, FAILED, PUBLISHED, SKIPPED, UNCHANGED, OpLog, RunRecord
+from jobs.lake.publishing import Publisher
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import Environment, LakeParams, Sections
 from jobs.lake.sink import Sink
-from jobs.lake.step import (
-    Drops,
-    EffectResult,
-    Outcome,
-    Read,
-    Run,
-    Step,
-    Verdict,
-    find_step,
-    steps,
-)
-from jobs.lake.tables import Staged, Tables
-from jobs.settings import RunParams, Settings
-
-if TYPE_CHECKING:
-    from jobs.lake.intake import landing
+from jobs.lake.step import EffectResult, Read, Run, Step, find_step
+from jobs.lake.tables import Tables
 
 logger = logging.getLogger(__name__)
-
-INCREMENTAL = (Layout.received, Layout.events, Layout.history)
-
-
-@dataclass
-class Inputs:
-    """What one step reads: frames by argument name, Delta versions by table, landing files."""
-
-    frames: dict[str, DataFrame] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    taken: landing.DropsTaken | None = None
+_Environment = TypeVar("_Environment", bound=Environment)
 
 
-class Lake:
+class Lake(Generic[_Environment]):
     """The lake of one environment, reached through one Spark session.
+
+    settings: the environment; the runtime reads `of_lake` and hands sections to table functions.
 
     >>> Lake(spark, get_settings()).run("silver.items", ds=date(2017, 12, 28))  # doctest: +SKIP
     """
 
-    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+    def __init__(self, spark: SparkSession, settings: _Environment) -> None:
         self.settings = settings
-        self.contracts = Contracts(settings.contracts)
-        self.tables = Tables(spark, settings.lake, self.contracts)
+        self.contracts = Contracts(settings.of_lake.contracts)
+        self.tables = Tables(spark, settings.of_lake.lake, self.contracts)
         self.log = OpLog(self.tables)
+        self.reader = Reader(self.tables, self.log, settings)
+        self.publisher = Publisher(self.tables, self.log, self.reader)
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -99,7 +71,7 @@ class Lake:
         name: str,
         *,
         ds: date,
-        params: RunParams | None = None,
+        params: LakeParams | None = None,
         slice: str = "",
         shard: int | None = None,
         run_id: str = "",
@@ -111,7 +83,7 @@ class Lake:
         still see what they saw before, and the failed run is in `ops.runs`.
         """
         step = find_step(name, slice)
-        params = params or RunParams()
+        params = params or self.settings.params
         run_id = run_id or uuid.uuid4().hex
         record = RunRecord(
             run_id=run_id,
@@ -136,10 +108,28 @@ class Lake:
         logger.info("%s", record.summary())
         return record
 
+    def by_hand(
+        self, ds: date, scratch: Scratch | None = None, params: LakeParams | None = None
+    ) -> Run:
+        """A run of a day that publishes nothing, to call functions of steps with.
+
+        It sees every section of the environment. scratch: the caller's; without it the function
+        must not need any.
+        """
+        return Run(
+            ds=ds,
+            known_on=ds,
+            watermark=None,
+            params=params or self.settings.params,
+            settings=Sections(self.settings),
+            run_id=f"by-hand-{uuid.uuid4().hex}",
+            scratch=scratch or Scratch(self._scratch_folder()),
+        )
+
     def read_as_of(self, table: str, ds: date) -> DataFrame:
         """A table as a run of day `ds` sees it."""
-        run = Run(ds, ds, None, RunParams(), self.settings, "", "")
-        return as_of(self.tables.read(table), self.contracts[table], Read(table), run, False)
+        contract, read = self.contracts[table], Read(table)
+        return as_of(self.tables.read(table), contract, read, self.by_hand(ds), False)
 
     def newest_day(self, name: str) -> date | None:
         """The newest day for which all is there that an effect reads; None before the first."""
@@ -151,9 +141,14 @@ class Lake:
         return None if None in newest else min(day for day in newest if day)
 
     def _attempt(
-        self, step: Step, record: RunRecord, params: RunParams, shard: int | None, scratch: str
+        self,
+        step: Step,
+        record: RunRecord,
+        params: LakeParams,
+        shard: int | None,
+        scratch: Scratch,
     ) -> RunRecord:
-        if step.slice and step.slice not in _chosen(step.slice_column, params, self.settings):
+        if step.slice and step.slice not in self.reader.chosen(step.slice_column, params):
             return replace(record, status=SKIPPED)
         reads = [read.table for read in step.inputs if isinstance(read, Read)]
         past = self.log.past([step.name, *reads])
@@ -163,81 +158,32 @@ class Lake:
             known_on=record.known_on,
             watermark=watermark,
             params=params,
-            settings=self.settings,
+            settings=Sections(self.settings, step.settings),
             run_id=record.run_id,
             scratch=scratch,
             shard=shard,
         )
         contract = self.contracts[step.name] if step.kind == "table" else None
-        if contract and contract.layout in INCREMENTAL and self._nothing_pending(step, run, past):
+        if (
+            contract
+            and contract.layout in INCREMENTAL
+            and self.reader.nothing_pending(step, run, past)
+        ):
             return replace(record, status=UNCHANGED, rows_in=0, rows_out=0)
         try:
-            self._require_upstream(step, run, past)
+            self.reader.require_upstream(step, run, past)
         except UpstreamMissing as missing:
             if not params.dry_run:
                 raise
             return replace(record, status=DRY_RUN, error=f"not computed: {missing}")
-        inputs = self._inputs(step, run, contract)
+        inputs = self.reader.open(step, run, past)
         record = replace(record, reads=inputs.versions)
         if contract is None:
             return self._run_effect(step, run, record, inputs)
-        return self._build(step, contract, run, record, inputs, past)
-
-    def _nothing_pending(self, step: Step, run: Run, past: PastRuns) -> bool:
-        """Whether the day is taken in already, or nothing upstream has ever been received."""
-        if run.watermark is not None and run.ds <= run.watermark:
-            return True
-        pending = [r for r in step.reads.values() if isinstance(r, Read) and r.pending]
-        return any(
-            past.watermark(read.table) is None and run.ds in past.days(read.table)
-            for read in pending
-        )
-
-    def _require_upstream(self, step: Step, run: Run, past: PastRuns) -> None:
-        for read in step.inputs:
-            if not isinstance(read, Read) or read.table == step.name:
-                continue
-            contract = self.contracts[read.table]
-            layout = contract.layout
-            if layout not in INCREMENTAL and layout is not Layout.daily:
-                continue
-            newest = past.watermark(read.table)
-            if layout in INCREMENTAL and newest is not None and run.ds <= newest:
-                continue
-            for slice in _slices_read(contract, run):
-                if run.ds in past.days(read.table, slice):
-                    continue
-                name = f"{read.table}.{slice}" if slice else read.table
-                option = f" --slice {slice}" if slice else ""
-                raise UpstreamMissing(
-                    f"{step.task_id} ds={run.ds}: it reads {name}, which has no published "
-                    f"run for {run.ds} (newest: {newest or 'none'}). Nothing was published. "
-                    f"Run `reclake run {read.table}{option} --ds {run.ds}` first."
-                )
-
-    def _inputs(self, step: Step, run: Run, contract: Contract | None) -> Inputs:
-        inputs = Inputs()
-        for argument, read in step.reads.items():
-            if isinstance(read, Drops):
-                recorded = self.log.of_published("ops.landing_files")
-                from jobs.lake.intake import landing
-
-                inputs.taken = landing.take_in(
-                    self.spark, self.settings, read.entity, run, recorded
-                )
-                inputs.frames[argument] = inputs.taken.rows
-                continue
-            read_contract = self.contracts[read.table]
-            # Pinned, so that a frame that is evaluated twice shows the same rows twice.
-            version = self.tables.version(read.table)
-            inputs.versions[read.table] = version
-            own = contract is not None and contract.table == read.table
-            frame = as_of(self.tables.read(read.table, version), read_contract, read, run, own)
-            inputs.frames[argument] = _only_chosen(frame, read_contract, run)
-        return inputs
+        return self.publisher.publish(step, contract, run, record, inputs, past)
 
     def _run_effect(self, step: Step, run: Run, record: RunRecord, inputs: Inputs) -> RunRecord:
-        result: EffectResult = step.function(run, Sink(self.tables), **inputs.frames)
+        result: EffectResult = step.function(run, Sink(self.tables), **inputs.arguments)
         return replace(
             record,
             status=DRY_RUN if run.params.dry_run else PUBLISHED,
@@ -246,201 +192,14 @@ class Lake:
             counts=json.dumps(dict(result.counts)),
         )
 
-    def _build(
-        self,
-        step: Step,
-        contract: Contract,
-        run: Run,
-        record: RunRecord,
-        inputs: Inputs,
-        past: PastRuns,
-    ) -> RunRecord:
-        outcome = _outcome(step.function(run, **inputs.frames))
-        rows = _stamped(outcome.rows, step, contract, run)
-        rows = self.tables.conform(contract.table, rows, str(run.ds))
-        staged = self.tables.stage(contract.table, rows, _partition(step, contract, run))
-        try:
-            record = replace(record, rows_out=staged.rows)
-            record = self._account(step, run, record, inputs, outcome)
-            counts = past.row_counts(step.name, step.slice, run.ds)
-            results = audit(staged.frame, contract, AuditContext(counts))
-            if not _errors(results):
-                results += self._judged(step, contract, run, staged, past)
-            self.log.record_audit(record, results)
-            self._require_passed(step, run, results)
-            if run.params.dry_run:
-                return replace(record, status=DRY_RUN)
-            self._publish(contract, run, staged)
-        finally:
-            self.tables.discard(staged)
-        if inputs.taken is not None:
-            self.log.append_dicts("ops.landing_files", inputs.taken.file_rows(run.run_id))
-        version = self.tables.version(contract.table)
-        return replace(record, status=PUBLISHED, delta_version=version)
-
-    def _account(
-        self, step: Step, run: Run, record: RunRecord, inputs: Inputs, outcome: Outcome
-    ) -> RunRecord:
-        """Count and keep what the function dropped; every row has to be somewhere."""
-        dropped = [frame for frame in (outcome.quarantined,) if frame is not None]
-        if inputs.taken is not None:
-            dropped.append(inputs.taken.rejected)
-        quarantined = 0
-        for frame in dropped:
-            quarantined += self.log.record_quarantine(record, frame, run.params.dry_run)
-        folded = outcome.folded.count() if outcome.folded is not None else 0
-        record = replace(record, rows_quarantined=quarantined, rows_folded=folded)
-        if not step.accounts_for:
-            return record
-        if inputs.taken is not None:
-            rows_in = inputs.taken.rows_in
-        else:
-            rows_in = inputs.frames[step.accounts_for].count()
-        rows_out = record.rows_out or 0
-        if rows_in != rows_out + quarantined + folded:
-            raise RowsVanished(
-                f"{step.task_id} ds={record.ds}: {rows_in:,} rows in, but {rows_out:,} out + "
-                f"{quarantined:,} quarantined + {folded:,} folded = "
-                f"{rows_out + quarantined + folded:,}. Nothing was published. The table function "
-                "drops or repeats rows without saying so."
-            )
-        return replace(record, rows_in=rows_in)
-
-    def _judged(
-        self, step: Step, contract: Contract, run: Run, staged: Staged, past: PastRuns
-    ) -> list[CheckResult]:
-        """What the gate of the table says, where the contract asks it."""
-        check = next((check for check in contract.checks if check.expect == NO_WORSE), None)
-        gate = step.gate
-        if check is None or gate is None:
-            return []
-        days = int(check.arguments["days"])
-        trailing = past.trailing_days(step.name, run.ds, days)
-        found: tuple[date, DataFrame] | None = None
-        if gate.rebuilds:
-            found = self._oldest_rebuilt(step, contract, run, trailing, past)
-        elif trailing:
-            found = trailing[-1], staged.frame
-        verdict = Verdict(True, f"nothing to compare with in the {days} days before")
-        if found is not None:
-            day, rows = found
-            published = self.tables.read(step.name).where(F.col("ds") == F.lit(day))
-            frames = {
-                argument: as_of(self.tables.read(r.table), self.contracts[r.table], r, run, False)
-                for argument, r in gate.reads.items()
-            }
-            verdict = gate.judge(run, day, rows, published, **frames)
-        severity = "warn" if run.params.accept_worse else check.severity
-        result = CheckResult(
-            check.expect, severity, verdict.success, verdict.observed, f"days={days}"
-        )
-        return [result]
-
-    def _oldest_rebuilt(
-        self, step: Step, contract: Contract, run: Run, days: list[date], past: PastRuns
-    ) -> tuple[date, DataFrame] | None:
-        """The first of the days that has all inputs of today's, as it would be made now."""
-        for day in days:
-            earlier = replace(run, ds=day, known_on=day, scratch=f"{run.scratch}/rebuilt")
-            try:
-                self._require_upstream(step, earlier, past)
-            except UpstreamMissing:
-                continue
-            inputs = self._inputs(step, earlier, contract)
-            return day, _outcome(step.function(earlier, **inputs.frames)).rows
-        return None
-
-    def _require_passed(self, step: Step, run: Run, results: list[CheckResult]) -> None:
-        failed = [result for result in results if not result.success]
-        for result in failed:
-            if result.severity == "warn":
-                logger.warning(
-                    "%s ds=%s: %s: %s", step.task_id, run.ds, result.check, result.observed
-                )
-        if errors := _errors(results):
-            listed = "; ".join(f"{r.check}({r.details}): {r.observed}" for r in errors)
-            path = f"{self.settings.contracts.name}/{step.name.replace('.', '/')}.yaml"
-            runbook = "docs/runbooks/contract-failed.md"
-            if any(result.check == NO_WORSE for result in errors):
-                runbook = "docs/runbooks/recall-regressed.md"
-            raise AuditFailed(
-                f"{step.task_id} ds={run.ds}: {len(errors)} of {len(results)} checks of {path} "
-                f"failed: {listed}. Nothing was published; readers still see the day before. "
-                f"See {runbook}."
-            )
-
-    def _publish(self, contract: Contract, run: Run, staged: Staged) -> None:
-        if contract.layout is Layout.daily:
-            self.tables.publish(staged)
-        elif contract.layout is Layout.cache:
-            self.tables.insert_new(contract.table, staged.frame)
-        else:
-            column = "valid_from" if contract.layout is Layout.history else "ingest_ds"
-            predicate = f"{column} <= '{run.ds}'"
-            if run.watermark is not None:
-                predicate += f" AND {column} > '{run.watermark}'"
-            self.tables.replace(contract.table, staged.frame, predicate)
-
     @contextmanager
-    def _scratch(self, run_id: str) -> Iterator[str]:
-        path = Path(self.settings.home) / "scratch" / run_id
+    def _scratch(self, run_id: str) -> Iterator[Scratch]:
+        path = self._scratch_folder() / run_id
         path.mkdir(parents=True, exist_ok=True)
         try:
-            yield str(path)
+            yield Scratch(path)
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-
-def _chosen(slice_column: str, params: RunParams, settings: Settings) -> tuple[str, ...]:
-    """The slices that a run builds and reads: those that its params name, else those with a
-    weight."""
-    recall = settings.recall
-    by_column = {
-        "method": params.methods or recall.i2i.built,
-        "channel": params.channels or recall.user.built,
-    }
-    return by_column[slice_column]
-
-
-def _slices_read(contract: Contract, run: Run) -> list[str]:
-    """The slices of a table that a run reads; '' is a table without slices."""
-    if contract.slice is None:
-        return [""]
-    chosen = _chosen(contract.slice, run.params, run.settings)
-    of_table = (step for step in steps().values() if step.name == contract.table)
-    return [step.slice for step in of_table if step.slice in chosen]
-
-
-def _only_chosen(frame: DataFrame, contract: Contract, run: Run) -> DataFrame:
-    """A table in slices shows only the slices that the run chooses."""
-    if contract.slice is None:
-        return frame
-    return frame.where(
-        F.col(contract.slice).isin(*_chosen(contract.slice, run.params, run.settings))
-    )
-
-
-def _outcome(made: DataFrame | Outcome) -> Outcome:
-    return made if isinstance(made, Outcome) else Outcome(made)
-
-
-def _errors(results: list[CheckResult]) -> list[CheckResult]:
-    """The checks that keep a day from being published."""
-    return [r for r in results if not r.success and r.severity == "error"]
-
-
-def _partition(step: Step, contract: Contract, run: Run) -> dict[str, str]:
-    """The partition that a run of a daily table makes; other layouts spread over several."""
-    if contract.layout is not Layout.daily:
-        return {}
-    return {"ds": str(run.ds)} | ({step.slice_column: step.slice} if step.slice else {})
-
-
-def _stamped(rows: DataFrame, step: Step, contract: Contract, run: Run) -> DataFrame:
-    """The rows with the columns that the runtime fills: `ds` and the slice."""
-    columns: Mapping[str, Any] = {}
-    if contract.layout is Layout.daily:
-        columns = {"ds": F.lit(run.ds)}
-    if step.slice:
-        columns = {**columns, step.slice_column: F.lit(step.slice)}
-    return rows.withColumns(dict(columns)) if columns else rows
+    def _scratch_folder(self) -> Path:
+        return self.settings.of_lake.home / "scratch"

@@ -1,28 +1,81 @@
-"""Frames that are computed once and then looked at several times within one run."""
+"""What a run computes once and looks at several times: a folder of its own, removed after it."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 
-def computed_once(frame: DataFrame, path: str) -> DataFrame:
-    """The same rows, written to files and read from there.
+class Arrays(Protocol):
+    """What a kernel computes with."""
 
-    Spark would otherwise compute a frame again for each look at it. path: a folder that does not
-    exist yet, below one that this process and the executors share.
+    def save(self, folder: Path) -> None:
+        """Write all arrays into a folder that does not exist yet."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Rows that were computed once. frame: to go on with in Spark."""
+
+    frame: DataFrame
+    folder: Path
+
+    def to_arrow(self) -> pa.Table:
+        """The rows in this process; order: none.
+
+        Strings are dictionary-encoded: ids take far less memory that way, and they come from the
+        files far faster than through Spark.
+        """
+        schema = pq.ParquetDataset(self.folder).schema
+        strings = [field.name for field in schema if pa.types.is_string(field.type)]
+        return pq.read_table(self.folder, read_dictionary=strings)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A folder that this process and the Spark executors share; it lives as long as the run.
+
+    path: the folder, which exists. What is put there gets a name of its own, so that two callers
+    never meet.
     """
-    frame.write.parquet(path)
-    return frame.sparkSession.read.schema(frame.schema).parquet(path)
 
+    path: Path
 
-def computed(path: str) -> pa.Table:
-    """The rows that `computed_once` wrote to `path`, brought to this process; order: none.
+    def once(self, frame: DataFrame) -> DataFrame:
+        """The same rows, computed now; Spark would otherwise compute them for each look."""
+        return self.computed(frame).frame
 
-    Strings are dictionary-encoded: ids take far less memory that way, and they come from the files
-    far faster than through Spark.
-    """
-    dataset = pq.ParquetDataset(path)
-    strings = [field.name for field in dataset.schema if pa.types.is_string(field.type)]
-    return pq.read_table(path, read_dictionary=strings)
+    def computed(self, frame: DataFrame) -> Computed:
+        """As `once`, for rows that come to this process too."""
+        folder = self.new_folder()
+        frame.write.parquet(str(folder))
+        rows = frame.sparkSession.read.schema(frame.schema).parquet(str(folder))
+        return Computed(rows, folder)
+
+    def from_arrow(
+        self, spark: SparkSession, parts: Iterable[pa.Table], schema: pa.Schema
+    ) -> DataFrame:
+        """Rows of this process as a frame, written part by part; parts may be none."""
+        folder = self.new_folder()
+        folder.mkdir(parents=True)
+        for number, part in enumerate(parts):
+            pq.write_table(part, folder / f"part-{number:05d}.parquet")
+        return spark.read.schema(from_arrow_schema(schema)).parquet(str(folder))
+
+    def put(self, arrays: Arrays) -> Path:
+        """Save arrays where tasks can map them; their folder."""
+        folder = self.new_folder()
+        arrays.save(folder)
+        return folder
+
+    def new_folder(self) -> Path:
+        """A path that nobody uses, for a folder that does not exist yet."""
+        return self.path / uuid.uuid4().hex

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from jobs.lake.errors import NoTable
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from jobs.settings import RunParams, Settings
+    from jobs.lake.scratch import Scratch
+    from jobs.lake.settings import Sections
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Read:
     days_back: for a `daily` table, how many earlier partitions come along (0: only the day).
     pending: for a `received` table, only rows that the reading table has not taken in yet:
         `ingest_ds` after its watermark and ≤ the run's day.
+    pinned: for a table that grows after the day is over (`log`, `answers`): a rerun sees the
+        Delta version that the published rows were made from, so that a later row changes nothing.
+        A run that is given a `known_on` sees the newest version, and later reruns see what it saw.
     A table that reads itself sees its state up to its own watermark.
     """
 
     table: str
     days_back: int = 0
     pending: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,34 @@ class Drops:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A search that an effect serves (`effect(opens=…)`), opened for the run's day.
+
+    The function gets what `opens` returns, as it gets a frame. effect: the effect's name.
+    """
+
+    effect: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One run of one table function: the day, what was known, and what the caller chose.
 
     watermark: for an incremental table, the newest day that it has taken in; None before the
         first run.
-    scratch: a folder that this process and the Spark executors share; removed after the run.
-    shard: which of `params.shards` parts of its work an effect does; None for all of it.
+    params: a `LakeParams`, or the model of the composition that extends it.
+    settings: the sections that the step declares.
+    scratch: where frames are computed once.
+    shard: which part of its work an effect does; None for all of it.
     """
 
     ds: date
     known_on: date
     watermark: date | None
-    params: RunParams
-    settings: Settings
+    params: Any
+    settings: Sections
     run_id: str
-    scratch: str
+    scratch: Scratch
     shard: int | None = None
 
 
@@ -88,42 +105,52 @@ class EffectResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a gate says of a day, and what it saw."""
+class Judgement:
+    """What a publish gate says of a day, and what it saw."""
 
     success: bool
     observed: str
 
 
 @dataclass(frozen=True)
-class Gate:
+class PublishGate:
     """Judges a day of a daily table by an earlier published day, of which more is known by now.
 
-    judge: `judge(run, made_on, rows, published, **frames) -> Verdict`. published: what readers got
-    for day `made_on`. reads: argument name to declared input, as of the run.
+    judge: `judge(run, made_on, rows, published, **frames) -> Judgement`. published: what readers
+    got for day `made_on`. reads: argument name to declared input, as of the run. runbook: what a
+    person reads when the gate refuses a day.
     rebuilds: whether `rows` are day `made_on` again, as the function makes it now of what was known
     then; made_on is the oldest trailing day. Otherwise `rows` are those of the run's own day, and
     made_on is the newest.
     The contract says how far back a day may lie: `expect_lists_no_worse_than_published`.
     """
 
-    judge: Callable[..., Verdict]
+    judge: Callable[..., Judgement]
     reads: Mapping[str, Read]
     rebuilds: bool
+    runbook: str
+
+
+Input = Read | Drops | Search
 
 
 @dataclass(frozen=True)
 class Step:
-    """A registered function. `name` is the table or effect, `slice` its slice value or ''."""
+    """A registered function. `name` is the table or effect, `slice` its slice value or ''.
+
+    settings: the sections of the environment that it reads. opens: see `effect`.
+    """
 
     name: str
     slice: str
     slice_column: str
     kind: str
-    reads: Mapping[str, Read | Drops]
-    accounts_for: str
+    reads: Mapping[str, Input]
+    settings: tuple[str, ...]
     function: Callable[..., Any]
-    gate: Gate | None = None
+    accounts_for: str = ""
+    gate: PublishGate | None = None
+    opens: Callable[[Sections, date], Any] | None = None
 
     @property
     def task_id(self) -> str:
@@ -131,7 +158,7 @@ class Step:
         return f"{self.name}.{self.slice}" if self.slice else self.name
 
     @property
-    def inputs(self) -> tuple[Read | Drops, ...]:
+    def inputs(self) -> tuple[Input, ...]:
         """All that a run reads, for its gate too."""
         return (*self.reads.values(), *(self.gate.reads.values() if self.gate else ()))
 
@@ -150,39 +177,59 @@ def _register(step: Step) -> None:
 def table(
     name: str,
     *,
-    reads: Mapping[str, Read | Drops],
+    reads: Mapping[str, Input],
     slice: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
     accounts_for: str = "",
-    gate: Gate | None = None,
+    gate: PublishGate | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register `function(run, **frames) -> DataFrame` as the maker of a table, or of one slice.
+    """Register `function(run, **inputs) -> DataFrame` as the maker of a table, or of one slice.
 
     name: zone and table, which must have a contract. reads: argument name to declared input.
     slice: `{column: value}` when each value of the column is built by a function of its own.
-    accounts_for: the input whose every row must come out, be quarantined or be folded; the run
-    fails with RowsVanished otherwise. gate: asked before a day is published.
+    settings: the sections of the environment that `run.settings` shows. accounts_for: the input
+    whose every row must come out, be quarantined or be folded; the run fails with RowsVanished
+    otherwise. gate: asked before a day is published.
     The frame has the contract's columns without `ds` and the slice column, in any order.
     """
     ((column, value),) = slice.items() if slice else (("", ""),)
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
-        _register(Step(name, value, column, "table", dict(reads), accounts_for, function, gate))
+        _register(
+            Step(
+                name,
+                value,
+                column,
+                "table",
+                dict(reads),
+                tuple(settings),
+                function,
+                accounts_for=accounts_for,
+                gate=gate,
+            )
+        )
         return function
 
     return keep
 
 
 def effect(
-    name: str, *, reads: Mapping[str, Read]
+    name: str,
+    *,
+    reads: Mapping[str, Input],
+    settings: Sequence[str] = (),
+    opens: Callable[[Sections, date], Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register `function(run, sink, **frames) -> EffectResult`: work that is not one atomic write.
+    """Register `function(run, sink, **inputs) -> EffectResult`: work that is not one atomic write.
 
     The LLM's answers arrive in chunks and Milvus is not a table; such a step commits through
-    `sink` (`jobs.lake.sink.Sink`) and must be safe to repeat and to kill.
+    `sink` (`jobs.lake.sink.Sink`) and must be safe to repeat and to kill. opens: `opens(settings,
+    ds)` gives a step that reads `Search(name)` what the effect made for a day.
     """
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
-        _register(Step(name, "", "", "effect", dict(reads), "", function))
+        sections = tuple(settings)
+        _register(Step(name, "", "", "effect", dict(reads), sections, function, opens=opens))
         return function
 
     return keep

@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from jobs.lake.contract import Contract, Contracts
-from jobs.lake.errors import PublishConflict, SchemaMismatch
+from jobs.lake.contract import Contract, Contracts, Layout
+from jobs.lake.errors import PublishConflict, SchemaMismatch, VersionGone
 from jobs.lake.schema import arrow_schema, delta_schema, struct_type
 from jobs.lake.storage import locate
 
@@ -33,6 +33,10 @@ from jobs.lake.storage import locate
 _CONFLICTS = ("DELTA_CONCURRENT", "ConcurrentModification", "DELTA_PROTOCOL_CHANGED")
 
 APPENDS_BETWEEN_COMPACTIONS = 100
+
+# A rerun of an old day reads these tables as its published run did (`Read.pinned`).
+_PINNED = (Layout.log, Layout.answers)
+_KEPT_VERSIONS: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
 
 _retry_on_conflict = retry(
     retry=retry_if_exception_type(PublishConflict),
@@ -99,6 +103,7 @@ class Tables:
             mode="ignore",
             partition_by=list(contract.partition),
             description=contract.grain,
+            configuration=_KEPT_VERSIONS if contract.layout in _PINNED else None,
         )
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -111,6 +116,17 @@ class Tables:
     def version(self, table: str) -> int:
         """The newest Delta version of a table, read from its log without a Spark job."""
         return DeltaTable(self.path(table), without_files=True).version()
+
+    def require_version(self, table: str, version: int, who: str) -> None:
+        """Raises VersionGone where an earlier version of a table can no longer be read."""
+        try:
+            DeltaTable(self.path(table), version=version, without_files=True)
+        except (DeltaError, OSError) as error:
+            raise VersionGone(
+                f"{who}: expected version {version} of {table}, which the published rows were made "
+                f"from, and found that its Delta log no longer has it ({error}). Nothing was "
+                "published. Give the run a known_on, and it reads the newest version."
+            ) from error
 
     def remove(self, path: str) -> None:
         """Delete a folder below the lake, local or on an object store; an absent one is fine."""

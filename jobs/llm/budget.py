@@ -24,7 +24,7 @@ from jobs.llm.status import ERROR, RETRIED, SKIPPED
 from jobs.llm.tokens import count
 
 if TYPE_CHECKING:
-    from jobs.settings import Price
+    from jobs.llm.settings import Price
 
 CHARACTERS_PER_TOKEN = 4
 # What a chat template writes around a message: ChatML's and Llama 3's marks, role and line ends.

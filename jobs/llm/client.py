@@ -47,7 +47,7 @@ from jobs.llm.servers import Servers, Turn
 from jobs.llm.status import ERROR, REFUSED, TOO_LONG
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from jobs.llm.settings import LLMSettings
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class LLMClient:
         self._ended = asyncio.Event()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> LLMClient:
+    def from_settings(cls, settings: LLMSettings) -> LLMClient:
         """The client that the settings describe. Raises ServerRefuses when no server is named."""
         if not settings.llm_urls:
             raise ServerRefuses(

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.contract import load_contract
-from jobs.lake.schema import arrow_schema
 from jobs.lake.step import EffectResult, Run
+from jobs.llm.answers import of_version
 from jobs.llm.budget import (
     NO_PRICE,
     Budget,
@@ -23,26 +22,16 @@ from jobs.llm.budget import (
     measured,
     received_a_second,
 )
-from jobs.llm.bulk import (
-    LEDGER,
-    Ask,
-    ChunkSink,
-    Plan,
-    Question,
-    Tally,
-    Target,
-    enrich,
-    in_shard,
-    plan,
-    posed,
-)
+from jobs.llm.bulk import Tally, enrich
+from jobs.llm.commits import LEDGER, ChunkSink, Destination
 from jobs.llm.engine import asker_of
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, Plan, Question, in_shard, plan, posed
 from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, FINAL, INVALID, REFUSED, REJECTED, SKIPPED, SUCCESS, TOO_LONG
 
 if TYPE_CHECKING:
-    from jobs.settings import Price, Settings
+    from jobs.llm.settings import Price
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +106,7 @@ def enrich_day(
     answer rows by status, calls that failed or were skipped by the budget, retries, tokens and
     cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
     """
-    settings, params = run.settings, run.params
+    settings, params = run.settings.llm, run.params
     questions, cached = posed(work.asks, prompt), work.cached
     if run.shard is not None:
         questions = in_shard(questions, run.shard, params.shards)
@@ -163,22 +152,6 @@ def _answered(
     return rows
 
 
-def of_version(answers: DataFrame, prompt: Prompt, model: str) -> DataFrame:
-    """The answers to one prompt version by one model."""
-    return answers.where(
-        (F.col("prompt_version") == prompt.prompt_version) & (F.col("model") == model)
-    )
-
-
-def answered_keys(
-    run: Run, answers: DataFrame, prompt: Prompt, key: Sequence[str]
-) -> DataFrame | None:
-    """What a selection is to leave out: the keys with an answer, where the run says so."""
-    if not run.params.only_unanswered:
-        return None
-    return of_version(answers, prompt, run.settings.llm_model).select(*key)
-
-
 def _pay(
     run: Run,
     sink: ChunkSink,
@@ -188,30 +161,23 @@ def _pay(
     budget: Budget,
     known: Rate | None,
 ) -> Tally:
-    settings = run.settings
+    settings = run.settings.llm
     if not planned.calls and not planned.copies:
         logger.info("%s ds=%s: nothing to pay for", table, run.ds)
         return Tally()
     from jobs.vectors.encoder import Encoder  # brings torch, which a day without calls can spare
 
-    target = Target(
+    target = Destination(
         table=table,
-        schema=_schema(settings, table),
-        ledger_schema=_schema(settings, LEDGER),
+        schema=sink.schema(table),
+        ledger_schema=sink.schema(LEDGER),
         model=settings.llm_model,
         ds=run.ds,
         run_id=run.run_id,
     )
     client = asker_of(settings)
-    gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
+    gate = AnswerGate(Encoder.of(run.settings.encoder), settings.llm.gate_threshold)
     return enrich(planned, prompt, client, gate, sink, target, settings.llm, budget, known)
-
-
-def _schema(settings: Settings, table: str) -> pa.Schema:
-    """The columns that this side fills; `recorded_at` of a log is the runtime's."""
-    zone, _, name = table.partition(".")
-    contract = load_contract(settings.contracts / zone / f"{name}.yaml")
-    return arrow_schema(contract, without=["recorded_at"])
 
 
 def _counts(tally: Tally, price: Price | None) -> dict[str, int | float | str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.step import Run, Verdict
+from jobs.lake.step import Judgement, Run
 
 TRAILING_DAYS = 7
 # Fewer calls than this, of the day or of the week, say nothing.
@@ -20,7 +20,7 @@ MOST_TIMES_LENGTH = 2.0
 
 def judge_drift(
     run: Run, made_on: date, rows: DataFrame, published: DataFrame, history: DataFrame
-) -> Verdict:
+) -> Judgement:
     """Compare the day's rows of gold.llm_quality_daily with the mean of the days before.
 
     history: the table's published rows of the TRAILING_DAYS before and of the day itself, which do
@@ -45,8 +45,8 @@ def judge_drift(
         if long and usual and not usual / MOST_TIMES_LENGTH <= long <= usual * MOST_TIMES_LENGTH:
             problems.append(f"{name}: {long:.0f} tokens an answer, before {usual:.0f}")
     if problems:
-        return Verdict(False, "; ".join(problems))
-    return Verdict(True, f"{compared} prompt versions like the {TRAILING_DAYS} days before")
+        return Judgement(False, "; ".join(problems))
+    return Judgement(True, f"{compared} prompt versions like the {TRAILING_DAYS} days before")
 
 
 def _means(rows: DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:

@@ -34,7 +34,7 @@ from jobs.llm.prompt import Prompt
 from jobs.llm.status import ERROR, TOO_LONG
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from jobs.llm.settings import LLMSettings
 
 SCHEME = "engine:"
 SCRIPT = Path(__file__).parent / "engine_process.py"
@@ -43,7 +43,7 @@ END_SECONDS = 30.0
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 
-def asker_of(settings: Settings) -> Asker:
+def asker_of(settings: LLMSettings) -> Asker:
     """Whom the settings say to ask: servers, or an engine. Raises ServerRefuses when nobody."""
     if not settings.llm_url.startswith(SCHEME):
         return LLMClient.from_settings(settings)

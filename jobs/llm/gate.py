@@ -57,7 +57,7 @@ class Verdict:
     answer: Answer
 
 
-class Gate:
+class AnswerGate:
     """Judges answers with one encoder. threshold: -1 to 1, the least score of a kept value."""
 
     def __init__(self, encoder: TextEncoder, threshold: float) -> None:

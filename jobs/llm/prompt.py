@@ -33,7 +33,7 @@ from jobs.llm.personal import mask
 from jobs.llm.tokens import cut
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from jobs.llm.settings import LLMSettings
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -309,7 +309,7 @@ class Prompt(BaseModel):
         return sorted(texts - {""})
 
 
-def prompt_of(name: str, settings: Settings) -> Prompt:
+def prompt_of(name: str, settings: LLMSettings) -> Prompt:
     """The version of a prompt that this environment asks, with its tokenizer."""
     version = settings.llm.prompts.get(name, 1)
     prompt = load_prompt(name, version, attributes=settings.llm_attributes)

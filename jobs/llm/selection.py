@@ -19,8 +19,8 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-# What of an item makes its content, and so what a prompt may show of it.
-CONTENT_FIELDS = ("title", "category", "department", "brand", "description")
+from jobs.llm.contents import CONTENT_FIELDS, has_text
+
 TRAILING_DAYS = 90
 HALF_KNOWN_USERS = 50
 # Sums of doubles depend on the order of the rows; a decimal sum ranks the same on every run.
@@ -114,12 +114,6 @@ def select_user_profiles(
     if answered is not None:
         profiles = profiles.join(answered, ["user_id", "profile_hash"], "left_anti")
     return first_rows(profiles, [F.col("priority").desc(), F.col("user_id").asc()], budget)
-
-
-def has_text(name: str) -> Column:
-    """Whether a text has a character that shows: neither a blank nor a hidden one."""
-    shown = F.regexp_replace(F.coalesce(F.col(name), F.lit("")), r"[\p{Z}\p{C}\s]+", "")
-    return shown != ""
 
 
 def first_rows(rows: DataFrame, order: list[Column], budget: int) -> DataFrame:

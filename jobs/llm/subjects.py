@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from jobs.llm.contents import CONTENT_FIELDS
 from jobs.llm.prompt import Fields
-from jobs.llm.selection import CONTENT_FIELDS
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake

@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, table
 from jobs.lake.intake.mapping import EventType
-from jobs.lake.scratch import computed_once
 
 KEY = ("user_id", "item_id", "event_ts", "event_type")
 # What one event says about taste, relative to one bought piece.
@@ -43,7 +42,7 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     """
     # One task a day, so that the first run does not write each day from every task.
     by_day = judge_events(received, held).repartition("event_date")
-    judged = computed_once(by_day, f"{run.scratch}/interactions")
+    judged = run.scratch.once(by_day)
     used = F.col("event_type") != EventType.other.value
     rejected = judged.where(F.col("reason").isNotNull())
     payload = F.struct(*KEY, "quantity", "amount", "session_id")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from jobs.lake import EffectResult, Read, Run, Sink, effect
+from jobs.lake import EffectResult, Read, Run, Search, Sink, effect
 from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
-from jobs.llm.selection import select_item_contents
-from jobs.recall.methods.companions import companion_candidates, questions
-from jobs.recall.methods.content import item_texts_with_vectors, search_of_day
+from jobs.recall.methods.companions import questions, rare_contents
+from jobs.vectors.hits import TextSearch
 
 TABLE = "silver.item_companions"
 
@@ -28,7 +27,9 @@ TABLE = "silver.item_companions"
         "embeddings": Read("silver.item_embeddings"),
         "companions": Read(TABLE),
         "ledger": Read("ops.llm_ledger"),
+        "search": Search("milvus.items"),
     },
+    settings=("llm", "encoder", "augmented"),
 )
 def ask_companions(
     run: Run,
@@ -39,33 +40,13 @@ def ask_companions(
     embeddings: DataFrame,
     companions: DataFrame,
     ledger: DataFrame,
+    search: TextSearch,
 ) -> EffectResult:
     """Ask about the day's `companion_budget` most urgent rare contents."""
     if not run.params.companion_budget:
         return EffectResult(0, 0)
-    contents, candidates = rare_contents(run, items, interactions, texts, embeddings)
-    prompt, key = prompt_of("companion", run.settings), ("content_hash", "candidates")
+    contents, candidates = rare_contents(run, items, interactions, texts, embeddings, search)
+    prompt, key = prompt_of("companion", run.settings.llm), ("content_hash", "candidates")
     asked = questions(contents, candidates)
-    work = work_list(asked, key, "content_hash", prompt, companions, run.settings.llm_model)
+    work = work_list(asked, key, "content_hash", prompt, companions, run.settings.llm.llm_model)
     return enrich_day(run, sink, TABLE, prompt, work, companions, ledger)
-
-
-def rare_contents(
-    run: Run, items: DataFrame, interactions: DataFrame, texts: DataFrame, embeddings: DataFrame
-) -> tuple[DataFrame, DataFrame]:
-    """What the day asks about, as `select_item_contents` returns it, and the candidates of each."""
-    from jobs.vectors.encoder import Encoder
-
-    settings = run.settings.recall.augmented
-    contents = select_item_contents(
-        items, interactions, run.ds, run.params.companion_budget, max_users=settings.max_users
-    )
-    candidates = companion_candidates(
-        contents,
-        items,
-        item_texts_with_vectors(texts, embeddings, items, Encoder.of(run.settings).name),
-        search_of_day(run.settings, run.ds),
-        settings,
-        f"{run.scratch}/companion_hits",
-    )
-    return contents, candidates

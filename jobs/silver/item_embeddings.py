@@ -15,11 +15,13 @@ from jobs.vectors.encoder import Encoder
 TABLE = "silver.item_embeddings"
 
 
-@table(TABLE, reads={"texts": Read("silver.item_texts"), "kept": Read(TABLE)})
+@table(
+    TABLE, reads={"texts": Read("silver.item_texts"), "kept": Read(TABLE)}, settings=("encoder",)
+)
 def item_embeddings(run: Run, texts: DataFrame, kept: DataFrame) -> DataFrame:
     """item_id, text_hash, encoder, embedding, first_ds: the day's pairs that are not kept yet.
 
     texts: the day's text of each item. kept: this table so far.
     """
-    added = embeddings_to_add(texts, kept, "item_id", Encoder.of(run.settings), run.scratch)
+    added = embeddings_to_add(texts, kept, "item_id", Encoder.of(run.settings.encoder), run.scratch)
     return added.withColumn("first_ds", F.lit(run.ds))

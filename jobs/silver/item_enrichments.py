@@ -10,7 +10,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from jobs.lake import EffectResult, Read, Run, Sink, effect
-from jobs.llm.daily import answered_keys, enrich_day, work_list
+from jobs.llm.answers import answered_keys
+from jobs.llm.daily import enrich_day, work_list
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_item_contents
 
@@ -27,7 +28,7 @@ def reads_of_contents(table: str) -> dict[str, Read]:
     }
 
 
-@effect(TABLE, reads=reads_of_contents(TABLE))
+@effect(TABLE, reads=reads_of_contents(TABLE), settings=("llm", "encoder"))
 def enrich_items(
     run: Run,
     sink: Sink,
@@ -51,9 +52,10 @@ def enrich_contents(
     ledger: DataFrame,
 ) -> EffectResult:
     """Ask the prompt `name` about the day's most urgent contents; the body of such an effect."""
-    prompt, key, model = prompt_of(name, run.settings), ("content_hash",), run.settings.llm_model
+    llm, key = run.settings.llm, ("content_hash",)
+    prompt = prompt_of(name, llm)
     answered = answered_keys(run, enrichments, prompt, key)
     budget = run.params.item_budget
     selected = select_item_contents(items, interactions, run.ds, budget, answered=answered)
-    work = work_list(selected, key, *key, prompt, enrichments, model)
+    work = work_list(selected, key, *key, prompt, enrichments, llm.llm_model)
     return enrich_day(run, sink, table, prompt, work, enrichments, ledger)

@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
+from jobs.llm.answers import accepted_answers
+from jobs.llm.contents import has_text, words
 from jobs.llm.prompt import prompt_of
-from jobs.llm.selection import has_text, select_item_contents
-from jobs.llm.status import SUCCESS
+from jobs.llm.selection import select_item_contents
 
 TEMPLATE = "template"
 ENRICHED = "enriched"
@@ -27,6 +28,7 @@ ENRICHED = "enriched"
         "interactions": Read("silver.interactions"),
         "enrichments": Read("silver.item_enrichments"),
     },
+    settings=("llm",),
 )
 def item_texts(
     run: Run, items: DataFrame, interactions: DataFrame, enrichments: DataFrame
@@ -36,9 +38,10 @@ def item_texts(
     items: the newest version of each item. enrichments: all answers ever given; those to the
     current prompt version and model count, and only for contents that the day selects.
     """
+    llm = run.settings.llm
     selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
     answers = accepted_answers(
-        enrichments, prompt_of("item", run.settings).prompt_version, run.settings.llm_model
+        enrichments, prompt_of("item", llm).prompt_version, llm.llm_model
     ).join(selected.select("content_hash"), "content_hash", "left_semi")
     described = answers.select(
         "content_hash",
@@ -75,22 +78,8 @@ def own_words() -> Column:
     return F.concat(stops, F.lit("."))
 
 
-def words(name: str) -> Column:
-    spaced = F.regexp_replace(F.lower(F.col(name)), r"\s*[:/\\_|]+\s*", " ")
-    return F.when(has_text(name), F.trim(F.regexp_replace(spaced, r"\s+", " ")))
-
-
 def present(name: str) -> Column:
     return F.when(has_text(name), F.trim(name))
-
-
-def accepted_answers(enrichments: DataFrame, prompt_version: str, model: str) -> DataFrame:
-    """The answers that passed the gate, to one prompt version by one model."""
-    return enrichments.where(
-        (F.col("status") == SUCCESS)
-        & (F.col("prompt_version") == prompt_version)
-        & (F.col("model") == model)
-    )
 
 
 def text_source() -> Column:

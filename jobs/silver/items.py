@@ -11,12 +11,10 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.lake.history import VERDICT, Verdict, judge_versions, superseded
-from jobs.lake.scratch import computed_once
+from jobs.lake.versions import STANDING, Standing, judge_versions, superseded
+from jobs.llm.contents import CONTENT_FIELDS
 
-# What an LLM prompt depends on; size and price may change without a new answer.
-CONTENT = ("title", "category", "department", "brand", "description")
-COLUMNS = ("item_id", *CONTENT, "size", "price", "is_sellable")
+COLUMNS = ("item_id", *CONTENT_FIELDS, "size", "price", "is_sellable")
 
 
 @table(
@@ -30,15 +28,15 @@ def items(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     received: records not taken in yet. held: the newest version of each item.
     """
     versions = judge_versions(received, held, "item_id")
-    judged = computed_once(versions, f"{run.scratch}/items")
-    new = judged.where(F.col(VERDICT) == Verdict.new.value)
+    judged = run.scratch.once(versions)
+    new = judged.where(F.col(STANDING) == Standing.new.value)
     return Outcome(
         rows=new.select(
             *COLUMNS,
             F.col("ingest_ds").alias("valid_from"),
-            hash_columns(*(F.col(name) for name in CONTENT)).alias("content_hash"),
+            hash_columns(*(F.col(name) for name in CONTENT_FIELDS)).alias("content_hash"),
             "row_hash",
         ),
         quarantined=superseded(judged, list(COLUMNS)),
-        folded=judged.where(F.col(VERDICT) == Verdict.unchanged.value),
+        folded=judged.where(F.col(STANDING) == Standing.unchanged.value),
     )

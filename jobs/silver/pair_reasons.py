@@ -28,6 +28,7 @@ TABLE = "silver.pair_reasons"
         "reasons": Read(TABLE),
         "ledger": Read("ops.llm_ledger"),
     },
+    settings=("llm", "encoder", "popular", "i2i", "pair_reasons"),
 )
 def ask_pair_reasons(
     run: Run,
@@ -41,11 +42,11 @@ def ask_pair_reasons(
     """Ask about the day's `reason_budget` pairs that are seen most."""
     if not run.params.reason_budget:
         return EffectResult(0, 0)
-    recall, budget = run.settings.recall, run.params.reason_budget
-    popularity = count_uses(recent_uses(interactions, run.ds, recall.popular))
+    settings, budget = run.settings, run.params.reason_budget
+    popularity = count_uses(recent_uses(interactions, run.ds, settings.popular))
     heads = most_used(popularity, items, budget)
-    neighbors = best_neighbors(candidates, items, popularity, recall.i2i, of=heads)
-    asked = head_pairs(neighbors, heads, items, budget, recall.pair_reasons)
-    prompt = prompt_of("pair", run.settings)
-    work = work_list(asked, KEY, KEY[0], prompt, reasons, run.settings.llm_model)
+    neighbors = best_neighbors(candidates, items, popularity, settings.i2i, of=heads)
+    asked = head_pairs(neighbors, heads, items, budget, settings.pair_reasons)
+    prompt = prompt_of("pair", settings.llm)
+    work = work_list(asked, KEY, KEY[0], prompt, reasons, settings.llm.llm_model)
     return enrich_day(run, sink, TABLE, prompt, work, reasons, ledger)

@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.lake.hashing import hash_columns
+from jobs.llm.answers import accepted_answers
 from jobs.llm.prompt import prompt_of
 from jobs.llm.selection import select_user_profiles
-from jobs.silver.item_texts import accepted_answers, text_source
+from jobs.silver.item_texts import text_source
 
 
 @table(
@@ -22,12 +23,14 @@ from jobs.silver.item_texts import accepted_answers, text_source
         "user_profiles": Read("silver.user_profiles"),
         "enrichments": Read("silver.user_enrichments"),
     },
+    settings=("llm",),
 )
 def user_texts(run: Run, user_profiles: DataFrame, enrichments: DataFrame) -> DataFrame:
     """user_id, text, text_hash, text_source, profile_hash, prompt_version?, model?."""
+    llm = run.settings.llm
     selected = select_user_profiles(user_profiles, run.params.user_budget)
     answers = accepted_answers(
-        enrichments, prompt_of("user", run.settings).prompt_version, run.settings.llm_model
+        enrichments, prompt_of("user", llm).prompt_version, llm.llm_model
     ).join(selected.select("user_id", "profile_hash"), ["user_id", "profile_hash"], "left_semi")
     said = F.concat_ws(
         ", ",

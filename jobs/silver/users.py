@@ -9,8 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, table
-from jobs.lake.history import VERDICT, Verdict, judge_versions, superseded
-from jobs.lake.scratch import computed_once
+from jobs.lake.versions import STANDING, Standing, judge_versions, superseded
 
 COLUMNS = ("user_id", "attributes")
 
@@ -26,10 +25,10 @@ def users(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     received: records not taken in yet. held: the newest version of each user.
     """
     versions = judge_versions(received, held, "user_id")
-    judged = computed_once(versions, f"{run.scratch}/users")
-    new = judged.where(F.col(VERDICT) == Verdict.new.value)
+    judged = run.scratch.once(versions)
+    new = judged.where(F.col(STANDING) == Standing.new.value)
     return Outcome(
         rows=new.select(*COLUMNS, F.col("ingest_ds").alias("valid_from"), "row_hash"),
         quarantined=superseded(judged, list(COLUMNS)),
-        folded=judged.where(F.col(VERDICT) == Verdict.unchanged.value),
+        folded=judged.where(F.col(STANDING) == Standing.unchanged.value),
     )

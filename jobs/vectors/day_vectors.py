@@ -41,14 +41,14 @@ class DayVectors:
 
     ds: date
     encoder: str
-    folder: str
+    folder: Path
 
     def parts(self) -> Iterator[Part]:
         """The items in id order, at most PART_ROWS at a time.
 
         Raises UpstreamMissing when an item has no vector.
         """
-        for path in sorted(Path(self.folder).glob("*.parquet")):
+        for path in sorted(self.folder.glob("*.parquet")):
             for batch in pq.ParquetFile(path).iter_batches(
                 PART_ROWS, columns=["item_id", "is_first_of_text", "embedding"]
             ):

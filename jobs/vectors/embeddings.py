@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.vectors.encoder import Encoder
 
 # What a task encodes at least. A worker process that loads the model spends as much on that as on
@@ -18,12 +19,12 @@ MOST_TASKS = 64
 
 
 def embeddings_to_add(
-    texts: DataFrame, kept: DataFrame, id_column: str, encoder: Encoder, scratch: str
+    texts: DataFrame, kept: DataFrame, id_column: str, encoder: Encoder, scratch: Scratch
 ) -> DataFrame:
     """The (id, text) pairs of the day that have no vector by this encoder yet, with their vectors.
 
     texts: `id_column`, text, text_hash string; one row an id. kept: the embedding table so far.
-    scratch: a folder that this process and the executors share; must live until the result is read.
+    scratch: must live until the result is read.
     Returns `id_column`, text_hash, encoder string, embedding array<float>. A text that is kept
     for any id is not encoded again, and of the others each distinct one is encoded once.
     """
@@ -43,15 +44,13 @@ def embeddings_to_add(
     )
 
 
-def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: str) -> DataFrame:
+def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: Scratch) -> DataFrame:
     """One row for each distinct text_hash, encoded on the executors.
 
     texts: text, text_hash string. Returns text_hash string, embedding array<float>.
     """
-    # Written, so that they can be counted without being looked for twice.
-    path = f"{scratch}/new_texts"
-    texts.groupBy("text_hash").agg(F.min("text").alias("text")).write.parquet(path)
-    distinct = texts.sparkSession.read.parquet(path)
+    # Computed once, so that they can be counted without being looked for twice.
+    distinct = scratch.once(texts.groupBy("text_hash").agg(F.min("text").alias("text")))
     tasks = min(MOST_TASKS, -(-distinct.count() // TEXTS_OF_A_TASK))
 
     def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -71,7 +70,7 @@ def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: str) -> DataFra
     )
 
 
-def encode_words(words: DataFrame, column: str, encoder: Encoder, scratch: str) -> DataFrame:
+def encode_words(words: DataFrame, column: str, encoder: Encoder, scratch: Scratch) -> DataFrame:
     """One row for each distinct word or phrase, encoded on the executors: `column`, embedding.
 
     words: `column` string, which is its own key. scratch: as in `embeddings_to_add`.

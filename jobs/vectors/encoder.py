@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jobs.settings import Settings
+from jobs.vectors.settings import EncoderSettings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,7 +48,7 @@ class Encoder:
     dtype: Precision
 
     @classmethod
-    def of(cls, settings: Settings) -> Encoder:
+    def of(cls, settings: EncoderSettings) -> Encoder:
         """The encoder of this environment, with `auto` decided by the CPU of this process.
 
         Decide once, in the process that runs the table function, and send the result to the

@@ -16,9 +16,8 @@ from __future__ import annotations
 import logging
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -26,9 +25,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from jobs.lake.errors import Terminal, Transient, UpstreamMissing
-from jobs.settings import Settings
 from jobs.vectors.day_vectors import DayVectors
-from jobs.vectors.encoder import Encoder, Vectors
+from jobs.vectors.encoder import Vectors
+from jobs.vectors.hits import TextHits, TextSearch
+from jobs.vectors.settings import MilvusSettings
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -58,9 +58,6 @@ _BUILD_PARAMS: dict[str, dict[str, int]] = {
     "HNSW": {"M": 16, "efConstruction": 200},
 }
 
-Hits = tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
-Search = Callable[[Vectors, int], Hits]
-
 
 class NoMilvus(Terminal):
     """No Milvus server is configured."""
@@ -85,7 +82,7 @@ class Published:
 class ItemIndex:
     """The item vectors of one Milvus server. Cheap to make and to pickle; connects on first use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MilvusSettings) -> None:
         self.settings = settings
 
     @property
@@ -96,7 +93,7 @@ class ItemIndex:
 
     def search(
         self, target: str, vectors: Vectors, k: int, *, one_of_each_text: bool = False
-    ) -> Hits:
+    ) -> TextHits:
         """The k nearest items of each vector by inner product: ids and scores, a list a vector.
 
         target: a collection or an alias, which is looked up once, so that all answers come from
@@ -129,26 +126,25 @@ class ItemIndex:
                     scores.append(array("f", [score for score, _ in hits]))
         return ids, scores
 
-    @contextmanager
-    def of_day(self, ds: date) -> Iterator[Search]:
+    def of_day(self, ds: date, encoder: str) -> TextSearch:
         """A search over exactly the item texts of `ds`, whatever is live: one item of each text.
 
-        The first search raises UpstreamMissing when the day is not loaded, or was loaded with
-        another encoder's vectors.
+        encoder: whose vectors are asked with. The search connects when it is first asked, so a day
+        without texts needs no index. It raises UpstreamMissing when the day is not loaded, or was
+        loaded with another encoder's vectors.
         """
 
-        def search(vectors: Vectors, k: int) -> Hits:
+        def search(vectors: Vectors, k: int) -> TextHits:
             collection = self.days().get(ds)
             found = self._properties(collection)["encoder"] if collection else "nothing"
-            wanted = Encoder.of(self.settings).name
-            if collection is None or found != wanted:
+            if collection is None or found != encoder:
                 raise UpstreamMissing(
-                    f"milvus.items ds={ds}: expected vectors by {wanted}, found {found}. "
+                    f"milvus.items ds={ds}: expected vectors by {encoder}, found {found}. "
                     f"Run `reclake run milvus.items --ds {ds}` first."
                 )
             return self.search(collection, vectors, k, one_of_each_text=True)
 
-        yield search
+        return search
 
     def aliases(self) -> dict[str, str]:
         """Each alias of an item collection, and the collection."""
@@ -398,7 +394,7 @@ def _connect(uri: str, token: str) -> MilvusClient:
     return MilvusClient(uri=uri, token=token)
 
 
-def _pairs(hits: Hits) -> list[set[tuple[str, float]]]:
+def _pairs(hits: TextHits) -> list[set[tuple[str, float]]]:
     """Of each query the set of its (item_id, score)."""
     return [set(zip(ids, scores, strict=True)) for ids, scores in zip(*hits, strict=True)]
 

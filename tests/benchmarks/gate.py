@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sklearn.metrics import cohen_kappa_score
 
-from jobs.llm.gate import Gate, TextEncoder
+from jobs.llm.gate import AnswerGate, TextEncoder
 from jobs.llm.prompt import load_prompt
 from jobs.settings import get_settings
 from jobs.vectors.encoder import Encoder
@@ -45,7 +45,7 @@ def judge(lines: Sequence[str], encoder: TextEncoder) -> list[Judged]:
     prompt = load_prompt("item")
     rows = [json.loads(line) for line in lines]
     pairs = [(row["content"], prompt.parse(row["answer"])) for row in rows]
-    verdicts = Gate(encoder, threshold=-1).judge(prompt, pairs)
+    verdicts = AnswerGate(encoder, threshold=-1).judge(prompt, pairs)
     return [
         Judged(
             verdict.score,

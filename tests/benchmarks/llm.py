@@ -50,11 +50,14 @@ from jobs.lake import Sink
 from jobs.lake.contract import Contracts
 from jobs.lake.schema import arrow_schema
 from jobs.lake.tables import Tables
-from jobs.llm.bulk import LEDGER, Ask, Target, enrich, plan, posed
+from jobs.llm.bulk import enrich
 from jobs.llm.client import HTTPStatus, LLMClient
-from jobs.llm.gate import Gate
+from jobs.llm.commits import LEDGER, Destination
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, plan, posed
 from jobs.llm.prompt import Prompt, load_prompt
-from jobs.settings import LLMSettings, Settings, get_settings
+from jobs.llm.settings import LLMSettings
+from jobs.settings import Settings, get_settings
 from tests.benchmarks.result import Result
 from tests.benchmarks.steady_server import received
 
@@ -230,12 +233,12 @@ def _ours(lake: Path, prompt: Prompt, asks: Sequence[Ask], url: str) -> float:
     for table in (TABLE, LEDGER):
         tables.create(contracts[table])
     settings = Settings()
-    gate = Gate(Encoder.of(settings), settings.llm.gate_threshold)
+    gate = AnswerGate(Encoder.of(settings), settings.llm.gate_threshold)
     gate.encoder.encode(["warm"])
     client = LLMClient.from_settings(
         settings.model_copy(update={"llm_url": url, "llm_model": MODEL})
     )
-    target = Target(
+    target = Destination(
         TABLE,
         arrow_schema(contracts[TABLE]),
         arrow_schema(contracts[LEDGER], without=["recorded_at"]),

@@ -23,7 +23,7 @@ from scipy.sparse import csr_matrix
 
 from infra.stack import spark_connect
 from jobs.evaluation.data import read_interactions
-from jobs.evaluation.format import Format
+from jobs.evaluation.vocabulary import Format
 from jobs.settings import get_settings
 from tests.benchmarks.result import Result
 
@@ -133,7 +133,7 @@ def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[
     from pyspark.sql import functions as F
 
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
-    from jobs.recall.settings import CooccurrenceSettings
+    from jobs.recall.settings.methods import CooccurrenceSettings
 
     source, day = str(home / "gowalla"), date(2000, 1, 1)
     pq.write_table(train, home / "gowalla.parquet")

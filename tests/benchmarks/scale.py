@@ -83,7 +83,7 @@ def _ours(source: Path, target: Path) -> float:
     from pyspark.sql import functions as F
 
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
-    from jobs.recall.settings import CooccurrenceSettings
+    from jobs.recall.settings.methods import CooccurrenceSettings
     from jobs.spark import local
 
     spark = local(target.parent)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
+from jobs.cli.app import main
 from jobs.settings import get_settings
 from tests.cli.small_lake import write_small_lake
 

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Callable
 
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 
 PAGE = ROOT / "docs" / "analyst-guide.md"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -63,7 +63,7 @@ def _main() -> None:
     import tempfile
     from pathlib import Path
 
-    from jobs.cli import main
+    from jobs.cli.app import main
     from tests.cli.small_lake import write_small_lake
 
     def run(arguments: list[str]) -> str:

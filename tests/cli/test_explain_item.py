@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.cli.explain.llm import why
-from jobs.settings import LLMSettings
+from jobs.llm.settings import LLMSettings
 from tests.cli.conftest import Reclake
 from tests.cli.small_lake import PROMPT, rewrite
 

@@ -15,7 +15,8 @@ from jobs.cli import app as frame
 from jobs.cli.docs import commands, help_text, reference
 from jobs.cli.run import chosen_days
 from jobs.lake.errors import AuditFailed, PublishConflict
-from jobs.settings import ROOT, RunParams
+from jobs.lake.settings import ROOT
+from jobs.settings import RunParams
 from tests.cli.conftest import Reclake
 
 COMMANDS = dict(commands(typer.main.get_command(frame.app)))

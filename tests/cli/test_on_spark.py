@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.lake.contract import Contracts
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 from tests.cli.conftest import Reclake
 
 

@@ -11,9 +11,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.sql import LakeSql
-from jobs.recall.fusion.neighbors import fuse_channels, fuse_neighbors
+from jobs.recall.fusion.neighbors import fuse_neighbors
+from jobs.recall.fusion.user_lists import fuse_channels
 from jobs.recall.lists.bundles import best_rules, with_reasons
-from jobs.recall.settings import I2ISettings, UserRecallSettings
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from jobs.settings import Settings
 from tests.cli.small_lake import D30
 

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from infra.stack.jars import delta_jars, spark_submit
 from infra.stack.paths import PYTHON, ROOT
 from jobs.lake.contract import Contracts, Layout
-from jobs.recall.settings import I2I_METHODS, USER_CHANNELS
+from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
 from tests.end_to_end.conftest import Airflow, Shop
 from tests.end_to_end.shop import DAYS, HOUSEHOLDS, KINDS, LIST_LENGTH, NEXT_DAY
 
@@ -47,8 +47,8 @@ def without_weight(shop: Shop) -> set[str]:
     return {
         f"{table}.{name}"
         for table, names, built in (
-            ("silver.i2i_candidates", I2I_METHODS, recall.i2i.built),
-            ("silver.user_candidates", USER_CHANNELS, recall.user.built),
+            ("silver.i2i_candidates", METHOD_NAMES, recall.i2i.built),
+            ("silver.user_candidates", CHANNEL_NAMES, recall.user.built),
         )
         for name in set(names) - set(built)
     }

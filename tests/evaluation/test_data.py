@@ -18,7 +18,7 @@ from jobs.evaluation.data import (
     read_interactions,
     read_items,
 )
-from jobs.evaluation.format import Format
+from jobs.evaluation.vocabulary import Format
 
 
 def written(path: Path, **columns: list) -> Path:

@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 
 from jobs.evaluation.data import read_interactions
 from jobs.evaluation.evaluate import Data, Result, evaluate_methods, settings_for
-from jobs.evaluation.format import Format
 from jobs.evaluation.methods import UnknownMethod
+from jobs.evaluation.vocabulary import Format
 from jobs.settings import Settings
 
 # Groups a (4 people, 4 items) and b (5 people, 5 items). Each person took all items of the group

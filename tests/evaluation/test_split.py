@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.evaluation.data import INTERACTIONS, UNDATED, BadData
-from jobs.evaluation.format import Split
 from jobs.evaluation.split import cut
+from jobs.evaluation.vocabulary import Split
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

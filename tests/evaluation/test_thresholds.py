@@ -13,14 +13,15 @@ from pyspark.sql import functions as F
 
 from jobs.evaluation.thresholds import Kept, Sweep, sentence, sweep, sweep_lake
 from jobs.lake import Lake
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.product_names import compare_names
-from jobs.recall.settings import ProductNamesChannelSettings
+from jobs.recall.settings.channels import ProductNamesSettings
 from tests.recall.shop import DS, interactions
 
 # Butter has a cosine of 0.8 with margarine and 0 with milk; an item's text is its name.
 VECTORS = {"butter": (1.0, 0.0), "margarine": (0.8, 0.6), "milk": (0.0, 1.0)}
 NAMES = {"b1": "butter", "b2": "butter", "g1": "margarine"}
-SETTINGS = ProductNamesChannelSettings(
+SETTINGS = ProductNamesSettings(
     theta=0.9,
     epsilon=0.6,
     half_life_days=1e9,
@@ -57,7 +58,7 @@ def swept(
             taken,
             DS,
             SETTINGS,
-            str(tmp_path),
+            Scratch(tmp_path),
         )
         items = spark.createDataFrame(
             [(item, None, None, None) for item in NAMES],

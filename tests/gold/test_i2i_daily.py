@@ -10,8 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.gold.i2i_daily import i2i_daily
 from jobs.llm.prompt import load_prompt
-from jobs.recall.settings import RecallSettings
-from jobs.settings import RunParams, Settings
+from jobs.settings import RecallAndMetrics, RunParams, Settings
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -51,7 +50,8 @@ def answers(spark: SparkSession, *rows: tuple) -> DataFrame:
 def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     found = i2i_daily(
         make_run(
-            tmp_path_factory.mktemp("i2i"), RecallSettings.model_validate({"i2i": {"neighbors": K}})
+            tmp_path_factory.mktemp("i2i"),
+            RecallAndMetrics.model_validate({"i2i": {"neighbors": K}}),
         ),
         i2i_candidates(spark, CANDIDATES),
         items(spark, SELLABLE, ["gone"], dict.fromkeys(SELLABLE[:5], "BREAD")),
@@ -103,7 +103,7 @@ def test_a_sentence_of_the_llm_names_its_prompt_version_and_model(
     found = i2i_daily(
         make_run(
             tmp_path,
-            RecallSettings.model_validate({"i2i": {"neighbors": K}}),
+            RecallAndMetrics.model_validate({"i2i": {"neighbors": K}}),
             params=RunParams(reason_budget=2),
         ),
         i2i_candidates(spark, CANDIDATES),
@@ -138,7 +138,7 @@ def test_the_same_input_gives_the_same_rows(
     rows: list[dict], spark: SparkSession, tmp_path: Path
 ) -> None:
     found = i2i_daily(
-        make_run(tmp_path, RecallSettings.model_validate({"i2i": {"neighbors": K}})),
+        make_run(tmp_path, RecallAndMetrics.model_validate({"i2i": {"neighbors": K}})),
         i2i_candidates(spark, CANDIDATES[::-1]).repartition(3),
         items(spark, SELLABLE[::-1], ["gone"], dict.fromkeys(SELLABLE[:5], "BREAD")),
         spark.createDataFrame([(item,) for item in ["gone", *WITH_TEXT]], "item_id string"),

@@ -18,8 +18,7 @@ from jobs.lake import Lake, Run, step
 from jobs.lake.errors import AuditFailed
 from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.lake.schema import arrow_schema
-from jobs.recall.settings import RecallSettings
-from jobs.settings import RunParams
+from jobs.settings import RecallAndMetrics, RunParams
 from jobs.silver import user_candidates
 from tests.recall.shop import (
     column_types,
@@ -31,7 +30,7 @@ from tests.recall.shop import (
 )
 
 LENGTH = 4
-RECALL = RecallSettings.model_validate({"user": {"items": LENGTH}})
+RECALL = RecallAndMetrics.model_validate({"user": {"items": LENGTH}})
 SELLABLE = [f"i{n}" for n in range(9)]
 # `busy` took all that is popular, `new` took one item that has no neighbors, `vector` has hits.
 ACTIVE = ["busy", "new", "vector"]
@@ -200,7 +199,7 @@ def put_day(lake: Lake, day: date) -> None:
 @pytest.fixture
 def shop(make_lake: Callable[..., Lake]) -> Lake:
     """A lake with the inputs of three days, of which the first is published."""
-    lake = make_lake(recall=RecallSettings.model_validate({"user": TWO_LONG}))
+    lake = make_lake(recall=RecallAndMetrics.model_validate({"user": TWO_LONG}))
     for day in days(3):
         put_day(lake, day)
     lake.run("gold.user_recall_daily", ds=D1)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.evaluation.ablation import verdict
 from jobs.judging.regression import (
     OFFERED,
     PUBLISHED,
@@ -18,10 +19,11 @@ from jobs.judging.regression import (
     compare,
     judge_neighbor_lists,
     judge_user_lists,
-    verdict,
 )
-from jobs.lake import Run, Verdict
-from jobs.recall.settings import MetricsSettings, RecallSettings
+from jobs.judging.settings import MetricsSettings
+from jobs.lake import Run
+from jobs.llm.gate import Verdict
+from jobs.settings import RecallAndMetrics
 from tests.recall.shop import DS, interactions, make_run
 
 MADE_ON = DS - timedelta(days=2)
@@ -143,7 +145,7 @@ def test_few_users_decide_nothing() -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run that judges by a single user."""
-    return make_run(tmp_path, RecallSettings().with_changes({"metrics": {"min_users": 1}}))
+    return make_run(tmp_path, RecallAndMetrics().with_changes({"metrics": {"min_users": 1}}))
 
 
 def test_user_lists_are_judged_by_what_was_taken_after_their_day(

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from jobs.lake import Read, Run
 from jobs.lake.asof import as_of
 from jobs.lake.contract import load_contract
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 
 D26, D27, D28, D29, D30 = (date(2017, 12, day) for day in range(26, 31))
 MakeRun = Callable[..., Run]

@@ -10,7 +10,7 @@ import pytest
 from jobs.lake.contract import Contract, Contracts, load_contract, spark_type
 from jobs.lake.errors import ContractError, NoTable
 from jobs.lake.expectations import GX_ARGUMENTS, OURS, check_problem
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 from tests.lake import toy
 
 

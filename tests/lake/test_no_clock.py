@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 
 # Attributes, imported names and called names, of whatever library.
 CLOCKS = {"now", "utcnow", "today", "current_timestamp", "current_date", "localtimestamp"}

@@ -11,14 +11,15 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Gate, Lake, Outcome, Read, Run, Verdict, table
+from jobs.lake import Lake, Outcome, PublishGate, Read, Run, table
 from jobs.lake import step as registry
 from jobs.lake.contract import Contracts
 from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
 from jobs.lake.expectations import NO_WORSE
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, SKIPPED, UNCHANGED
-from jobs.recall.settings import RecallSettings
-from jobs.settings import ROOT, RunParams
+from jobs.lake.settings import ROOT
+from jobs.llm.gate import Judgement
+from jobs.settings import RecallAndMetrics, RunParams
 from tests.lake import toy
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
@@ -269,7 +270,7 @@ def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
 
 def test_a_slice_without_a_weight_is_built_only_when_asked_for(toy_lake: Lake) -> None:
     toy.write_contracts(toy_lake.settings.contracts, SLICED)
-    recall = RecallSettings.model_validate({"i2i": {"weights": {"content": 1.0}}})
+    recall = RecallAndMetrics.model_validate({"i2i": {"weights": {"content": 1.0}}})
     lake = Lake(toy_lake.spark, toy_lake.settings.model_copy(update={"recall": recall}))
     lake.create_all()
     register_slices()
@@ -329,11 +330,11 @@ def test_a_gate_sees_earlier_rows_and_what_is_known_now(
     def judge(run: Run, made_on: date, rows: DataFrame, published: DataFrame, items: DataFrame):
         prices = [frame.select("price").collect()[0][0] for frame in (rows, published, items)]
         seen.append((made_on, *prices))
-        return Verdict(run.ds < D3, "seen")
+        return Judgement(run.ds < D3, "seen")
 
     reads = {"items": Read("silver.toy")}
     registry._STEPS.pop("gold.toy_daily")
-    table("gold.toy_daily", reads=reads, gate=Gate(judge, reads, rebuilds))(
+    table("gold.toy_daily", reads=reads, gate=PublishGate(judge, reads, rebuilds))(
         lambda run, items: items.select("item_id", "price")
     )
     for day, price in ((D1, 1.0), (D2, 2.0), (D3, 3.0)):

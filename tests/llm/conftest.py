@@ -17,10 +17,11 @@ import pytest
 from infra.stack import vllm
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import arrow_schema
-from jobs.llm.bulk import LEDGER, Target
+from jobs.lake.settings import ROOT
 from jobs.llm.client import LLMClient
+from jobs.llm.commits import LEDGER, Destination
 from jobs.llm.prompt import Prompt
-from jobs.settings import ROOT, LLMSettings
+from jobs.llm.settings import LLMSettings
 from tests.llm.tiny_model import make_tiny_model
 
 MODEL = "tiny"
@@ -103,9 +104,9 @@ def contract_schema(table: str) -> pa.Schema:
     return arrow_schema(load_contract(path), without=["recorded_at"])
 
 
-def target(model: str = MODEL) -> Target:
+def target(model: str = MODEL) -> Destination:
     table = "silver.item_enrichments"
-    return Target(
+    return Destination(
         table=table,
         schema=contract_schema(table),
         ledger_schema=contract_schema(LEDGER),

@@ -13,8 +13,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake import Lake, Run, Sink, step
+from jobs.lake.settings import ROOT
 from jobs.llm import prompt as prompts
-from jobs.settings import ROOT, RunParams, Settings
+from jobs.settings import RunParams, Settings
 from tests.llm.faulty_server import Response, says, serve
 
 DAY = date(2017, 12, 28)

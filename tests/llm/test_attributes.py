@@ -10,7 +10,8 @@ import pytest
 from jobs.llm.attributes import load_library
 from jobs.llm.errors import InvalidAnswer, PromptError
 from jobs.llm.prompt import load_prompt, prompt_of
-from jobs.settings import LLMSettings, Settings
+from jobs.llm.settings import LLMSettings
+from jobs.settings import Settings
 
 ANSWER = {
     "clean_title": "ground coffee",

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.llm.budget import Budget, Rate, estimate, guessed, measured, received_a_second
 from jobs.llm.prompt import Prompt
-from jobs.settings import Price
+from jobs.llm.settings import Price
 from tests.llm.test_tokens import write_word_tokenizer
 
 START = datetime(2026, 11, 20, 3)

@@ -21,15 +21,18 @@ import pyarrow as pa
 import pytest
 
 from jobs.lake.contract import Contracts
+from jobs.lake.settings import ROOT
 from jobs.lake.sink import Sink
 from jobs.lake.tables import Tables
 from jobs.llm.budget import Budget, Rate
-from jobs.llm.bulk import LEDGER, Ask, Plan, Tally, enrich, in_shard, message_hash, plan, posed
+from jobs.llm.bulk import Tally, enrich
 from jobs.llm.client import Attempt, Reply
+from jobs.llm.commits import LEDGER
 from jobs.llm.errors import ServerRefuses, TooManyErrors
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, Plan, in_shard, message_hash, plan, posed
 from jobs.llm.prompt import Prompt
-from jobs.settings import ROOT, LLMSettings, Price
+from jobs.llm.settings import LLMSettings, Price
 from tests.llm.conftest import (
     MODEL,
     MemorySink,
@@ -64,7 +67,7 @@ def pay(
     planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: LLMSettings
 ) -> Tally:
     client = client_of(server.url)
-    gate = Gate(WordEncoder(), settings.gate_threshold)
+    gate = AnswerGate(WordEncoder(), settings.gate_threshold)
     return enrich(planned, prompt, client, gate, sink, target(), settings)  # type: ignore[arg-type]
 
 
@@ -299,7 +302,7 @@ def test_as_many_calls_are_under_way_while_a_commit_lasts(prompt: Prompt) -> Non
             super().append(table, rows, chunk_id)
 
     planned = plan(posed(asks(100), prompt), [])
-    gate = Gate(WordEncoder(), 0.5)
+    gate = AnswerGate(WordEncoder(), 0.5)
     settings = limits(concurrency=8, chunk_size=32)
     enrich(planned, prompt, client, gate, Slow(), target(), settings)
     assert during_commit == [8] * 16
@@ -315,7 +318,7 @@ def test_the_loop_goes_on_while_the_gate_judges(prompt: Prompt, sink: MemorySink
             return super().encode(texts)
 
     planned = plan(posed(asks(20), prompt), [])
-    enrich(planned, prompt, client, Gate(Slow(), 0.5), sink, target(), limits())
+    enrich(planned, prompt, client, AnswerGate(Slow(), 0.5), sink, target(), limits())
     assert loops
     assert threading.get_ident() not in loops
 
@@ -331,11 +334,15 @@ def test_answers_do_not_wait_long_for_others_to_be_committed_with(prompt: Prompt
 
     planned = plan(posed(asks(20), prompt), [])
     settings = limits(concurrency=1, chunk_size=400, commit_seconds=0)
-    enrich(planned, prompt, OneByOne(1), Gate(WordEncoder(), 0.5), Watching(), target(), settings)
+    enrich(
+        planned, prompt, OneByOne(1), AnswerGate(WordEncoder(), 0.5), Watching(), target(), settings
+    )
     assert sizes[:2] == [1, 1]
     sizes.clear()
     patient = limits(concurrency=1, chunk_size=400, commit_seconds=600)
-    enrich(planned, prompt, OneByOne(1), Gate(WordEncoder(), 0.5), Watching(), target(), patient)
+    enrich(
+        planned, prompt, OneByOne(1), AnswerGate(WordEncoder(), 0.5), Watching(), target(), patient
+    )
     assert sizes == [20, 20]
 
 
@@ -502,7 +509,7 @@ def test_a_list_that_a_budget_cuts_short_stops_the_day_too_when_all_of_it_fails(
             plan(posed(asks(30), prompt), []),
             prompt,
             client_of(server.url),
-            Gate(WordEncoder(), 0.5),
+            AnswerGate(WordEncoder(), 0.5),
             sink,
             target(),
             limits(concurrency=1),
@@ -759,7 +766,7 @@ def within(
     budget: Budget, prompt: Prompt, sink: MemorySink, count: int = 30, known: Rate | None = None
 ) -> Tally:
     """Calls of 120 tokens, one by one, within a budget."""
-    gate = Gate(WordEncoder(), 0.5)
+    gate = AnswerGate(WordEncoder(), 0.5)
     planned = plan(posed(asks(count), prompt), [])
     return enrich(planned, prompt, OneByOne(1), gate, sink, target(), limits(), budget, known)
 

@@ -12,11 +12,13 @@ import pytest
 
 from infra.stack.paths import SERVE_PYTHON
 from infra.stack.services.vllm import STRUCTURED_OUTPUTS
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
+from jobs.llm.bulk import Tally, enrich
 from jobs.llm.client import LLMClient, Reply
+from jobs.llm.commits import LEDGER
 from jobs.llm.engine import EngineClient, asker_of
 from jobs.llm.errors import ServerRefuses, TooManyErrors
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, plan, posed
 from jobs.llm.prompt import Prompt
 from jobs.settings import Settings
 from tests.llm.conftest import MemorySink, WordEncoder, limits, target
@@ -67,7 +69,7 @@ def name_of(reply: Reply) -> str:
 
 def run(client: EngineClient, prompt: Prompt, sink: MemorySink, titles: list[str]) -> Tally:
     work = [Ask({"content_hash": title}, title, {"title": title}) for title in titles]
-    gate = Gate(WordEncoder(), 0.5)
+    gate = AnswerGate(WordEncoder(), 0.5)
     planned = plan(posed(work, prompt), sink.rows(TABLE))
     return enrich(planned, prompt, client, gate, sink, target(), limits())
 

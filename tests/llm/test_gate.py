@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from jobs.llm.gate import Gate, repeats_itself
+from jobs.llm.gate import AnswerGate, repeats_itself
 from jobs.llm.prompt import Prompt, load_prompt
 from tests.llm.conftest import WordEncoder
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(WordEncoder(), threshold=0.6)
+def gate() -> AnswerGate:
+    return AnswerGate(WordEncoder(), threshold=0.6)
 
 
-def test_an_answer_in_the_subject_s_own_words_is_accepted(gate: Gate, prompt: Prompt) -> None:
+def test_an_answer_in_the_subject_s_own_words_is_accepted(gate: AnswerGate, prompt: Prompt) -> None:
     answer = {"standard_name": "black tea", "keywords": ["tea"]}
     (verdict,) = gate.judge(prompt, [({"title": "black tea"}, answer)])
     assert verdict.accepted
@@ -29,7 +29,7 @@ def test_an_answer_in_the_subject_s_own_words_is_accepted(gate: Gate, prompt: Pr
     assert verdict.answer == answer
 
 
-def test_a_doubted_value_is_left_out_and_the_rest_is_kept(gate: Gate, prompt: Prompt) -> None:
+def test_a_doubted_value_is_left_out_and_the_rest_is_kept(gate: AnswerGate, prompt: Prompt) -> None:
     answer = {"standard_name": "toilet tissue", "keywords": ["toothbrush", "tissue"]}
     (verdict,) = gate.judge(prompt, [({"title": "toilet tissue"}, answer)])
     assert verdict.accepted
@@ -37,7 +37,7 @@ def test_a_doubted_value_is_left_out_and_the_rest_is_kept(gate: Gate, prompt: Pr
 
 
 def test_a_doubted_required_field_rejects_and_keeps_the_answer_to_look_at(
-    gate: Gate, prompt: Prompt
+    gate: AnswerGate, prompt: Prompt
 ) -> None:
     answer = {"standard_name": "pawlies", "keywords": ["pie"]}
     (verdict,) = gate.judge(prompt, [({"title": "fruit pie"}, answer)])
@@ -47,7 +47,7 @@ def test_a_doubted_required_field_rejects_and_keeps_the_answer_to_look_at(
 
 
 def test_the_score_is_that_of_the_nearest_of_the_subject_s_texts(
-    gate: Gate, prompt: Prompt
+    gate: AnswerGate, prompt: Prompt
 ) -> None:
     # Own texts: "pasta: canned", its parts "pasta" and "canned". "pasta" meets its part in full.
     answer = {"standard_name": "pasta", "keywords": ["pasta"]}
@@ -61,7 +61,7 @@ def test_ease_is_added_to_a_field_s_cosines(prompt: Prompt) -> None:
     )
     answer = {"standard_name": "green tea", "keywords": ["tea"]}
     pair = ({"title": "black tea"}, answer)
-    gate = Gate(WordEncoder(), threshold=0.55)
+    gate = AnswerGate(WordEncoder(), threshold=0.55)
     # One word of two in common: cosine 1 / 2.
     assert [v.accepted for v in gate.judge(prompt, [pair])] == [False]
     assert [v.accepted for v in gate.judge(eased, [pair])] == [True]
@@ -77,7 +77,9 @@ def test_ease_is_added_to_a_field_s_cosines(prompt: Prompt) -> None:
         ("Tea, black tea.", 0.25),
     ],
 )
-def test_a_sentence_about_a_pair_has_to_speak_of_both(gate: Gate, said: str, score: float) -> None:
+def test_a_sentence_about_a_pair_has_to_speak_of_both(
+    gate: AnswerGate, said: str, score: float
+) -> None:
     prompt = load_prompt("pair")
     fields = {"title": "TEA", "category": "MUGS", "neighbor_title": "MUGS"}
     (verdict,) = gate.judge(prompt, [(fields, {"reason": said})])
@@ -85,7 +87,7 @@ def test_a_sentence_about_a_pair_has_to_speak_of_both(gate: Gate, said: str, sco
     assert verdict.accepted == (score > 0.6)
 
 
-def test_a_pair_of_which_one_has_no_words_accepts_nothing(gate: Gate) -> None:
+def test_a_pair_of_which_one_has_no_words_accepts_nothing(gate: AnswerGate) -> None:
     (verdict,) = gate.judge(load_prompt("pair"), [({"title": "tea"}, {"reason": "Tea."})])
     assert verdict.score == pytest.approx(-0.75)
 
@@ -97,7 +99,7 @@ def test_required_values_that_speak_of_two_things_reject_the_answer(prompt: Prom
     agreeing = prompt.model_copy(
         update={"gate": prompt.gate.model_copy(update=both | {"agree": 0.1})}
     )
-    gate = Gate(WordEncoder(), threshold=0.6)
+    gate = AnswerGate(WordEncoder(), threshold=0.6)
     apart = ({"title": "gasoline, coupons"}, {"standard_name": "gasoline", "keywords": ["coupons"]})
     assert [v.accepted for v in gate.judge(loose, [apart])] == [True]
     (verdict,) = gate.judge(agreeing, [apart])
@@ -111,7 +113,7 @@ def test_required_values_that_speak_of_two_things_reject_the_answer(prompt: Prom
     assert not verdict.accepted  # a required value is missing; there is no pair to compare
 
 
-def test_an_answer_that_repeats_itself_scores_nothing(gate: Gate) -> None:
+def test_an_answer_that_repeats_itself_scores_nothing(gate: AnswerGate) -> None:
     prompt = load_prompt("item")
     answer = {
         "standard_name": "soda",
@@ -124,7 +126,7 @@ def test_an_answer_that_repeats_itself_scores_nothing(gate: Gate) -> None:
     assert (verdict.accepted, verdict.score) == (False, 0.0)
 
 
-def test_mappings_lose_their_doubted_values(gate: Gate) -> None:
+def test_mappings_lose_their_doubted_values(gate: AnswerGate) -> None:
     prompt = load_prompt("item")
     answer = {
         "standard_name": "dog chews",
@@ -144,7 +146,7 @@ def test_mappings_lose_their_doubted_values(gate: Gate) -> None:
     }
 
 
-def test_a_doubted_interest_loses_its_weight_too(gate: Gate) -> None:
+def test_a_doubted_interest_loses_its_weight_too(gate: AnswerGate) -> None:
     prompt = load_prompt("user", 2)
     answer = {
         "interests": ["tea", "frogs"],
@@ -160,7 +162,7 @@ def test_a_doubted_interest_loses_its_weight_too(gate: Gate) -> None:
     )
 
 
-def test_a_verdict_does_not_depend_on_the_other_answers(gate: Gate, prompt: Prompt) -> None:
+def test_a_verdict_does_not_depend_on_the_other_answers(gate: AnswerGate, prompt: Prompt) -> None:
     pairs = [
         ({"title": "black tea"}, {"standard_name": "tea", "keywords": ["tea"]}),
         ({"title": "dog chews"}, {"standard_name": "crabs", "keywords": ["dog"]}),
@@ -192,9 +194,9 @@ def test_a_verdict_does_not_depend_on_the_threads(
     ]
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
     one, several = LetterEncoder(), LetterEncoder()
-    alone = Gate(one, 0.7).judge(prompt, pairs[:20])
+    alone = AnswerGate(one, 0.7).judge(prompt, pairs[:20])
     monkeypatch.setattr("jobs.llm.gate.TEXTS_A_THREAD", 10)
-    together = Gate(several, 0.7).judge(prompt, pairs)
+    together = AnswerGate(several, 0.7).judge(prompt, pairs)
     assert together[:20] == alone
     assert {verdict.accepted for verdict in together} == {True, False}
     assert (one.parts, sorted(several.parts)) == ([40], [43, 43, 44])
@@ -205,11 +207,11 @@ def test_a_text_is_encoded_once_while_it_is_used(
 ) -> None:
     monkeypatch.setattr("jobs.llm.gate.MOST_KNOWN", 3)
     encoder = LetterEncoder()
-    gate = Gate(encoder, 0.7)
+    gate = AnswerGate(encoder, 0.7)
 
     def judge(title: str) -> None:
         pair = ({"title": title}, {"standard_name": "tea", "keywords": ["tea"]})
-        assert gate.judge(prompt, [pair]) == Gate(LetterEncoder(), 0.7).judge(prompt, [pair])
+        assert gate.judge(prompt, [pair]) == AnswerGate(LetterEncoder(), 0.7).judge(prompt, [pair])
 
     judge("black tea")  # and "tea"
     judge("green tea")
@@ -219,7 +221,7 @@ def test_a_text_is_encoded_once_while_it_is_used(
     assert encoder.parts == [2, 1, 1, 1]
 
 
-def test_a_subject_without_words_of_its_own_accepts_nothing(gate: Gate) -> None:
+def test_a_subject_without_words_of_its_own_accepts_nothing(gate: AnswerGate) -> None:
     prompt = load_prompt("user")
     answer = {"interests": ["tea"], "next_products": ["tea"], "search_phrases": ["tea"]}
     profile = "Shops rarely. Small baskets."  # the gate's `cut` leaves nothing of it
@@ -228,13 +230,13 @@ def test_a_subject_without_words_of_its_own_accepts_nothing(gate: Gate) -> None:
     assert verdict.score < 0
 
 
-def test_a_field_that_the_answer_leaves_out_is_no_value(gate: Gate, prompt: Prompt) -> None:
+def test_a_field_that_the_answer_leaves_out_is_no_value(gate: AnswerGate, prompt: Prompt) -> None:
     (verdict,) = gate.judge(prompt, [({"title": "tea"}, {"standard_name": "tea"})])
     assert verdict.accepted
     assert verdict.answer == {"standard_name": "tea", "keywords": None}
 
 
-def test_nothing_to_judge(gate: Gate, prompt: Prompt) -> None:
+def test_nothing_to_judge(gate: AnswerGate, prompt: Prompt) -> None:
     assert gate.judge(prompt, []) == []
 
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from jobs.llm.errors import InvalidAnswer
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
 from jobs.llm.prompt import Fields, Prompt, load_prompt
-from jobs.settings import LLMSettings
+from jobs.llm.settings import LLMSettings
 from jobs.vectors.encoder import Encoder
 
 CASES = yaml.safe_load(Path(__file__).with_name("injections.yaml").read_text("utf-8"))
@@ -59,8 +59,8 @@ def sentence(case: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def gate() -> Gate:
-    return Gate(Encoder("minilm-l6", "fp32"), LLMSettings().gate_threshold)
+def gate() -> AnswerGate:
+    return AnswerGate(Encoder("minilm-l6", "fp32"), LLMSettings().gate_threshold)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -79,7 +79,7 @@ def test_the_message_keeps_its_shape(case: dict[str, Any], version: int) -> None
     assert len(question) < 8 * sum(prompt.inputs.values()) + 200
 
 
-def outcome(gate: Gate, prompt: Prompt, asked: Fields, said: str, wanted: str) -> str:
+def outcome(gate: AnswerGate, prompt: Prompt, asked: Fields, said: str, wanted: str) -> str:
     """What becomes of the answer that obeys."""
     try:
         answer = prompt.parse(said)
@@ -94,7 +94,7 @@ def outcome(gate: Gate, prompt: Prompt, asked: Fields, said: str, wanted: str) -
 
 @pytest.mark.parametrize(("version", "honest"), [(1, HONEST), (2, HONEST_LONG)])
 def test_an_answer_that_obeys_is_stopped_or_known_to_pass(
-    gate: Gate, version: int, honest: dict[str, Any]
+    gate: AnswerGate, version: int, honest: dict[str, Any]
 ) -> None:
     prompt = load_prompt("item", version)
     found = [
@@ -107,7 +107,7 @@ def test_an_answer_that_obeys_is_stopped_or_known_to_pass(
     assert Counter(found) == {"rejected": 50, "invalid": 14, "cut": 4, "passes": 2}
 
 
-def test_a_reason_to_buy_that_obeys_is_stopped_or_known_to_pass(gate: Gate) -> None:
+def test_a_reason_to_buy_that_obeys_is_stopped_or_known_to_pass(gate: AnswerGate) -> None:
     prompt = load_prompt("item", 2)
     answers = [json.dumps(HONEST_LONG | {"reason": sentence(case)}) for case in CASES]
     found = [
@@ -117,7 +117,7 @@ def test_a_reason_to_buy_that_obeys_is_stopped_or_known_to_pass(gate: Gate) -> N
     assert Counter(found) == {"cut": 35, "rejected": 20, "invalid": 12, "passes": 3}
 
 
-def test_a_neighbor_whose_title_gives_orders_is_stopped_or_known_to_pass(gate: Gate) -> None:
+def test_a_neighbor_whose_title_gives_orders_is_stopped_or_known_to_pass(gate: AnswerGate) -> None:
     """The sentence of a pair is about two products, of which the attacker owns one."""
     prompt = load_prompt("pair")
     found = []
@@ -142,7 +142,7 @@ def test_the_message_about_several_products_keeps_its_shape(
     assert not CONTROL.search(question)
 
 
-def test_the_honest_answer_passes(gate: Gate) -> None:
+def test_the_honest_answer_passes(gate: AnswerGate) -> None:
     prompt = load_prompt("item")
     (verdict,) = gate.judge(prompt, [(fields({}), prompt.parse(json.dumps(HONEST)))])
     assert verdict.accepted

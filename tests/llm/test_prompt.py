@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from jobs.llm.errors import InvalidAnswer, PromptError
 from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt, prompt_of
+from jobs.llm.settings import LLMSettings
 from jobs.llm.tokens import count
-from jobs.settings import LLMSettings, Settings
+from jobs.settings import Settings
 from tests.llm.test_tokens import write_word_tokenizer
 
 ITEM = PROMPTS / "item" / "v1.yaml"

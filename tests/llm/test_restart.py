@@ -13,8 +13,10 @@ from infra.stack.ports import free_port
 from infra.stack.process import members
 from infra.stack.service import running
 from infra.stack.services import vllm
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
-from jobs.llm.gate import Gate
+from jobs.llm.bulk import Tally, enrich
+from jobs.llm.commits import LEDGER
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, plan, posed
 from jobs.llm.prompt import Prompt
 from tests.llm.conftest import MODEL, MemorySink, WordEncoder, client_of, limits, target
 from tests.llm.tiny_model import make_tiny_model
@@ -49,7 +51,7 @@ def test_a_run_outlives_the_death_of_its_server(prompt: Prompt, tmp_path: Path) 
         client = client_of(
             vllm.url(port), concurrency=8, patience_seconds=900, longest_wait_seconds=1.0
         )
-        gate = Gate(WordEncoder(), 0.5)
+        gate = AnswerGate(WordEncoder(), 0.5)
         settings = limits(concurrency=8, chunk_size=CHUNK)
         tallies.append(
             enrich(plan(posed(work, prompt), []), prompt, client, gate, sink, target(), settings)

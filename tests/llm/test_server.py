@@ -9,11 +9,13 @@ import httpx
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import EffectResult, Run, Sink
-from jobs.llm.bulk import LEDGER, Ask, Tally, enrich, plan, posed
+from jobs.lake import EffectResult, Sink
+from jobs.llm.bulk import Tally, enrich
 from jobs.llm.client import Reply
+from jobs.llm.commits import LEDGER
 from jobs.llm.errors import ServerRefuses
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask, plan, posed
 from jobs.llm.prompt import Prompt, load_prompt
 from jobs.settings import RunParams
 from jobs.silver.user_enrichments import enrich_users
@@ -54,7 +56,7 @@ def tokens_of(url: str, prompt: Prompt, question: str) -> list[int]:
 
 def run(url: str, prompt: Prompt, sink: MemorySink, work: list[Ask]) -> Tally:
     answers = sink.rows("silver.item_enrichments")
-    gate = Gate(WordEncoder(), 0.5)
+    gate = AnswerGate(WordEncoder(), 0.5)
     planned = plan(posed(work, prompt), answers)
     return enrich(planned, prompt, client_of(url), gate, sink, target(), limits())
 
@@ -146,8 +148,7 @@ def test_a_day_on_real_tables_is_paid_once(make_lake, tiny_vllm: str, spark: Spa
 
     def enrich_once() -> EffectResult:
         day = date(2017, 12, 28)
-        params = RunParams(user_budget=3)
-        run = Run(day, day, None, params, lake.settings, run_id="r", scratch="")
+        run = lake.by_hand(day, params=RunParams(user_budget=3))
         known = lake.tables.read("silver.user_enrichments")
         ledger = lake.tables.read("ops.llm_ledger")
         return enrich_users(run, Sink(lake.tables), profiles, known, ledger)

@@ -47,8 +47,8 @@ def searched_by(lake: Lake, target: date | str, text: str) -> list[str]:
     index, vectors = ItemIndex(lake.settings), Encoder.of(lake.settings).encode([text])
     if isinstance(target, str):
         return list(index.search(target, vectors, 10)[0][0])
-    with index.of_day(target) as search:
-        return list(search(vectors, 10)[0][0])
+    search = index.of_day(target, Encoder.of(lake.settings).name)
+    return list(search(vectors, 10)[0][0])
 
 
 def test_a_day_answers_with_the_first_item_of_each_text(shop: Lake) -> None:

@@ -14,9 +14,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.lake import Run
 from jobs.lake.contract import load_contract, spark_type
-from jobs.recall.methods.content import Search
-from jobs.recall.settings import RecallSettings
-from jobs.settings import ROOT, RunParams, Settings
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import ROOT, Sections
+from jobs.settings import ROOT, RecallAndMetrics, RunParams, Settings
+from jobs.vectors.hits import TextSearch
 
 DS = date(2026, 11, 20)
 CONTRACTS = ROOT / "expectations"
@@ -50,8 +51,7 @@ _VECTORS = pa.schema(
 
 def make_run(
     scratch: Path,
-    recall: RecallSettings | None = None,
-    milvus_uri: str = "",
+    recall: RecallAndMetrics | None = None,
     params: RunParams | None = None,
 ) -> Run:
     """A run of DS with its own scratch folder, for calling a table function by hand."""
@@ -60,9 +60,9 @@ def make_run(
         known_on=DS,
         watermark=None,
         params=params or RunParams(),
-        settings=Settings(home=scratch, recall=recall or RecallSettings(), milvus_uri=milvus_uri),
+        settings=Sections(Settings(home=scratch, recall=recall or RecallAndMetrics())),
         run_id="test",
-        scratch=str(scratch),
+        scratch=Scratch(scratch),
     )
 
 
@@ -125,7 +125,7 @@ def item_vectors(spark: SparkSession, rows: Mapping[str, tuple[str, Iterable[flo
     return frame(spark, [(i, h, list(v)) for i, (h, v) in rows.items()], _VECTORS)
 
 
-def exact_index(rows: Mapping[str, tuple[str, Iterable[float]]]) -> Search:
+def exact_index(rows: Mapping[str, tuple[str, Iterable[float]]]) -> TextSearch:
     """A search over the first item of each text by comparing with all, for vectors of length 1.
 
     rows: {item_id: (text_hash, vector)}.

@@ -14,10 +14,14 @@ from pyspark.sql import DataFrame, SparkSession
 from infra.stack import milvus
 from jobs.lake import Run
 from jobs.lake.errors import UpstreamMissing
-from jobs.milvus.items import items_index
-from jobs.silver.i2i_candidates import content
-from jobs.silver.user_candidates import q2i, vector
+from jobs.lake.settings import Sections
+from jobs.milvus.items import items_index, search_of_day
+from jobs.recall.channels.q2i import candidates as q2i
+from jobs.recall.channels.vector import candidates as vector
+from jobs.recall.methods.content import candidates as content
+from jobs.settings import Settings
 from jobs.vectors.encoder import GRID, Encoder
+from jobs.vectors.hits import TextSearch
 from tests.recall.shop import (
     DS,
     column_types,
@@ -43,7 +47,13 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def run(milvus_uri: str, tmp_path: Path) -> Run:
-    return make_run(tmp_path, milvus_uri=milvus_uri)
+    settings = Settings(home=tmp_path, milvus_uri=milvus_uri)
+    return replace(make_run(tmp_path), settings=Sections(settings))
+
+
+def search(run: Run) -> TextSearch:
+    """What the runtime opens for the run."""
+    return search_of_day(run.settings, run.ds)
 
 
 def texts(spark: SparkSession, id_column: str, directions: dict[str, tuple]) -> DataFrame:
@@ -66,13 +76,13 @@ def embeddings(
 def test_neighbors_and_user_hits_come_from_the_index_of_the_day(
     spark: SparkSession, run: Run
 ) -> None:
-    encoder = Encoder.of(run.settings).name
+    encoder = Encoder.of(run.settings.encoder).name
     item_texts = texts(spark, "item_id", DIRECTIONS)
     item_embeddings = embeddings(spark, "item_id", DIRECTIONS, encoder)
     catalogue = items(spark, DIRECTIONS)
     items_index(run, None, item_texts, item_embeddings)
 
-    found = content(run, catalogue, item_texts, item_embeddings)
+    found = content(run, catalogue, item_texts, item_embeddings, search(run))
     assert column_types(found) == contract_types("silver.i2i_candidates")
     assert rows_of(found, "item_id", "rank", "neighbor_item_id") == [
         ("b1", 1, "b2"),
@@ -100,6 +110,7 @@ def test_neighbors_and_user_hits_come_from_the_index_of_the_day(
         item_embeddings,
         texts(spark, "user_id", tastes),
         embeddings(spark, "user_id", tastes, encoder),
+        search(run),
     )
     assert column_types(recalled) == contract_types("silver.user_candidates")
     assert rows_of(recalled, "user_id", "rank", "item_id") == [
@@ -116,7 +127,7 @@ def test_phrases_of_the_llm_find_items_in_the_index_of_the_day(
     spark: SparkSession, run: Run
 ) -> None:
     tomorrow = replace(run, ds=DS + timedelta(days=1))
-    encoder = Encoder.of(run.settings)
+    encoder = Encoder.of(run.settings.encoder)
     words = {"bun": "hamburger buns, bread", "cat": "cat food", "oil": "motor oil, automotive"}
     item_texts = spark.createDataFrame(list(words.items()), "item_id string, text_hash string")
     item_embeddings = spark.createDataFrame(
@@ -142,6 +153,7 @@ def test_phrases_of_the_llm_find_items_in_the_index_of_the_day(
             f"{said}, interests array<string>, search_phrases array<string>, "
             "next_products array<string>, interest_weights map<string,double>",
         ),
+        search(tomorrow),
     )
     assert column_types(found) == contract_types("silver.user_candidates")
     # u's answer is in the day's text, v's came after it.
@@ -152,18 +164,22 @@ def test_a_day_that_is_not_loaded_is_refused_and_says_what_to_run(
     spark: SparkSession, run: Run
 ) -> None:
     yesterday = replace(run, ds=DS.replace(day=1))
-    encoder = Encoder.of(run.settings).name
+    encoder = Encoder.of(run.settings.encoder).name
     with pytest.raises(UpstreamMissing, match=r"reclake run milvus\.items --ds 2026-11-01"):
         content(
             yesterday,
             items(spark, DIRECTIONS),
             texts(spark, "item_id", DIRECTIONS),
             embeddings(spark, "item_id", DIRECTIONS, encoder),
+            search(yesterday),
         )
 
 
 def test_a_day_without_texts_needs_no_index(spark: SparkSession, tmp_path: Path) -> None:
     run = make_run(tmp_path)
     nothing = texts(spark, "item_id", DIRECTIONS).limit(0)
-    vectors = embeddings(spark, "item_id", DIRECTIONS, Encoder.of(run.settings).name)
-    assert rows_of(content(run, items(spark, DIRECTIONS), nothing, vectors), "item_id") == []
+    vectors = embeddings(spark, "item_id", DIRECTIONS, Encoder.of(run.settings.encoder).name)
+    assert (
+        rows_of(content(run, items(spark, DIRECTIONS), nothing, vectors, search(run)), "item_id")
+        == []
+    )

@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.recall.settings import (
+from jobs.recall.methods.augmented import candidates as augmented
+from jobs.recall.methods.cooccurrence import candidates as cooccurrence
+from jobs.recall.methods.slim import candidates as slim
+from jobs.recall.methods.swing import candidates as swing
+from jobs.recall.methods.transition import candidates as transition
+from jobs.recall.settings.methods import (
     AugmentedSettings,
     CooccurrenceSettings,
-    RecallSettings,
     SlimSettings,
     SwingSettings,
     TransitionSettings,
 )
-from jobs.silver.i2i_candidates import augmented, cooccurrence, slim, swing, transition
+from jobs.settings import RecallAndMetrics
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -32,7 +36,7 @@ ROWS = [(user, item, 0) for user in "uv" for item in "abc"]
 def test_cooccurrence_follows_its_contract_and_its_settings(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    recall = RecallSettings(cooccurrence=CooccurrenceSettings(neighbors=1))
+    recall = RecallAndMetrics(cooccurrence=CooccurrenceSettings(neighbors=1))
     found = cooccurrence(
         make_run(tmp_path, recall), interactions(spark, ROWS), items(spark, "ab", unsellable="c")
     )
@@ -48,7 +52,7 @@ def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_pat
     # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of
     # one user, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
     rows = [(user, item, 0) for user in "uv" for item in "ab"]
-    recall = RecallSettings(slim=SlimSettings(penalty=1, user_exponent=0))
+    recall = RecallAndMetrics(slim=SlimSettings(penalty=1, user_exponent=0))
     found = slim(
         make_run(tmp_path, recall),
         interactions(spark, [*rows, ("w", "a", 0)]),
@@ -63,7 +67,7 @@ def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_pat
 def test_swing_follows_its_contract_and_its_settings(spark: SparkSession, tmp_path: Path) -> None:
     # Every strength is 1/2, so the only pair of users counts (1/2)^4 / (2 + 3 items in common), and
     # each item has two users.
-    recall = RecallSettings(
+    recall = RecallAndMetrics(
         swing=SwingSettings(
             alpha=2, user_exponent=0, item_exponent=1, neighbor_exponent=1, neighbors=1
         )
@@ -83,7 +87,7 @@ def test_transition_follows_its_contract_and_its_settings(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     rows = [(user, item, days) for user in "uv" for item, days in (("a", 2), ("b", 1), ("c", 0))]
-    recall = RecallSettings(transition=TransitionSettings(window=1))
+    recall = RecallAndMetrics(transition=TransitionSettings(window=1))
     found = transition(make_run(tmp_path, recall), interactions(spark, rows), items(spark, "abc"))
     assert column_types(found) == contract_types("silver.i2i_candidates")
     assert rows_of(found, "item_id", "rank", "neighbor_item_id", "support") == [
@@ -133,7 +137,7 @@ def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
         ("a", 1, "b", score, None),
         ("b", 1, "a", score, None),
     ]
-    strict = RecallSettings(augmented=AugmentedSettings(max_users=1))
+    strict = RecallAndMetrics(augmented=AugmentedSettings(max_users=1))
     assert augmented(make_run(tmp_path, strict), **given).count() == 0
 
 

@@ -16,7 +16,9 @@ from pyspark.sql import SparkSession
 from jobs.lake import Outcome, Run
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import struct_type
-from jobs.settings import ROOT, RunParams, Settings
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import ROOT, Sections
+from jobs.settings import RunParams, Settings
 from jobs.silver.interactions import DUPLICATE, NEGATIVE, interactions
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
@@ -49,7 +51,9 @@ def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
     def run_once(received: Iterable[Record], held: Iterable[tuple] = ()) -> Outcome:
         names = [column.name for column in BRONZE.columns]
         rows = [tuple(row[name] for name in names) for row in received]
-        run = Run(D3, D3, None, RunParams(), Settings(home=tmp_path), "run", str(tmp_path))
+        run = Run(
+            D3, D3, None, RunParams(), Sections(Settings(home=tmp_path)), "run", Scratch(tmp_path)
+        )
         return interactions(
             run,
             spark.createDataFrame(rows, struct_type(BRONZE)),

@@ -12,10 +12,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.recall.kernels.text_search import search_among_all
 from jobs.recall.methods.augmented import augmented_neighbors
 from jobs.recall.methods.companions import companion_candidates, companion_pairs, questions
-from jobs.recall.methods.content import search_among_all
-from jobs.recall.settings import AugmentedSettings
+from jobs.recall.settings.methods import AugmentedSettings
 from jobs.settings import RunParams
 from jobs.silver import item_companions
 from tests.llm.faulty_server import Response, says, serve

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.lake import EffectResult, Lake, Sink
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.prompt import Fields, Prompt, load_prompt
-from jobs.settings import LLMSettings, RunParams
+from jobs.llm.settings import LLMSettings
+from jobs.settings import RunParams
 from jobs.silver.item_enrichments import enrich_items
 from tests.llm.faulty_server import Response, says, serve
 
@@ -62,16 +64,8 @@ def enrich(
     shard: int | None = None,
     **params: object,
 ) -> EffectResult:
-    run = Run(
-        ds=ds,
-        known_on=ds,
-        watermark=None,
-        params=RunParams(**params),  # type: ignore[arg-type]
-        settings=lake.settings,
-        run_id="run-1",
-        scratch="",
-        shard=shard,
-    )
+    params = RunParams(**params)  # type: ignore[arg-type]
+    run = replace(lake.by_hand(ds, params=params), run_id="run-1", shard=shard)
     enrichments = lake.tables.read("silver.item_enrichments")
     ledger = lake.tables.read("ops.llm_ledger")
     return enrich_items(run, Sink(lake.tables), items, interactions, enrichments, ledger)

@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 from jobs.lake import Outcome, Run
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import struct_type
-from jobs.settings import ROOT, RunParams, Settings
+from jobs.lake.settings import ROOT
+from jobs.settings import RunParams, Settings
 from jobs.silver.items import items
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)

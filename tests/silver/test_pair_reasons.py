@@ -17,7 +17,7 @@ from jobs.recall.fusion.pair_reasons import (
     with_written_reasons,
     written_reasons,
 )
-from jobs.recall.settings import PairReasonsSettings
+from jobs.recall.settings.fusion import PairReasonsSettings
 from jobs.settings import RunParams
 from jobs.silver.pair_reasons import TABLE, ask_pair_reasons
 from tests.llm.faulty_server import Response, says, serve

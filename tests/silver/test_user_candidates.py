@@ -7,18 +7,17 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.recall.settings import RecallSettings, SimilarUsersChannelSettings
-from jobs.silver.user_candidates import (
-    i2i,
-    new,
-    newcomer,
-    popular,
-    product_names,
-    q2i,
-    seasonal,
-    similar_users,
-    trending,
-)
+from jobs.recall.channels.i2i import candidates as i2i
+from jobs.recall.channels.new import candidates as new
+from jobs.recall.channels.newcomer import candidates as newcomer
+from jobs.recall.channels.popular import candidates as popular
+from jobs.recall.channels.product_names import candidates as product_names
+from jobs.recall.channels.q2i import candidates as q2i
+from jobs.recall.channels.seasonal import candidates as seasonal
+from jobs.recall.channels.similar_users import candidates as similar_users
+from jobs.recall.channels.trending import candidates as trending
+from jobs.recall.settings.channels import SimilarUsersSettings
+from jobs.settings import RecallAndMetrics
 from jobs.vectors.encoder import Encoder
 from tests.recall.shop import (
     column_types,
@@ -60,10 +59,10 @@ def test_similar_users_recalls_what_a_user_like_this_one_took(
 ) -> None:
     # Every strength is 1/2. u and v share a and b: 2 · 1/2 · 1/2 = 1/2 without the exponents, and
     # v's c is worth half of it, 1/4. v is inactive: listened to, but without a list.
-    channel = SimilarUsersChannelSettings(item_exponent=0, user_exponent=0, popularity_exponent=0)
+    channel = SimilarUsersSettings(item_exponent=0, user_exponent=0, popularity_exponent=0)
     taken = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abc"), ("w", "c", 0)]
     found = similar_users(
-        make_run(tmp_path, RecallSettings(similar_users=channel)),
+        make_run(tmp_path, RecallAndMetrics(similar_users=channel)),
         interactions(spark, taken),
         items(spark, "abc"),
         spark.createDataFrame([("u",)], "user_id string"),
@@ -77,7 +76,7 @@ def test_similar_users_recalls_what_a_user_like_this_one_took(
 def test_popular_fills_the_list_of_every_active_user(spark: SparkSession, tmp_path: Path) -> None:
     listed = [("popular", "all", rank, f"i{rank:03}") for rank in range(1, 101)]
     listed += [("trending", "all", rank, f"t{rank}") for rank in range(1, 9)]
-    recall = RecallSettings.model_validate({"user": {"items": 5}})
+    recall = RecallAndMetrics.model_validate({"user": {"items": 5}})
     found = popular(
         make_run(tmp_path, recall),
         interactions(spark, [("u", "i002", 0), ("v", "i001", 30)]),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.lake import EffectResult, Lake, Sink
 from jobs.settings import RunParams
 from jobs.silver.user_enrichments import enrich_users
 from tests.llm.faulty_server import Response, says, serve
@@ -36,15 +37,8 @@ def answer(question: str, number: int) -> Response:
 
 
 def enrich(lake: Lake, user_profiles: DataFrame, user_budget: int = 10) -> EffectResult:
-    run = Run(
-        ds=DAY,
-        known_on=DAY,
-        watermark=None,
-        params=RunParams(user_budget=user_budget),
-        settings=lake.settings,
-        run_id="run-1",
-        scratch="",
-    )
+    params = RunParams(user_budget=user_budget)
+    run = replace(lake.by_hand(DAY, params=params), run_id="run-1")
     enrichments = lake.tables.read("silver.user_enrichments")
     ledger = lake.tables.read("ops.llm_ledger")
     return enrich_users(run, Sink(lake.tables), user_profiles, enrichments, ledger)

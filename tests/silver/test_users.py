@@ -12,7 +12,9 @@ from pyspark.sql import SparkSession
 from jobs.lake import Outcome, Run
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import struct_type
-from jobs.settings import ROOT, RunParams, Settings
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import ROOT, Sections
+from jobs.settings import RunParams, Settings
 from jobs.silver.users import users
 
 D1, D2 = date(2026, 1, 1), date(2026, 1, 2)
@@ -23,7 +25,9 @@ SILVER = load_contract(ROOT / "expectations" / "silver" / "users.yaml")
 @pytest.fixture
 def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
     def run_once(received: list[tuple], held: list[tuple]) -> Outcome:
-        run = Run(D2, D2, None, RunParams(), Settings(home=tmp_path), "run", str(tmp_path))
+        run = Run(
+            D2, D2, None, RunParams(), Sections(Settings(home=tmp_path)), "run", Scratch(tmp_path)
+        )
         return users(
             run,
             spark.createDataFrame(received, struct_type(BRONZE)),

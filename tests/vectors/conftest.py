@@ -19,6 +19,9 @@ from jobs.vectors.index import ItemIndex
 
 MakeDay = Callable[..., DayVectors]
 
+# Whose vectors the days of these tests hold.
+ENCODER = Encoder.of(Settings()).name
+
 
 def on_grid(matrix: np.ndarray) -> Vectors:
     """Rows of length 1, rounded as the encoder rounds them."""
@@ -75,6 +78,6 @@ def make_day(tmp_path: Path) -> MakeDay:
         middle = len(ids) // 3
         pq.write_table(table.slice(0, middle), folder / "part-00000.parquet")
         pq.write_table(table.slice(middle), folder / "part-00001.parquet")
-        return DayVectors(ds, Encoder.of(Settings()).name, str(folder))
+        return DayVectors(ds, ENCODER, folder)
 
     return make

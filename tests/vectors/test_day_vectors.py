@@ -68,10 +68,10 @@ def test_an_item_without_a_vector_is_named(tmp_path: Path) -> None:
     }
     pq.write_table(pa.table(rows), tmp_path / "part-0.parquet")
     with pytest.raises(UpstreamMissing, match=r"no vector by m:fp32 .* such as 'b'") as error:
-        DayVectors(DS, "m:fp32", str(tmp_path)).rows  # noqa: B018
+        DayVectors(DS, "m:fp32", tmp_path).rows  # noqa: B018
     assert "reclake run silver.item_embeddings --ds 2017-12-28" in str(error.value)
 
 
 def test_a_day_without_items_has_no_rows(tmp_path: Path) -> None:
-    day = DayVectors(DS, "m:fp32", str(tmp_path))
+    day = DayVectors(DS, "m:fp32", tmp_path)
     assert (day.rows, day.dimension, len(day.sample(3))) == (0, 0, 0)

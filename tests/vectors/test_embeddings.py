@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.vectors import embeddings
 from jobs.vectors.embeddings import embeddings_to_add, encode_distinct, encode_words
 from jobs.vectors.encoder import Encoder
@@ -71,12 +72,12 @@ def test_nothing_is_added_when_all_is_kept(texts: DataFrame, tmp_path: Path) -> 
 
 
 def test_each_distinct_text_is_encoded_once(texts: DataFrame, tmp_path: Path) -> None:
-    rows = encode_distinct(texts, ENCODER, str(tmp_path)).collect()
+    rows = encode_distinct(texts, ENCODER, Scratch(tmp_path)).collect()
     assert sorted(row.text_hash for row in rows) == ["h-beer", "h-bread"]
 
 
 def test_each_distinct_word_has_a_vector(texts: DataFrame, tmp_path: Path) -> None:
-    rows = encode_words(texts, "text", ENCODER, str(tmp_path)).collect()
+    rows = encode_words(texts, "text", ENCODER, Scratch(tmp_path)).collect()
     beer, bread = ENCODER.encode(["beer", "bread"]).tolist()
     assert {row.text: list(row.embedding) for row in rows} == {"beer": beer, "bread": bread}
     assert len(rows) == 2
@@ -86,7 +87,7 @@ def test_tasks_are_as_many_as_the_texts_are_worth(
     texts: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tasks(folder: str) -> int:
-        encoded = encode_distinct(texts, ENCODER, str(tmp_path / folder))
+        encoded = encode_distinct(texts, ENCODER, Scratch(tmp_path / folder))
         return encoded.select(F.spark_partition_id()).distinct().count()
 
     assert tasks("one") == 1

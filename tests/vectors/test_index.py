@@ -24,7 +24,7 @@ from jobs.vectors.index import (
     NoMilvus,
     NoSuchDay,
 )
-from tests.vectors.conftest import MakeDay, on_grid, random_vectors
+from tests.vectors.conftest import ENCODER, MakeDay, on_grid, random_vectors
 
 pytestmark = pytest.mark.server
 
@@ -77,8 +77,7 @@ def test_a_backfilled_day_is_searched_but_never_live(index: ItemIndex, make_day:
     old = index.publish(make_day(D28, vectors[:2], ["x", "y"]))
     assert old.live == newest.collection
     assert ids_in(index, LIVE) == ["a", "b", "c", "d"]
-    with index.of_day(D28) as search:
-        ids, _ = search(vectors, 10)
+    ids, _ = index.of_day(D28, ENCODER)(vectors, 10)
     assert [sorted(found) for found in ids] == [["x", "y"]] * 4
 
 
@@ -309,8 +308,7 @@ def test_a_day_is_searched_by_its_texts(index: ItemIndex, make_day: MakeDay) -> 
     numbers = [number for number, first in enumerate(firsts) if first]
     texts = make_day(D29, vectors[rows[numbers]], [f"i{number:04d}" for number in numbers])
     asked = random_vectors(9, seed=5)
-    with index.of_day(D28) as search:
-        ids, scores = search(asked, 10)
+    ids, scores = index.of_day(D28, ENCODER)(asked, 10)
     true_ids, true_scores = texts.nearest(asked, 10)
     assert [list(found) for found in ids] == true_ids
     assert [list(found) for found in scores] == true_scores
@@ -371,20 +369,16 @@ def test_other_index_types_find_nearly_all(index: ItemIndex, make_day: MakeDay, 
 
 def test_a_day_that_is_not_loaded_names_the_command(index: ItemIndex, make_day: MakeDay) -> None:
     index.publish(make_day(D28, random_vectors(3)))
-    with (
-        index.of_day(D29) as search,
-        pytest.raises(UpstreamMissing, match=r"reclake run milvus.items --ds 2017-12-29"),
-    ):
+    search = index.of_day(D29, ENCODER)
+    with pytest.raises(UpstreamMissing, match=r"reclake run milvus.items --ds 2017-12-29"):
         search(random_vectors(1), 1)
 
 
 def test_vectors_of_another_encoder_are_refused(index: ItemIndex, make_day: MakeDay) -> None:
     day = make_day(D28, random_vectors(3))
     index.publish(DayVectors(D28, "other:fp32", day.folder))
-    with (
-        index.of_day(D28) as search,
-        pytest.raises(UpstreamMissing, match="found other:fp32"),
-    ):
+    search = index.of_day(D28, ENCODER)
+    with pytest.raises(UpstreamMissing, match="found other:fp32"):
         search(random_vectors(1), 1)
 
 

@@ -164,7 +164,7 @@ def replay(
     """
     from jobs.cli.output import print_json, say
     from jobs.cli.session import runtime
-    from jobs.llm.replay import replay as try_again
+    from jobs.llm.second_try import try_again
 
     done = try_again(runtime(), prompt, status, dry_run=dry_run)
     if as_json:

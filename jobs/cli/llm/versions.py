@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,14 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from jobs.cli.output import print_table, say, text
-from jobs.lake import Run, Sink
+from jobs.lake import Sink
 from jobs.lake.errors import UpstreamMissing
-from jobs.llm.bulk import LEDGER, Ask
-from jobs.llm.daily import WorkList, enrich_day, of_version
+from jobs.llm.answers import of_version
+from jobs.llm.commits import LEDGER
+from jobs.llm.contents import CONTENT_FIELDS, has_text
+from jobs.llm.daily import WorkList, enrich_day
+from jobs.llm.plan import Ask
 from jobs.llm.prompt import Prompt, prompt_of
-from jobs.llm.selection import CONTENT_FIELDS, has_text
 from jobs.llm.status import SUCCESS
 from jobs.llm.subjects import TABLES, asked_until, fields_of, subject_of
 from jobs.settings import RunParams
@@ -52,8 +53,7 @@ def compare(
             f"llm diff {name} ds={ds}: there is nothing to ask about on that day. Nothing was "
             f"sent. {_WHERE_ASKED[name]}"
         )
-    params = RunParams(dry_run=dry_run)
-    run = Run(ds, ds, None, params, lake.settings, f"diff-{uuid.uuid4().hex}", "")
+    run = lake.by_hand(ds, params=RunParams(dry_run=dry_run))
     table = TABLES[name]
 
     def enrich(prompt: Prompt) -> Mapping[str, int | float | str]:

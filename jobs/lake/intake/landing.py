@@ -27,10 +27,9 @@ from jobs.lake.hashing import hash_columns, map_text
 from jobs.lake.intake.mapping import TARGETS, Entity, Source, claim, load_sources
 from jobs.lake.intake.parse import parse
 from jobs.lake.intake.raw_rows import FORMATS, Columns, read_files
-from jobs.lake.scratch import computed_once
+from jobs.lake.settings import LakeSettings
 from jobs.lake.step import Run
 from jobs.lake.storage import locate, sha256
-from jobs.settings import Settings
 
 TAKEN_IN = "taken_in"
 DUPLICATE = "duplicate"
@@ -100,7 +99,7 @@ class DropsTaken:
 
 
 def take_in(
-    spark: SparkSession, settings: Settings, entity: str, run: Run, recorded: DataFrame
+    spark: SparkSession, settings: LakeSettings, entity: str, run: Run, recorded: DataFrame
 ) -> DropsTaken:
     """The rows of all files of one entity that are due and that no run has taken in yet.
 
@@ -124,9 +123,7 @@ def take_in(
             _read(spark, settings.landing, source, files, run)
             for source, files in _by_source(reading, sources)
         ]
-        staged = computed_once(
-            reduce(DataFrame.unionByName, frames), f"{run.scratch}/{entity}_drops"
-        )
+        staged = run.scratch.once(reduce(DataFrame.unionByName, frames))
     else:
         staged = _nothing(spark, Entity(entity))
     due = _counted(due, known, staged, at, settings.max_bad_share)

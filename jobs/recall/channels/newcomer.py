@@ -19,12 +19,13 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
-from jobs.recall.channels.i2i import best_sellable_unseen, seen_items
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.lists.lift import smoothed_lift
 from jobs.recall.lists.popular import count_uses, recent_uses
-from jobs.recall.settings import NewcomerChannelSettings
+from jobs.recall.settings.channels import NewcomerSettings
 
 _USE_BITS = 24
 _LOG_BITS = 32
@@ -36,24 +37,24 @@ def recall_newcomers(
     users: DataFrame,
     active: DataFrame,
     ds: date,
-    settings: NewcomerChannelSettings,
-    scratch: str,
+    settings: NewcomerSettings,
+    scratch: Scratch,
 ) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+    """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean. users: user_id string, attributes
     map<string,string>. active: user_id string; of these, users with an attribute that counts and
-    at most `settings.max_items` distinct items get a list. scratch: a folder that this process and
-    the executors share; must live until the result is read.
+    at most `settings.max_items` distinct items get a list. scratch: must live until the result is
+    read.
     """
     values = attribute_values(users, settings)
-    uses = computed_once(recent_uses(interactions, ds, settings), f"{scratch}/uses")
+    uses = scratch.once(recent_uses(interactions, ds, settings))
     sellable = items.where("is_sellable").select("item_id")
     used = count_uses(uses).join(sellable, "item_id", "left_semi")
     best = used.orderBy(F.desc("score"), "item_id").limit(settings.candidates)
-    candidates = computed_once(best.select("item_id", "score"), f"{scratch}/candidates")
-    lifts = value_lifts(uses, values, candidates, settings.smoothing, f"{scratch}/value_uses")
+    candidates = scratch.once(best.select("item_id", "score"))
+    lifts = value_lifts(uses, values, candidates, settings.smoothing, scratch)
     groups = (
         values.join(newcomers(interactions, active, settings.max_items), "user_id", "left_semi")
         .groupBy("user_id")
@@ -77,7 +78,7 @@ def newcomers(interactions: DataFrame, active: DataFrame, max_items: int) -> Dat
     )
 
 
-def attribute_values(users: DataFrame, settings: NewcomerChannelSettings) -> DataFrame:
+def attribute_values(users: DataFrame, settings: NewcomerSettings) -> DataFrame:
     """user_id, name, value string: the attributes of each user that say of which group they are.
 
     users: user_id string, attributes map<string,string>.
@@ -98,17 +99,17 @@ def attribute_values(users: DataFrame, settings: NewcomerChannelSettings) -> Dat
 
 
 def value_lifts(
-    uses: DataFrame, values: DataFrame, candidates: DataFrame, smoothing: float, folder: str
+    uses: DataFrame, values: DataFrame, candidates: DataFrame, smoothing: float, scratch: Scratch
 ) -> DataFrame:
     """name, value, item_id string, log_lift double of each candidate for each value.
 
     uses: user_id, item_id string, use double in 0 to 1. values: user_id, name, value string.
-    candidates: item_id string; shares are of the use of these. folder: as the scratch folder, and
-    must not exist yet.
+    candidates: item_id string; shares are of the use of these. scratch: must live until the result
+    is read.
     """
     of_candidates = uses.join(candidates, "item_id", "left_semi").join(values, "user_id")
     used = exact_sum(F.col("use"), _USE_BITS).alias("part")
-    parts = computed_once(of_candidates.groupBy("name", "value", "item_id").agg(used), folder)
+    parts = scratch.once(of_candidates.groupBy("name", "value", "item_id").agg(used))
 
     def total(name: str, *group: str) -> DataFrame:
         return parts.groupBy(*group).agg(exact_sum(F.col("part"), _USE_BITS).alias(name))
@@ -130,7 +131,7 @@ def value_lifts(
 
 
 def _group_lists(
-    groups: DataFrame, lifts: DataFrame, candidates: DataFrame, settings: NewcomerChannelSettings
+    groups: DataFrame, lifts: DataFrame, candidates: DataFrame, settings: NewcomerSettings
 ) -> DataFrame:
     """group, item_id string, score double: one list for all users who share all attributes.
 
@@ -151,3 +152,11 @@ def _group_lists(
     return top_k(scored, ["group"], settings.items + settings.max_items, item="item_id").select(
         "group", "item_id", "score"
     )
+
+
+def candidates(
+    run: Run, interactions: DataFrame, items: DataFrame, users: DataFrame, profiles: DataFrame
+) -> DataFrame:
+    """What users with the same attributes take, for users with a short history."""
+    settings = run.settings.newcomer
+    return recall_newcomers(interactions, items, users, profiles, run.ds, settings, run.scratch)

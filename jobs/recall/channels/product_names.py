@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import numpy as np
@@ -31,13 +31,21 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
-from jobs.recall.channels.i2i import best_sellable_unseen, seen_items
-from jobs.recall.channels.q2i import Encode
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.llm.contents import words
+from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
+from jobs.recall.channels.q2i import EncodeWords, answers_of_day, named_in_order, plain
 from jobs.recall.kernels.ranking import exact_sum, top_k
+from jobs.recall.kernels.text_search import (
+    find_hits,
+    item_texts_with_vectors,
+    matrix_of,
+    search_among_all,
+)
 from jobs.recall.lists.popular import count_uses, recent_uses
-from jobs.recall.methods.content import Search, find_hits, matrix_of, search_among_all
-from jobs.recall.settings import ProductNamesChannelSettings
+from jobs.recall.settings.channels import ProductNamesSettings
+from jobs.vectors.hits import TextSearch
 
 _USE_BITS = 24
 
@@ -55,7 +63,7 @@ class NamedProducts:
     wanted: DataFrame
     named: DataFrame
     vectors: DataFrame
-    search: Search
+    search: TextSearch
     item_vectors: DataFrame
     uses: DataFrame
 
@@ -64,27 +72,26 @@ def compare_names(
     wanted: DataFrame,
     names: DataFrame,
     item_vectors: DataFrame,
-    encode: Encode,
+    encode: EncodeWords,
     interactions: DataFrame,
     ds: date,
-    settings: ProductNamesChannelSettings,
-    scratch: str,
+    settings: ProductNamesSettings,
+    scratch: Scratch,
 ) -> NamedProducts:
     """The vectors of all names, and a search over those of the catalogue.
 
     wanted, item_vectors: as in `NamedProducts`. names: item_id, name string of the catalogue.
     encode: the vector of each distinct name, of which there are at most `settings.catalogue_names`
     beside the wanted ones. interactions: user_id, item_id string, event_date date ≤ ds, weight
-    double. scratch: a folder that this process and the executors share; must live until the
-    channel's rows are read.
+    double. scratch: must live until the channel's rows are read.
     """
-    wanted = computed_once(wanted, f"{scratch}/wanted")
+    wanted = scratch.once(wanted)
     if wanted.isEmpty():  # then no name of the catalogue has to be encoded
         names = names.limit(0)
-    uses = computed_once(recent_uses(interactions, ds, settings), f"{scratch}/uses")
-    named = computed_once(used_names(names, uses, settings), f"{scratch}/named")
+    uses = scratch.once(recent_uses(interactions, ds, settings))
+    named = scratch.once(used_names(names, uses, settings))
     both = wanted.select("name").unionByName(named.select("name"))
-    vectors = computed_once(encode(both, "name"), f"{scratch}/name_vectors")
+    vectors = scratch.once(encode(both, "name"))
     search = name_search(vectors.join(named, "name", "left_semi"))
     return NamedProducts(wanted, named, vectors, search, item_vectors, uses)
 
@@ -94,10 +101,10 @@ def recall_named(
     interactions: DataFrame,
     items: DataFrame,
     ds: date,
-    settings: ProductNamesChannelSettings,
-    scratch: str,
+    settings: ProductNamesSettings,
+    scratch: Scratch,
 ) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+    """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions, scratch: as in `compare_names`. items: item_id, brand, category string, price
     double, is_sellable boolean.
@@ -112,7 +119,7 @@ def recall_matched(
     interactions: DataFrame,
     items: DataFrame,
     ds: date,
-    settings: ProductNamesChannelSettings,
+    settings: ProductNamesSettings,
 ) -> DataFrame:
     """`recall_named` after stage one; matches: as `match_names` returns them."""
     matched = products.named.join(matches, "name", "left_semi")
@@ -125,9 +132,7 @@ def recall_matched(
     return best_sellable_unseen(scored, items, seen, settings.items)
 
 
-def used_names(
-    names: DataFrame, uses: DataFrame, settings: ProductNamesChannelSettings
-) -> DataFrame:
+def used_names(names: DataFrame, uses: DataFrame, settings: ProductNamesSettings) -> DataFrame:
     """The names of the catalogue that are compared, each with its most used items.
 
     names: item_id, name string. uses: user_id, item_id string, use double in 0 to 1.
@@ -146,7 +151,7 @@ def used_names(
     return best.select("item_id", "name", share.alias("popularity"))
 
 
-def name_search(vectors: DataFrame) -> Search:
+def name_search(vectors: DataFrame) -> TextSearch:
     """A search for the nearest names by comparing with all; answers are names, best first.
 
     vectors: name string (unique), embedding array<float>; they come to this process. Ties by name.
@@ -158,9 +163,9 @@ def name_search(vectors: DataFrame) -> Search:
 def match_names(
     wanted: DataFrame,
     vectors: DataFrame,
-    search: Search,
-    settings: ProductNamesChannelSettings,
-    scratch: str,
+    search: TextSearch,
+    settings: ProductNamesSettings,
+    scratch: Scratch,
 ) -> DataFrame:
     """Stage one: user_id, name string (of the catalogue), match double above 0, each pair once.
 
@@ -169,7 +174,7 @@ def match_names(
     match: d^place · f of the formula, the best of the user's named products.
     """
     asked = vectors.join(wanted, "name", "left_semi").withColumnRenamed("name", "wanted")
-    hits = find_hits(asked, "wanted", search, settings.matches, f"{scratch}/name_hits")
+    hits = find_hits(asked, "wanted", search, settings.matches, scratch)
     near = hits.where((F.col("score") >= settings.theta) & (F.col("score") > 0))
     return (
         wanted.withColumnRenamed("name", "wanted")
@@ -257,7 +262,7 @@ def select_items(
     named: DataFrame,
     uses: DataFrame,
     items: DataFrame,
-    settings: ProductNamesChannelSettings,
+    settings: ProductNamesSettings,
 ) -> DataFrame:
     """Stage two: user_id, item_id string, score double above 0, each pair once.
 
@@ -297,3 +302,72 @@ def weighted_mean(parts: Mapping[str, Column], weights: Mapping[str, float]) -> 
     known = [F.when(part.isNotNull(), weights[name]).otherwise(0.0) for name, part in parts.items()]
     values = [F.coalesce(part * weights[name], F.lit(0.0)) for name, part in parts.items()]
     return reduce(add, values) / F.nullif(reduce(add, known), F.lit(0.0))
+
+
+def catalogue_names(
+    items: DataFrame, item_texts: DataFrame, item_enrichments: DataFrame
+) -> DataFrame:
+    """item_id, name string of each item with a text: the LLM's standard name if the day's text is
+    made with its answer, else the item's title."""
+    answer = ["content_hash", "prompt_version", "model"]
+    standard = F.nullif(plain(F.col("standard_name")), F.lit(""))
+    return (
+        item_texts.select("item_id", *answer)
+        .join(item_enrichments.select(*answer, "standard_name"), answer, "left")
+        .join(items.select("item_id", "title"), "item_id")
+        .select("item_id", F.coalesce(standard, words("title")).alias("name"))
+        .where("name != ''")
+    )
+
+
+def named_products(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    item_embeddings: DataFrame,
+    item_enrichments: DataFrame,
+    user_texts: DataFrame,
+    user_enrichments: DataFrame,
+) -> NamedProducts:
+    """What the day's answers name and what the catalogue is called, before any threshold."""
+    from jobs.vectors.embeddings import encode_words
+    from jobs.vectors.encoder import Encoder
+
+    settings, encoder = run.settings.product_names, Encoder.of(run.settings.encoder)
+    answers = answers_of_day(user_texts, user_enrichments)
+    return compare_names(
+        named_in_order(answers, "next_products", settings.name_decay),
+        catalogue_names(items, item_texts, item_enrichments),
+        item_texts_with_vectors(item_texts, item_embeddings, items, encoder.name),
+        partial(encode_words, encoder=encoder, scratch=run.scratch),
+        interactions,
+        run.ds,
+        settings,
+        run.scratch,
+    )
+
+
+def candidates(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    item_embeddings: DataFrame,
+    item_enrichments: DataFrame,
+    user_texts: DataFrame,
+    user_enrichments: DataFrame,
+) -> DataFrame:
+    """Items of the products that the LLM expects the user to buy next."""
+    products = named_products(
+        run,
+        interactions,
+        items,
+        item_texts,
+        item_embeddings,
+        item_enrichments,
+        user_texts,
+        user_enrichments,
+    )
+    settings = run.settings.product_names
+    return recall_named(products, interactions, items, run.ds, settings, run.scratch)

@@ -12,21 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
-from jobs.recall.channels.i2i import best_sellable_unseen, seen_items
-from jobs.recall.methods.content import Search, expand_texts, find_hits, places_in_texts
-from jobs.recall.settings import Q2IChannelSettings
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
+from jobs.recall.kernels.text_search import expand_texts, find_hits, places_in_texts
+from jobs.recall.settings.channels import Q2ISettings
+from jobs.vectors.hits import TextSearch
 
 HIGHEST_WEIGHT = 5
 # From a frame and the name of a column of strings: each distinct one, with embedding array<float>.
-Encode = Callable[[DataFrame, str], DataFrame]
+EncodeWords = Callable[[DataFrame, str], DataFrame]
 
 
-def user_phrases(answers: DataFrame, settings: Q2IChannelSettings) -> DataFrame:
+def user_phrases(answers: DataFrame, settings: Q2ISettings) -> DataFrame:
     """user_id, phrase string (lower case), weight double above 0, each pair once.
 
     answers: user_id string, search_phrases, interests array<string> or null, best first,
@@ -77,26 +80,25 @@ def plain(name: Column) -> Column:
 
 def recall_by_phrases(
     phrases: DataFrame,
-    encode: Encode,
+    encode: EncodeWords,
     item_texts: DataFrame,
-    search: Search,
+    search: TextSearch,
     interactions: DataFrame,
     items: DataFrame,
     ds: date,
-    settings: Q2IChannelSettings,
-    scratch: str,
+    settings: Q2ISettings,
+    scratch: Scratch,
 ) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+    """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     phrases: as `user_phrases` returns them. encode: the vector of each distinct one. item_texts:
     item_id, text_hash string of the day. search: the day's index.
     interactions: user_id, item_id string, event_date date ≤ ds. items: item_id string,
-    is_sellable boolean. scratch: a folder that this process and the executors share; must live
-    until the result is read.
+    is_sellable boolean. scratch: must live until the result is read.
     """
-    phrases = computed_once(phrases, f"{scratch}/phrases")
-    vectors = computed_once(encode(phrases, "phrase"), f"{scratch}/phrase_vectors")
-    hits = find_hits(vectors, "phrase", search, settings.search_depth, f"{scratch}/phrase_hits")
+    phrases = scratch.once(phrases)
+    vectors = scratch.once(encode(phrases, "phrase"))
+    hits = find_hits(vectors, "phrase", search, settings.search_depth, scratch)
     near_texts = hits.where(F.col("score") >= settings.min_score)
     near = expand_texts(near_texts, places_in_texts(item_texts), "phrase", settings.items_per_text)
     scored = (
@@ -108,3 +110,42 @@ def recall_by_phrases(
     )
     seen = seen_items(interactions, ds, settings.exclude_seen_days)
     return best_sellable_unseen(scored, items, seen, settings.items)
+
+
+def answers_of_day(user_texts: DataFrame, user_enrichments: DataFrame) -> DataFrame:
+    """The LLM's answers that the day's texts are made with; what was paid later is not among them.
+
+    Returns user_id string, interests, search_phrases, next_products array<string>,
+    interest_weights map<string,double>.
+    """
+    used = user_texts.select("user_id", "profile_hash", "prompt_version", "model")
+    return user_enrichments.join(
+        used, ["user_id", "profile_hash", "prompt_version", "model"], "left_semi"
+    ).select("user_id", "interests", "interest_weights", "search_phrases", "next_products")
+
+
+def candidates(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    item_texts: DataFrame,
+    user_texts: DataFrame,
+    user_enrichments: DataFrame,
+    search: TextSearch,
+) -> DataFrame:
+    """Items whose text is near to a phrase that the LLM expects the user to search for."""
+    from jobs.vectors.embeddings import encode_words
+    from jobs.vectors.encoder import Encoder
+
+    settings, encoder = run.settings.q2i, Encoder.of(run.settings.encoder)
+    return recall_by_phrases(
+        user_phrases(answers_of_day(user_texts, user_enrichments), settings),
+        partial(encode_words, encoder=encoder, scratch=run.scratch),
+        item_texts,
+        search,
+        interactions,
+        items,
+        run.ds,
+        settings,
+        run.scratch,
+    )

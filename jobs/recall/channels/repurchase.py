@@ -14,10 +14,11 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.recall.channels.i2i import best_sellable_unseen, seen_items
+from jobs.lake import Run
+from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.ranking import exact_sum
 from jobs.recall.kernels.strength import decay
-from jobs.recall.settings import RepurchaseChannelSettings
+from jobs.recall.settings.channels import RepurchaseSettings
 
 _SCORE_BITS = 32
 
@@ -27,9 +28,9 @@ def recall_repurchases(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: RepurchaseChannelSettings,
+    settings: RepurchaseSettings,
 ) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+    """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double; rows with a weight
     of 0 or less (a return) are no purchase. items: item_id string, is_sellable boolean.
@@ -65,3 +66,10 @@ def recall_repurchases(
     )
     seen = seen_items(interactions, ds, settings.exclude_seen_days)
     return best_sellable_unseen(scored, items, seen, settings.items)
+
+
+def candidates(
+    run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
+) -> DataFrame:
+    """Items that the user took before and that are due again."""
+    return recall_repurchases(interactions, items, profiles, run.ds, run.settings.repurchase)

@@ -12,6 +12,7 @@ exact sums; in tasks a user's nearest users never leave the loop that scores the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -23,20 +24,30 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
-from jobs.lake.scratch import computed, computed_once
-from jobs.recall.channels.i2i import history_by_shuffle, seen_items
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.recall.channels.eligible import seen_items
+from jobs.recall.channels.i2i import history_by_shuffle
 from jobs.recall.kernels.mapped import in_id_order, map_arrays, save_arrays
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.neighbor_table import RECALL_DDL, RECALL_SCHEMA, best_of_histories
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
-from jobs.recall.settings import (
-    BehaviorSettings,
-    CooccurrenceSettings,
-    SimilarUsersChannelSettings,
-)
+from jobs.recall.settings.channels import SimilarUsersSettings
+from jobs.recall.settings.methods import CooccurrenceSettings, MatrixSettings
 
 _TAKEN_ARRAYS = ("indptr", "items", "scores", "seen_indptr", "seen_items", "is_wanted")
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What each user took and has seen, as compressed rows over items."""
+
+    item_ids: pa.StringArray
+    arrays: dict[str, NDArray]
+
+    def save(self, folder: Path) -> None:
+        save_arrays(folder, self.item_ids, self.arrays)
 
 
 def recall_by_similar_users(
@@ -44,19 +55,18 @@ def recall_by_similar_users(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: SimilarUsersChannelSettings,
-    scratch: str,
+    settings: SimilarUsersSettings,
+    scratch: Scratch,
 ) -> DataFrame:
-    """The columns and the order of `jobs.recall.channels.i2i`; because_item_id is always null.
+    """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean. users: user_id string, the active users; others
-    are listened to, but get no list. scratch: a folder that this process and the executors share;
-    must live until the result is read.
+    are listened to, but get no list. scratch: must live until the result is read.
     """
     likeness = _likeness(settings)
-    path = f"{scratch}/user_strengths"
-    strengths = computed_once(capped_strengths(interactions, ds, likeness), path)
+    kept = scratch.computed(capped_strengths(interactions, ds, likeness))
+    strengths = kept.frame
     item_users = (
         strengths.groupBy("item_id")
         .agg(F.count("*").alias("item_users"))
@@ -77,9 +87,9 @@ def recall_by_similar_users(
     wanted = users.select("user_id")
     exchanged = ["item_id", "user_id", "strength"]
     if strengths.count() <= settings.max_matrix_entries:
-        here = computed(path).rename_columns(exchanged)
+        here = kept.to_arrow().rename_columns(exchanged)
         matrix, _ = matrix_in_memory(strengths.sparkSession, here, None, likeness)
-        return similar_users_in_tasks(matrix, taken, seen, wanted, settings, f"{scratch}/users")
+        return similar_users_in_tasks(matrix, taken, seen, wanted, settings, scratch)
     entries, _ = matrix_entries(strengths.toDF(*exchanged), None, likeness)
     return similar_users_by_shuffle(entries, taken, seen, wanted, settings)
 
@@ -89,17 +99,16 @@ def similar_users_in_tasks(
     taken: DataFrame,
     seen: DataFrame,
     users: DataFrame,
-    settings: SimilarUsersChannelSettings,
-    folder: str,
+    settings: SimilarUsersSettings,
+    scratch: Scratch,
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks score blocks of users.
 
     matrix: as `matrix_in_memory` returns it, users and items exchanged. taken: user_id, item_id
     string, score double. seen: user_id, item_id string. users: user_id string, who gets a list.
-    folder: where the tasks find the arrays.
+    scratch: where the tasks find the arrays.
     """
     product = SparseProduct.from_entries(matrix, settings.block_products)
-    product.save(Path(folder, "likeness"))
     rows, not_again, wanted = taken.toArrow(), seen.toArrow(), users.toArrow()
     item_ids = in_id_order(rows["item_id"])
     user_ids = product.item_ids
@@ -115,9 +124,11 @@ def similar_users_in_tasks(
             zero_copy_only=False
         ),
     }
-    save_arrays(Path(folder, "taken"), item_ids, arrays)
+    taken_folder = scratch.put(_Taken(item_ids, arrays))
     blocks = blocks_in_tasks(taken.sparkSession, product.block_count)
-    return blocks.mapInArrow(_recall_blocks(folder, settings), RECALL_DDL)
+    return blocks.mapInArrow(
+        _recall_blocks(scratch.put(product), taken_folder, settings), RECALL_DDL
+    )
 
 
 def similar_users_by_shuffle(
@@ -125,7 +136,7 @@ def similar_users_by_shuffle(
     taken: DataFrame,
     seen: DataFrame,
     users: DataFrame,
-    settings: SimilarUsersChannelSettings,
+    settings: SimilarUsersSettings,
 ) -> DataFrame:
     """Plan 2: a join by item and a join by user.
 
@@ -144,12 +155,13 @@ def similar_users_by_shuffle(
     return found.withColumn("because_item_id", F.lit(None).cast("string"))
 
 
-def _likeness(settings: SimilarUsersChannelSettings) -> CooccurrenceSettings:
+def _likeness(settings: SimilarUsersSettings) -> CooccurrenceSettings:
     """The likeness of users as that of items: each word of it means the other of the two."""
-    shared = {name: getattr(settings, name) for name in BehaviorSettings.model_fields}
+    shared = {name: getattr(settings, name) for name in MatrixSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
-        user_exponent=settings.item_exponent,
+        min_support=settings.min_common_items,
+        user_exponent=settings.likeness_exponent,
         item_exponent=0,
         neighbor_exponent=settings.user_exponent,
         shrinkage=0,
@@ -176,17 +188,17 @@ def _by_user(
 
 
 def _recall_blocks(
-    folder: str, settings: SimilarUsersChannelSettings
+    likeness: Path, taken_folder: Path, settings: SimilarUsersSettings
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over block numbers (column id long): the lists of each block's users."""
-    nearest, min_support, k = settings.users, settings.min_support, settings.items
+    nearest, k = settings.users, settings.items
 
     def recall(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        product = SparseProduct.load(Path(folder, "likeness"))
-        item_ids, taken = map_arrays(Path(folder, "taken"), _TAKEN_ARRAYS)
+        product = SparseProduct.load(likeness)
+        item_ids, taken = map_arrays(taken_folder, _TAKEN_ARRAYS)
         for batch in batches:
             for block in batch.column("id").to_pylist():
-                best = product.best_cells(block, nearest, min_support)
+                best = product.best_cells(block, nearest, settings.min_common_items)
                 heard = np.where(taken["is_wanted"][best.rows], best.sizes, 0)
                 within = np.arange(nearest) < heard[:, None]
                 first, end = best.rows[0], best.rows[-1] + 1
@@ -219,3 +231,11 @@ def _recall_blocks(
                 )
 
     return recall
+
+
+def candidates(
+    run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
+) -> DataFrame:
+    """Items that users with the same taste took."""
+    settings = run.settings.similar_users
+    return recall_by_similar_users(interactions, items, profiles, run.ds, settings, run.scratch)

@@ -17,29 +17,28 @@ since n · k places fill no more than n · k / c items.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.compiled import kernel
 
 logger = logging.getLogger(__name__)
 
 
 def cap_exposure(
-    scored: DataFrame, users: DataFrame, k: int, max_exposure: float, folder: str
+    scored: DataFrame, users: DataFrame, k: int, max_exposure: float, scratch: Scratch
 ) -> DataFrame:
     """The rows without those that the cap keeps out of the list of their user.
 
     scored: user_id, item_id string, score double > 0, at most one row for each pair, and any other
     columns; all come back. users: user_id string, who gets a list. k: length of a list.
-    max_exposure: above 0, up to 1, share of the users. folder: a new one that this process and the
-    executors share; must live until the result is read.
+    max_exposure: above 0, up to 1, share of the users. scratch: must live until the
+    result is read.
     Ties: item_id ascending within a user; of users in the order of a hash of both, so that it is
     not always the same ones who come first.
 
@@ -83,9 +82,7 @@ def cap_exposure(
             shown.max(),
         )
     closed = rows.select(["user_id", "item_id"]).filter(pa.array(~admitted))
-    Path(folder).mkdir(parents=True)
-    pq.write_table(closed, f"{folder}/closed.parquet")
-    refused = scored.sparkSession.read.parquet(f"{folder}/closed.parquet")
+    refused = scratch.from_arrow(scored.sparkSession, [closed], closed.schema)
     return scored.join(refused, ["user_id", "item_id"], "left_anti")
 
 

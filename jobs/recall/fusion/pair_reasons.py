@@ -9,9 +9,10 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.llm.selection import first_rows, has_text
+from jobs.llm.contents import has_text
+from jobs.llm.selection import first_rows
 from jobs.llm.status import SUCCESS
-from jobs.recall.settings import PairReasonsSettings
+from jobs.recall.settings.fusion import PairReasonsSettings
 
 KEY = ("content_hash", "neighbor_content_hash")
 

@@ -108,18 +108,18 @@ def room_for_pairs(indptr: NDArray[np.int64], pool: int) -> NDArray[np.int64]:
     return np.empty((3, pool * min(pool, longest)), np.int64)
 
 
-def save_similar(neighbors: DataFrame, folder: str) -> None:
-    """Write the table that `reorder` reads. neighbors: item_id, neighbor_item_id string, score
-    double. folder: a new one that this process and the executors share."""
-    pairs = neighbors.select("item_id", "neighbor_item_id", "score").toArrow()
-    NeighborTable.from_rows(pairs).save(Path(folder))
+def similar_items(neighbors: DataFrame) -> NeighborTable:
+    """The table that `reorder` reads. neighbors: item_id, neighbor_item_id string, score double."""
+    return NeighborTable.from_rows(
+        neighbors.select("item_id", "neighbor_item_id", "score").toArrow()
+    )
 
 
-def reorder(scored: DataFrame, folder: str, values: Values) -> DataFrame:
+def reorder(scored: DataFrame, folder: Path, values: Values) -> DataFrame:
     """The same rows with a new score.
 
     scored: user_id, item_id string, score double > 0, at most one row for each pair, and any other
-    columns. folder: where `save_similar` wrote; must live until the result is read. values: the new
+    columns. folder: where `similar_items` lie; must live until the result is read. values: the new
     score of each row; called in the tasks.
     """
     lists = scored.groupBy("user_id").agg(F.collect_list(F.struct(*scored.columns)).alias("rows"))
@@ -127,12 +127,12 @@ def reorder(scored: DataFrame, folder: str, values: Values) -> DataFrame:
 
 
 def reorder_in_tasks(
-    folder: str, values: Values
+    folder: Path, values: Values
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over one column `rows`, an array of the rows of one user."""
 
     def reordered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        table = NeighborTable.load(Path(folder))
+        table = NeighborTable.load(folder)
         for batch in batches:
             lists = batch.column("rows")
             rows = lists.flatten()

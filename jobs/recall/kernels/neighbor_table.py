@@ -129,7 +129,7 @@ class NeighborTable:
 
 
 def recall_in_tasks(
-    folder: str, k: int
+    folder: Path, k: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over histories, as `NeighborTable.recall` takes them.
 
@@ -137,7 +137,7 @@ def recall_in_tasks(
     """
 
     def recall(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        table = NeighborTable.load(Path(folder))
+        table = NeighborTable.load(folder)
         for batch in batches:
             yield table.recall(batch, k)
 

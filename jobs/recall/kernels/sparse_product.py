@@ -329,7 +329,7 @@ def blocks_in_tasks(spark: SparkSession, count: int) -> DataFrame:
 
 
 def top_rows_in_tasks(
-    folder: str, k: int, min_support: int, shrinkage: float
+    folder: Path, k: int, min_support: int, shrinkage: float
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over block numbers (column id long): each block's neighbors.
 
@@ -337,7 +337,7 @@ def top_rows_in_tasks(
     """
 
     def top_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        product = SparseProduct.load(Path(folder))
+        product = SparseProduct.load(folder)
         for batch in batches:
             for block in batch.column("id").to_pylist():
                 yield product.top_of_block(block, k, min_support, shrinkage)

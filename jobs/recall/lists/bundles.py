@@ -22,10 +22,10 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.ranking import top_k
 from jobs.recall.kernels.sessions import with_sessions
-from jobs.recall.settings import BundleSettings
+from jobs.recall.settings.lists import BundleSettings
 
 
 def item_bundles(
@@ -33,7 +33,7 @@ def item_bundles(
     items: DataFrame,
     ds: date,
     settings: BundleSettings,
-    scratch: str,
+    scratch: Scratch,
 ) -> DataFrame:
     """The best rules whose consequent can be sold.
 
@@ -45,7 +45,7 @@ def item_bundles(
     consequent), confidence double in (0, 1], lift double, score double in (0, 1], reason string.
     Order: score descending, then rule_id ascending; at most `settings.rules` rows.
     """
-    baskets = computed_once(baskets_of(interactions, ds, settings), f"{scratch}/baskets")
+    baskets = scratch.once(baskets_of(interactions, ds, settings))
     itemsets = frequent_itemsets(baskets, settings, scratch)
     sellable = items.where("is_sellable").select(F.col("item_id").alias("consequent_item_id"))
     rules = rules_of(itemsets, baskets.count(), settings).join(
@@ -71,7 +71,7 @@ def baskets_of(interactions: DataFrame, ds: date, settings: BundleSettings) -> D
     )
 
 
-def frequent_itemsets(baskets: DataFrame, settings: BundleSettings, scratch: str) -> DataFrame:
+def frequent_itemsets(baskets: DataFrame, settings: BundleSettings, scratch: Scratch) -> DataFrame:
     """The sets of up to `max_items` items that enough baskets of enough users hold.
 
     baskets: as `baskets_of` returns them, read several times.
@@ -79,22 +79,20 @@ def frequent_itemsets(baskets: DataFrame, settings: BundleSettings, scratch: str
     """
     # A user's baskets side by side, so that all up to the count by user happens where they lie.
     of_users = baskets.repartition("owner_id").withColumn("item_1", F.explode("items"))
-    found = [computed_once(_frequent(of_users, ["item_1"], settings), f"{scratch}/itemsets_1")]
+    found = [scratch.once(_frequent(of_users, ["item_1"], settings))]
     common = (
         of_users.join(found[0], "item_1", "left_semi")
         .groupBy("owner_id", "basket_id")
         .agg(F.sort_array(F.collect_list("item_1")).alias("items"))
     )
-    held = computed_once(common, f"{scratch}/common_items").repartition("owner_id")
+    held = scratch.once(common).repartition("owner_id")
     held = held.withColumn("item_1", F.explode("items"))
     members = ["item_1"]
     for size in range(2, settings.max_items + 1):
         one_more = f"item_{size}"
         held = held.withColumn(one_more, F.explode(_later_items(members[-1])))
         members = [*members, one_more]
-        found.append(
-            computed_once(_frequent(held, members, settings), f"{scratch}/itemsets_{size}")
-        )
+        found.append(scratch.once(_frequent(held, members, settings)))
         held = held.join(found[-1], members, "left_semi")
     itemsets = [
         frequent.select(F.array(*members[:size]).alias("itemset"), "baskets_count", "users_count")

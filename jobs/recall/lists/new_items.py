@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.kernels.ranking import top_k
 from jobs.recall.lists.popular import count_uses, recent_uses, uses_by_segment, with_unused
-from jobs.recall.settings import NewChannelSettings, PopularChannelSettings
+from jobs.recall.settings.lists import NewSettings, PopularSettings
 
 
 def new_items(
@@ -23,8 +23,8 @@ def new_items(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: NewChannelSettings,
-    popular: PopularChannelSettings,
+    settings: NewSettings,
+    popular: PopularSettings,
 ) -> DataFrame:
     """The `settings.items` new sellable items with the most users, of all and of large segments.
 

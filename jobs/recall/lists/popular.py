@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.strength import decay
-from jobs.recall.settings import PopularChannelSettings, RecentUseSettings
+from jobs.recall.settings.lists import PopularSettings, RecentUseSettings
 
 ALL_USERS = "all"
 # The kind of a list of gold.popular_items_daily that fills what recall leaves open.
@@ -52,7 +52,7 @@ def popular_items(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: PopularChannelSettings,
+    settings: PopularSettings,
 ) -> DataFrame:
     """The best `settings.items` sellable items for all users, and for each large segment.
 
@@ -71,9 +71,7 @@ def popular_items(
     return best.select("segment", "rank", "item_id", "score", "users_count")
 
 
-def uses_by_segment(
-    uses: DataFrame, users: DataFrame, settings: PopularChannelSettings
-) -> DataFrame:
+def uses_by_segment(uses: DataFrame, users: DataFrame, settings: PopularSettings) -> DataFrame:
     """Each use for `all` users, and once more for the segment of its user if that is large.
 
     uses: user_id string and any others; they come back with segment string.
@@ -106,7 +104,7 @@ def of_kind(listed: DataFrame, kind: str) -> DataFrame:
     return listed.where(F.col("kind") == kind)
 
 
-def user_segments(users: DataFrame, settings: PopularChannelSettings) -> DataFrame:
+def user_segments(users: DataFrame, settings: PopularSettings) -> DataFrame:
     """The segment of each user that has a value of the segment attribute.
 
     users: user_id string, attributes map<string,string>.
@@ -118,9 +116,7 @@ def user_segments(users: DataFrame, settings: PopularChannelSettings) -> DataFra
     return users.select("user_id", segment.alias("segment")).where("segment IS NOT NULL")
 
 
-def segments_listed(
-    users: DataFrame, popular: DataFrame, settings: PopularChannelSettings
-) -> DataFrame:
+def segments_listed(users: DataFrame, popular: DataFrame, settings: PopularSettings) -> DataFrame:
     """The segment of each user whose segment has a list of its own in `popular`.
 
     users: user_id string, attributes map<string,string>. popular: segment string.

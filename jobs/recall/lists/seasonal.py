@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.lists.lift import lifted_items
 from jobs.recall.lists.popular import uses_by_segment
-from jobs.recall.settings import PopularChannelSettings, SeasonalChannelSettings
+from jobs.recall.settings.lists import PopularSettings, SeasonalSettings
 
 _YEAR_DAYS = 52 * 7
 
@@ -26,8 +26,8 @@ def seasonal_items(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: SeasonalChannelSettings,
-    popular: PopularChannelSettings,
+    settings: SeasonalSettings,
+    popular: PopularSettings,
 ) -> DataFrame:
     """Columns and order of `jobs.recall.lists.lift.lifted_items`, users of the seasons counted.
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from jobs.recall.kernels.strength import decay
 from jobs.recall.lists.lift import lifted_items
 from jobs.recall.lists.popular import uses_by_segment
-from jobs.recall.settings import PopularChannelSettings, TrendingChannelSettings
+from jobs.recall.settings.lists import PopularSettings, TrendingSettings
 
 
 def trending_items(
@@ -25,8 +25,8 @@ def trending_items(
     items: DataFrame,
     users: DataFrame,
     ds: date,
-    settings: TrendingChannelSettings,
-    popular: PopularChannelSettings,
+    settings: TrendingSettings,
+    popular: PopularSettings,
 ) -> DataFrame:
     """Columns and order of `jobs.recall.lists.lift.lifted_items`, users of the window counted.
 

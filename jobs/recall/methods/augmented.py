@@ -16,8 +16,14 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake import Run
+from jobs.llm.answers import of_version
+from jobs.llm.prompt import prompt_of
 from jobs.recall.kernels.ranking import exact_sum, top_k
-from jobs.recall.settings import AugmentedSettings
+from jobs.recall.methods.companions import companion_pairs, questions, rare_contents
+from jobs.recall.methods.discriminator import plausible_pairs
+from jobs.recall.settings.methods import AugmentedSettings
+from jobs.vectors.hits import TextSearch
 
 _IDF_BITS = 32
 _SEPARATOR = "\x1f"
@@ -162,3 +168,29 @@ def similar_descriptions(descriptions: DataFrame, settings: AugmentedSettings) -
         .select("description", "other", (F.col("shared") / union).alias("score"))
         .where(F.col("score") >= settings.min_score)
     )
+
+
+def candidates(
+    run: Run,
+    interactions: DataFrame,
+    items: DataFrame,
+    texts: DataFrame,
+    embeddings: DataFrame,
+    enrichments: DataFrame,
+    companions: DataFrame,
+    search: TextSearch,
+) -> DataFrame:
+    """The neighbors of every item that few users took and that the LLM said something of.
+
+    companions: answers of silver.item_companions, read where the run has a `companion_budget`.
+    """
+    settings = run.settings.augmented
+    described = described_items(texts, enrichments)
+    pairs = None
+    if run.params.companion_budget:
+        contents, near = rare_contents(run, items, interactions, texts, embeddings, search)
+        llm = run.settings.llm
+        answers = of_version(companions, prompt_of("companion", llm), llm.llm_model)
+        chosen = companion_pairs(questions(contents, near), near, answers, items)
+        pairs = plausible_pairs(chosen, items, interactions, settings.min_lift)
+    return augmented_neighbors(described, items, interactions, settings, pairs)

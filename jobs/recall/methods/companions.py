@@ -12,9 +12,13 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.llm.selection import select_item_contents
 from jobs.llm.status import SUCCESS
-from jobs.recall.methods.content import Search, find_hits
-from jobs.recall.settings import AugmentedSettings
+from jobs.recall.kernels.text_search import find_hits, item_texts_with_vectors
+from jobs.recall.settings.methods import AugmentedSettings
+from jobs.vectors.hits import TextSearch
 
 SEPARATOR = "; "
 
@@ -23,15 +27,15 @@ def companion_candidates(
     contents: DataFrame,
     items: DataFrame,
     item_texts: DataFrame,
-    search: Search,
+    search: TextSearch,
     settings: AugmentedSettings,
-    folder: str,
+    scratch: Scratch,
 ) -> DataFrame:
     """The candidates of each content, nearest first.
 
     contents: content_hash, title string (unique contents). items: item_id, title, content_hash
     string, is_sellable boolean. item_texts: item_id string, embedding array<float> of sellable
-    items. search: the day's index. folder: shared with the executors, must not exist yet.
+    items. search: the day's index. scratch: must live until the result is read.
     Returns content_hash string, place int from 1, name string (the title in lower case, unique in
     each content), neighbor_item_id string. At most `settings.candidates` of a content. Order: score
     descending, then name.
@@ -45,7 +49,7 @@ def companion_candidates(
         .agg(first)
     )
     # Some are too near, and some share a name.
-    hits = find_hits(asked, "content_hash", search, 4 * settings.candidates, folder)
+    hits = find_hits(asked, "content_hash", search, 4 * settings.candidates, scratch)
     named = items.where("is_sellable").select("item_id", name_of("title").alias("name"))
     own = contents.select("content_hash", name_of("title").alias("own_name"))
     near = (
@@ -110,3 +114,29 @@ def name_of(title: str) -> Column:
     """A title as the model is shown it: lower case, without what separates names."""
     plain = F.regexp_replace(F.lower(F.coalesce(title, F.lit(""))), r'[;"\\{}\[\]<>]+', " ")
     return F.trim(F.regexp_replace(plain, r"\s+", " "))
+
+
+def rare_contents(
+    run: Run,
+    items: DataFrame,
+    interactions: DataFrame,
+    texts: DataFrame,
+    embeddings: DataFrame,
+    search: TextSearch,
+) -> tuple[DataFrame, DataFrame]:
+    """What the day asks about, as `select_item_contents` returns it, and the candidates of each."""
+    from jobs.vectors.encoder import Encoder
+
+    settings = run.settings.augmented
+    contents = select_item_contents(
+        items, interactions, run.ds, run.params.companion_budget, max_users=settings.max_users
+    )
+    candidates = companion_candidates(
+        contents,
+        items,
+        item_texts_with_vectors(texts, embeddings, items, Encoder.of(run.settings.encoder).name),
+        search,
+        settings,
+        run.scratch,
+    )
+    return contents, candidates

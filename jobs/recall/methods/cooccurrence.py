@@ -10,9 +10,6 @@ is the number of users behind the pair: one of them may be chance, so s, the shr
 pairs that few share. The score lies in 0 to 1 when b + c = 1, and is comparable between the
 neighbors of one item.
 
-Sessions take the place of users in `session_neighbors`: what one visit holds together says more
-than what years do. n counts users there too.
-
 The factors are rounded to whole numbers before they are summed, so the sum is exact: the product
 in tasks, the shuffle plan and any number of partitions give the same scores to the last bit.
 """
@@ -20,16 +17,15 @@ in tasks, the shuffle plan and any number of partitions give the same scores to 
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed, computed_once
+from jobs.lake import Run
+from jobs.lake.scratch import Computed, Scratch
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.ranking import top_k
-from jobs.recall.kernels.sessions import owner, with_sessions
 from jobs.recall.kernels.sparse_product import (
     NEIGHBOR_DDL,
     SparseProduct,
@@ -37,7 +33,7 @@ from jobs.recall.kernels.sparse_product import (
     top_rows_in_tasks,
 )
 from jobs.recall.kernels.strength import cap_user_history, pair_strengths
-from jobs.recall.settings import CooccurrenceSettings, SessionSettings, StrengthSettings
+from jobs.recall.settings.methods import CooccurrenceSettings, StrengthSettings
 
 
 def cooccurrence_neighbors(
@@ -45,62 +41,42 @@ def cooccurrence_neighbors(
     items: DataFrame,
     ds: date,
     settings: CooccurrenceSettings,
-    scratch: str,
+    scratch: Scratch,
 ) -> DataFrame:
     """The nearest sellable items of every item that enough users took.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors
     (its page is still visited) but is never one.
-    scratch: a folder that this process and the executors share; must live until the result is read.
+    scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    path = f"{scratch}/strengths"
-    strengths = computed_once(capped_strengths(interactions, ds, settings), path)
-    return _neighbors(strengths, path, items, settings, scratch)
+    strengths = scratch.computed(capped_strengths(interactions, ds, settings))
+    return neighbors_of(strengths, items, settings, scratch)
 
 
-def session_neighbors(
-    interactions: DataFrame,
-    items: DataFrame,
-    ds: date,
-    settings: SessionSettings,
-    scratch: str,
-) -> DataFrame:
-    """The nearest sellable items of every item, by the sessions that hold both.
-
-    The arguments and the result are those of `cooccurrence_neighbors`; interactions also have
-    session_id string or null. Without a row where no user has two sessions: then nothing is known
-    of sessions, and co-occurrence says it all.
-    """
-    sessions = with_sessions(interactions, settings.gap_minutes)
-    strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
-    path = f"{scratch}/strengths"
-    strengths = computed_once(strengths, path)
-    counts = strengths.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
-    ((of_sessions, of_users),) = counts.collect()
-    if of_sessions == of_users:
-        return strengths.sparkSession.createDataFrame([], NEIGHBOR_DDL)
-    return _neighbors(strengths, path, items, settings, scratch)
-
-
-def _neighbors(
-    strengths: DataFrame,
-    path: str,
+def neighbors_of(
+    strengths: Computed,
     items: DataFrame,
     settings: CooccurrenceSettings,
-    scratch: str,
+    scratch: Scratch,
 ) -> DataFrame:
-    """path: where the rows of `strengths` lie."""
+    """The neighbors of every item of `strengths`, by the plan that suits their number.
+
+    strengths: user_id, item_id string, strength double in (0, 1), and owner_id string where several
+    user_ids are one user. The rest is that of `cooccurrence_neighbors`.
+    """
     sellable = items.where("is_sellable").select("item_id")
-    if strengths.count() > settings.max_matrix_entries:
-        entries, _ = matrix_entries(strengths, sellable, settings)
+    if strengths.frame.count() > settings.max_matrix_entries:
+        entries, _ = matrix_entries(strengths.frame, sellable, settings)
         return neighbors_by_shuffle(entries, settings)
-    spark = strengths.sparkSession
-    matrix, _ = matrix_in_memory(spark, computed(path), sellable.toArrow()["item_id"], settings)
-    return neighbors_in_tasks(spark, matrix, settings, f"{scratch}/product")
+    spark = items.sparkSession
+    matrix, _ = matrix_in_memory(
+        spark, strengths.to_arrow(), sellable.toArrow()["item_id"], settings
+    )
+    return neighbors_in_tasks(spark, matrix, settings, scratch)
 
 
 def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
@@ -112,16 +88,15 @@ def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettin
 
 
 def neighbors_in_tasks(
-    spark: SparkSession, matrix: pa.Table, settings: CooccurrenceSettings, folder: str
+    spark: SparkSession, matrix: pa.Table, settings: CooccurrenceSettings, scratch: Scratch
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks multiply blocks of its rows.
 
-    matrix: as `matrix_in_memory` returns it. folder: where the tasks find the arrays.
+    matrix: as `matrix_in_memory` returns it. scratch: where the tasks find the arrays.
     """
     product = SparseProduct.from_entries(matrix, settings.block_products)
-    product.save(Path(folder))
     top_rows = top_rows_in_tasks(
-        folder, settings.neighbors, settings.min_support, settings.shrinkage
+        scratch.put(product), settings.neighbors, settings.min_support, settings.shrinkage
     )
     return blocks_in_tasks(spark, product.block_count).mapInArrow(top_rows, NEIGHBOR_DDL)
 
@@ -156,3 +131,9 @@ def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> 
         ).where("score > 0")
     best = top_k(pairs, ["item_id"], settings.neighbors, item="neighbor_item_id")
     return best.select("item_id", "rank", "neighbor_item_id", "score", "support")
+
+
+def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item that at least `min_support` users took."""
+    settings = run.settings.cooccurrence
+    return cooccurrence_neighbors(interactions, items, run.ds, settings, run.scratch)

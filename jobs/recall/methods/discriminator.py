@@ -15,7 +15,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.llm.selection import has_text
+from jobs.llm.contents import has_text
 
 
 def plausible_pairs(

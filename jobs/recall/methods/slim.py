@@ -29,14 +29,15 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed, computed_once
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.compiled import kernel
 from jobs.recall.kernels.mapped import in_id_order
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
-from jobs.recall.settings import BehaviorSettings, CooccurrenceSettings, SlimSettings
+from jobs.recall.settings.methods import CooccurrenceSettings, MatrixSettings, SlimSettings
 
 # Passes over the weights of a system. On the systems of the tests 10 of them come within 5e-4 of
 # the exact weights, 20 within 2e-6.
@@ -54,29 +55,26 @@ _WEIGHTS_SCHEMA = pa.schema(
 
 
 def slim_neighbors(
-    interactions: DataFrame, items: DataFrame, ds: date, settings: SlimSettings, scratch: str
+    interactions: DataFrame, items: DataFrame, ds: date, settings: SlimSettings, scratch: Scratch
 ) -> DataFrame:
     """The sellable items that each item speaks for, beside all that its like say.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
-    is never one. scratch: a folder that this process and the executors share; must live until the
-    result is read.
+    is never one. scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0 (a weight,
     comparable between all rows), support long: the distinct users behind the pair. At most
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
     cosine = _cosine(settings)
-    path = f"{scratch}/slim_strengths"
-    strengths = computed_once(capped_strengths(interactions, ds, cosine), path)
+    kept = scratch.computed(capped_strengths(interactions, ds, cosine))
+    strengths = kept.frame
     penalty = settings.penalty * _mean_square(strengths, settings.user_exponent)
     # Whatever was taken says something, so every item can be a candidate.
     if strengths.count() <= settings.max_matrix_entries:
         spark = strengths.sparkSession
-        matrix, scale = matrix_in_memory(spark, computed(path), None, cosine)
-        weights = weights_in_tasks(
-            spark, matrix, penalty * scale * scale, settings, f"{scratch}/slim"
-        )
+        matrix, scale = matrix_in_memory(spark, kept.to_arrow(), None, cosine)
+        weights = weights_in_tasks(spark, matrix, penalty * scale * scale, settings, scratch)
     else:
         entries, scale = matrix_entries(strengths, None, cosine)
         weights = weights_by_shuffle(entries, penalty * scale * scale, settings)
@@ -99,16 +97,16 @@ def _mean_square(strengths: DataFrame, user_exponent: float) -> float:
 
 
 def weights_in_tasks(
-    spark: SparkSession, matrix: pa.Table, penalty: float, settings: SlimSettings, folder: str
+    spark: SparkSession, matrix: pa.Table, penalty: float, settings: SlimSettings, scratch: Scratch
 ) -> DataFrame:
     """Plan 1: the matrix comes to this process once, tasks solve the systems of blocks of items.
 
-    matrix: as `matrix_in_memory` returns it; penalty: in the square of its scale. folder: where
+    matrix: as `matrix_in_memory` returns it; penalty: in the square of its scale. scratch: where
     the tasks find the arrays.
     Returns item_id, neighbor_item_id string, score double > 0, support long.
     """
     product = SparseProduct.from_entries(matrix, settings.block_products)
-    product.save(Path(folder))
+    folder = scratch.put(product)
     blocks = blocks_in_tasks(spark, product.block_count)
     return blocks.mapInArrow(_solve_in_tasks(folder, penalty, settings), _WEIGHTS_DDL)
 
@@ -139,9 +137,10 @@ def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSetting
 
 def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
     """The similarity that chooses the candidates: the cosine of the two columns, but for |u|^-x."""
-    shared = {name: getattr(settings, name) for name in BehaviorSettings.model_fields}
+    shared = {name: getattr(settings, name) for name in MatrixSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
+        min_support=settings.min_support,
         user_exponent=settings.user_exponent,
         item_exponent=0.5,
         neighbor_exponent=0.5,
@@ -151,13 +150,13 @@ def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
 
 
 def _solve_in_tasks(
-    folder: str, penalty: float, settings: SlimSettings
+    folder: Path, penalty: float, settings: SlimSettings
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over block numbers (column id long): the weights of each block's items."""
     candidates, min_support = settings.candidates, settings.min_support
 
     def solve(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        product = SparseProduct.load(Path(folder))
+        product = SparseProduct.load(folder)
         for batch in batches:
             for block in batch.column("id").to_pylist():
                 best = product.best_cells(block, candidates, min_support)
@@ -311,3 +310,8 @@ def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
                     slopes[other] += step * row[other]
                 weights[place] = best
     return weights
+
+
+def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item, weighed against each other."""
+    return slim_neighbors(interactions, items, run.ds, run.settings.slim, run.scratch)

@@ -30,7 +30,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
-from jobs.lake.scratch import computed_once
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.compiled import kernel
 from jobs.recall.kernels.heap import put_best_first
 from jobs.recall.kernels.mapped import id_codes, map_arrays, save_arrays
@@ -42,7 +43,7 @@ from jobs.recall.kernels.sparse_product import (
     blocks_in_tasks,
 )
 from jobs.recall.methods.cooccurrence import capped_strengths
-from jobs.recall.settings import SwingSettings
+from jobs.recall.settings.methods import SwingSettings
 
 # A term is below 1, and a pair of items has fewer than 2^21 pairs of the 2,000 users at most.
 TERM_SCALE = float(2**41)
@@ -60,22 +61,21 @@ _ARRAYS = (
 
 
 def swing_neighbors(
-    interactions: DataFrame, items: DataFrame, ds: date, settings: SwingSettings, scratch: str
+    interactions: DataFrame, items: DataFrame, ds: date, settings: SwingSettings, scratch: Scratch
 ) -> DataFrame:
     """The sellable items that pairs of users took with each item.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
-    is never one. scratch: a folder that this process and the executors share; must live until the
-    result is read.
+    is never one. scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
     support long: the distinct users behind the pair, of those who are heard. At most
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = computed_once(capped_strengths(interactions, ds, settings), f"{scratch}/strengths")
+    strengths = scratch.once(capped_strengths(interactions, ds, settings))
     entries = swing_entries(strengths, items, settings)
     if strengths.count() <= settings.max_matrix_entries:
-        return swing_in_tasks(entries, settings, f"{scratch}/swing")
+        return swing_in_tasks(entries, settings, scratch)
     return swing_by_shuffle(entries, settings)
 
 
@@ -112,13 +112,13 @@ def swing_entries(strengths: DataFrame, items: DataFrame, settings: SwingSetting
     )
 
 
-def swing_in_tasks(entries: DataFrame, settings: SwingSettings, folder: str) -> DataFrame:
+def swing_in_tasks(entries: DataFrame, settings: SwingSettings, scratch: Scratch) -> DataFrame:
     """Plan 1: what users took comes to this process once, tasks score blocks of items.
 
-    entries: as `swing_entries` returns them. folder: where the tasks find the arrays.
+    entries: as `swing_entries` returns them. scratch: where the tasks find the arrays.
     """
     histories = Histories.from_entries(entries.toArrow(), settings.block_products)
-    histories.save(Path(folder))
+    folder = scratch.put(histories)
     blocks = blocks_in_tasks(entries.sparkSession, histories.block_count)
     return blocks.mapInArrow(_score_in_tasks(folder, settings), NEIGHBOR_DDL)
 
@@ -289,13 +289,13 @@ class Histories:
 
 
 def _score_in_tasks(
-    folder: str, settings: SwingSettings
+    folder: Path, settings: SwingSettings
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """For `mapInArrow` over block numbers (column id long): each block's neighbors."""
     k, min_support, alpha = settings.neighbors, settings.min_support, settings.alpha
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        histories = Histories.load(Path(folder))
+        histories = Histories.load(folder)
         for batch in batches:
             for block in batch.column("id").to_pylist():
                 yield histories.neighbors_of_block(block, k, min_support, alpha)
@@ -398,3 +398,8 @@ def _best_of_items(
             totals[touched[place]] = 0
             users[touched[place]] = 0
     return columns, scores, counts, sizes
+
+
+def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item, by pairs of its users."""
+    return swing_neighbors(interactions, items, run.ds, run.settings.swing, run.scratch)

@@ -21,30 +21,34 @@ from datetime import date
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lake.scratch import computed_once
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.strength import decay
-from jobs.recall.settings import TransitionSettings
+from jobs.recall.settings.methods import TransitionSettings
 
 _WEIGHT_BITS = 24
 _STRENGTH_BITS = 32
 
 
 def transition_neighbors(
-    interactions: DataFrame, items: DataFrame, ds: date, settings: TransitionSettings, scratch: str
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: TransitionSettings,
+    scratch: Scratch,
 ) -> DataFrame:
     """The sellable items that users took soon after each item.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double;
     rows with a weight of 0 or less are no event. items: item_id string, is_sellable boolean; an
-    item that is not sellable may have neighbors but is never one. scratch: a folder that this
-    process and the executors share; must live until the result is read.
-    Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
-    support long: the distinct users behind the transition. At most `settings.neighbors` rows an
+    item that is not sellable may have neighbors but is never one. scratch: must live until the
+    result is read. Returns item_id string, rank int from 1, neighbor_item_id string, score double >
+    0, support long: the distinct users behind the transition. At most `settings.neighbors` rows an
     item. Order: score descending, then neighbor_item_id ascending. Without order, where each user
     took all at one time, there are no rows.
     """
-    events = computed_once(positions(interactions, ds, settings), f"{scratch}/positions")
+    events = scratch.once(positions(interactions, ds, settings))
     taken = events.select("user_id", "item_id").distinct()
     user_items = taken.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = taken.groupBy("item_id").agg(F.count("*").alias("item_users"))
@@ -119,3 +123,8 @@ def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -
         .where(F.col("age_rank") <= settings.history_length)
         .select("user_id", "item_id", (F.dense_rank().over(newest) - 1).alias("position"), "weight")
     )
+
+
+def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """What at least `min_support` users took soon after each item."""
+    return transition_neighbors(interactions, items, run.ds, run.settings.transition, run.scratch)

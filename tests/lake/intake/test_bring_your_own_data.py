@@ -12,7 +12,7 @@ import pytest
 from jobs.lake import Lake
 from jobs.lake.intake.init_source import init_source
 from jobs.lake.oplog import PUBLISHED
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 
 PAGE = (ROOT / "docs" / "bring-your-own-data.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL))

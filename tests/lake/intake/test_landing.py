@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import Run, landing
+from jobs.lake import Run
 from jobs.lake.errors import BadDrop, Terminal
+from jobs.lake.intake import landing
 from jobs.lake.intake.landing import DropsTaken, LandingFile
 from jobs.settings import RunParams, Settings
 

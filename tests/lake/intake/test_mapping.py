@@ -8,7 +8,7 @@ import pytest
 
 from jobs.lake.errors import MappingError
 from jobs.lake.intake.mapping import Entity, claim, load_source, load_sources, looks_personal
-from jobs.settings import ROOT
+from jobs.lake.settings import ROOT
 
 EVENTS = """
 source: shop

@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.recall.channels.i2i import (
-    popular_lists,
-    recall_by_history,
-    recall_by_vector,
-    recall_listed,
-    recall_popular,
-    seen_items,
-)
-from jobs.recall.settings import ItemHistoryChannelSettings, VectorChannelSettings
+from jobs.lake.scratch import Scratch
+from jobs.recall.channels.eligible import seen_items
+from jobs.recall.channels.i2i import recall_by_history
+from jobs.recall.channels.listed import popular_lists, recall_listed
+from jobs.recall.channels.popular import recall_popular
+from jobs.recall.channels.vector import recall_by_vector
+from jobs.recall.settings.channels import ItemHistorySettings, VectorSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
@@ -56,8 +54,8 @@ def _by_history(
         items(spark, ["a", "b", "x", "y", "z"], unsellable=["gone"]),
         users(spark, "u", "v"),
         DS,
-        ItemHistoryChannelSettings(max_neighbor_rows=max_neighbor_rows, **settings),
-        str(scratch),
+        ItemHistorySettings(max_neighbor_rows=max_neighbor_rows, **settings),
+        Scratch(scratch),
     )
     return rows_of(found, *COLUMNS)
 
@@ -138,7 +136,7 @@ def test_near_items_are_listed_unless_seen_or_not_sellable(spark: SparkSession) 
         interactions(spark, [("u", "b", 89), ("u", "x", 90)]),
         items(spark, ["a", "b", "x", "y"], unsellable=["gone"]),
         DS,
-        VectorChannelSettings(exclude_seen_days=90),
+        VectorSettings(exclude_seen_days=90),
     )
     assert rows_of(found, *COLUMNS) == [("u", 1, "a", 0.9, None), ("u", 2, "x", 0.7, None)]
 

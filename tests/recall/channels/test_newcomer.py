@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.newcomer import recall_newcomers
-from jobs.recall.settings import NewcomerChannelSettings
+from jobs.recall.settings.channels import NewcomerSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 Attributes = Mapping[str, Mapping[str, str]]
-SETTINGS = NewcomerChannelSettings(
+SETTINGS = NewcomerSettings(
     max_items=1, value_min_users=2, max_values=4, smoothing=1, exclude_seen_days=0
 )
 # Two own their home and two rent; one of each has a child. All that they took was today.
@@ -40,7 +41,7 @@ def recalled(
     scratch: Path,
     attributes: Attributes,
     taken: list[tuple],
-    settings: NewcomerChannelSettings = SETTINGS,
+    settings: NewcomerSettings = SETTINGS,
 ) -> list[tuple]:
     active = spark.createDataFrame([(name,) for name in attributes], "user_id string")
     found = recall_newcomers(
@@ -50,7 +51,7 @@ def recalled(
         active,
         DS,
         settings,
-        str(scratch),
+        Scratch(scratch),
     )
     return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id")
 
@@ -147,7 +148,13 @@ def test_order_and_partitions_change_no_bit(spark: SparkSession, tmp_path: Path)
     spread = interactions(spark, rows).repartition(7)
     active = spark.createDataFrame([("n",)], "user_id string")
     shuffled = recall_newcomers(
-        spread, items(spark, "wxyz"), users(spark, everyone), active, DS, SETTINGS, str(tmp_path)
+        spread,
+        items(spark, "wxyz"),
+        users(spark, everyone),
+        active,
+        DS,
+        SETTINGS,
+        Scratch(tmp_path),
     )
     again = recalled(spark, tmp_path / "again", everyone, rows[::-1])
     assert rows_of(shuffled, "user_id", "rank", "item_id", "score", "because_item_id") == [

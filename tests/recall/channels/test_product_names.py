@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.product_names import (
     brand_habits,
     compare_names,
@@ -23,7 +24,7 @@ from jobs.recall.channels.product_names import (
     used_names,
     weighted_mean,
 )
-from jobs.recall.settings import ProductNamesChannelSettings
+from jobs.recall.settings.channels import ProductNamesSettings
 from tests.recall.shop import DS, interactions, rows_of
 
 # Cosine of butter with margarine 0.8 and with milk 0, of margarine with milk 0.6.
@@ -32,9 +33,7 @@ VECTORS = {"butter": BUTTER, "butter sticks": BUTTER, "margarine": MARGARINE, "m
 # Names of the catalogue, and the vector of each item's text.
 NAMES = {"b1": "butter", "b2": "butter", "g1": "margarine", "m1": "milk"}
 TEXTS = {"b1": BUTTER, "b2": MARGARINE, "g1": MARGARINE, "m1": MILK}
-SETTINGS = ProductNamesChannelSettings(
-    theta=0.7, epsilon=0.0, half_life_days=1e9, exclude_seen_days=0
-)
+SETTINGS = ProductNamesSettings(theta=0.7, epsilon=0.0, half_life_days=1e9, exclude_seen_days=0)
 
 
 def vectors(spark: SparkSession, column: str, of: dict[str, tuple]) -> DataFrame:
@@ -103,7 +102,7 @@ def test_a_product_matches_the_names_that_are_near_enough(
     )
     known = vectors(spark, "name", {n: VECTORS[n] for n in ("butter", "margarine", "milk")})
     found = match_names(
-        wanted, vectors(spark, "name", VECTORS), name_search(known), SETTINGS, str(tmp_path)
+        wanted, vectors(spark, "name", VECTORS), name_search(known), SETTINGS, Scratch(tmp_path)
     )
     assert rows_of(found, "user_id", "name", "match") == [
         ("u", "butter", 1.0),
@@ -223,10 +222,10 @@ def recalled(spark: SparkSession, scratch: Path, wanted: list[tuple]) -> tuple[l
         taken,
         DS,
         settings,
-        str(scratch),
+        Scratch(scratch),
     )
     items = catalogue(spark, *BUTTERS, ("g1", None, "butter", 1.0), ("m1", None, "milk", 1.0))
-    found = recall_named(products, taken, items, DS, settings, str(scratch))
+    found = recall_named(products, taken, items, DS, settings, Scratch(scratch))
     return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id"), encoded
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.q2i import recall_by_phrases, user_phrases
-from jobs.recall.settings import Q2IChannelSettings
+from jobs.recall.settings.channels import Q2ISettings
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 # Cosine of bread with rye 0.8 and with milk 0, of rye with milk 0.6.
@@ -22,7 +23,7 @@ SHOP = {
     "r1": ("rye", RYE),
 }
 VECTORS = {"rye bread": RYE, "milk": MILK, "bread": BREAD}
-SETTINGS = Q2IChannelSettings(
+SETTINGS = Q2ISettings(
     phrase_decay=0.5, interest_weight=0.5, min_score=0.5, items_per_text=2, exclude_seen_days=7
 )
 ANSWERS = (
@@ -55,7 +56,7 @@ def recalled(
         items(spark, SHOP),
         DS,
         SETTINGS,
-        str(scratch),
+        Scratch(scratch),
     )
     return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id")
 
@@ -146,4 +147,4 @@ def test_a_decay_of_one_forgets_the_order(spark: SparkSession) -> None:
     same = user_phrases(frame, SETTINGS.model_copy(update={"phrase_decay": 1.0}))
     assert rows_of(same, "phrase", "weight") == [("bread", 1.0), ("milk", 1.0)]
     with pytest.raises(ValueError, match="less than or equal to 1"):
-        Q2IChannelSettings(phrase_decay=1.1)
+        Q2ISettings(phrase_decay=1.1)

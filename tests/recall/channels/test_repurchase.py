@@ -6,14 +6,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.channels.repurchase import recall_repurchases
-from jobs.recall.settings import RepurchaseChannelSettings
+from jobs.recall.settings.channels import RepurchaseSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 
 def recalled(
     spark: SparkSession, rows: list[tuple], users: str = "u", **settings: float
 ) -> list[tuple]:
-    channel = RepurchaseChannelSettings.model_validate({"exclude_seen_days": 0} | settings)
+    channel = RepurchaseSettings.model_validate({"exclude_seen_days": 0} | settings)
     found = recall_repurchases(
         interactions(spark, rows),
         items(spark, "abcd", unsellable=["gone"]),

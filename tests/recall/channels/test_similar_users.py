@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.channels.similar_users import recall_by_similar_users
-from jobs.recall.settings import SimilarUsersChannelSettings
+from jobs.recall.settings.channels import SimilarUsersSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
@@ -30,7 +30,7 @@ def recall(
         items(spark, sellable),
         spark.createDataFrame([(user,) for user in active], "user_id string"),
         DS,
-        SimilarUsersChannelSettings(**settings),
+        SimilarUsersSettings(**settings),
         str(folder),
     )
     return rows_of(found, *COLUMNS)
@@ -68,7 +68,7 @@ def random_rows(seed: int) -> list[tuple]:
 
 
 def brute_force(
-    rows: list[tuple], sellable: list[str], settings: SimilarUsersChannelSettings
+    rows: list[tuple], sellable: list[str], settings: SimilarUsersSettings
 ) -> dict[tuple[str, str], float]:
     weight: dict[tuple[str, str], float] = defaultdict(float)
     for user, item, days_ago in rows:
@@ -111,7 +111,7 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
     rows, sellable = random_rows(seed), [str(n) for n in range(7)]
     active = [str(n) for n in range(12)]
     options = {"block_products": 6_000, "half_life_days": 10}
-    settings = SimilarUsersChannelSettings(**options)
+    settings = SimilarUsersSettings(**options)
     in_tasks = recall(spark, rows, sellable, active, tmp_path / "tasks", **options)
     assert in_tasks == recall(
         spark, rows, sellable, active, tmp_path / "shuffle", max_matrix_entries=0, **options

@@ -12,9 +12,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.exposure import cap_exposure
 from jobs.recall.kernels.ranking import top_k
-from jobs.recall.settings import UserRecallSettings
+from jobs.recall.settings.fusion import UserRecallSettings
 
 Scores = dict[tuple[str, str], float]
 
@@ -31,7 +32,7 @@ def capped(
     """Each user's list, one letter an item, the best first."""
     scored = frame(spark, scores)
     users = scored.select("user_id").distinct()
-    folder = str(scratch / str(len(list(scratch.iterdir()))))
+    folder = Scratch(scratch / str(len(list(scratch.iterdir()))))
     rows = top_k(cap_exposure(scored, users, k, share, folder), ["user_id"], k, item="item_id")
     found = sorted(
         tuple(row) for row in rows.select("user_id", "rank", "item_id", "note").collect()

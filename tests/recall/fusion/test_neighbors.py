@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.recall.fusion.neighbors import (
-    FILL_METHOD,
-    best_neighbors,
-    fuse_channels,
-    fuse_neighbors,
-    neighbor_reason,
-    user_reason,
-    weighted_scores,
-)
-from jobs.recall.settings import I2ISettings, UserRecallSettings
+from jobs.lake.scratch import Scratch
+from jobs.recall.fusion.fill import FILL_METHOD
+from jobs.recall.fusion.neighbors import best_neighbors, fuse_neighbors
+from jobs.recall.fusion.reasons import neighbor_reason, user_reason
+from jobs.recall.fusion.scores import weighted_scores
+from jobs.recall.fusion.user_lists import fuse_channels
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from tests.recall.shop import i2i_candidates, items, rows_of
 
 I2I = ("item_id", "rank", "neighbor_item_id", "score", "methods", "method_scores", "reason")
@@ -59,7 +56,7 @@ def fuse_i2i(
             content_trust=content_trust,
             cold_users=cold_users,
         ),
-        str(scratch),
+        Scratch(scratch),
     )
     return [dict(zip(I2I, row, strict=True)) for row in rows_of(found.orderBy("item_id"), *I2I)]
 
@@ -243,7 +240,7 @@ def fuse_users(spark: SparkSession, tmp_path: Path) -> FuseUsers:
                 "item_id string, neighbor_item_id string, score double, methods array<string>",
             ),
             settings,
-            str(tmp_path),
+            Scratch(tmp_path),
         )
         return [dict(zip(USER, row, strict=True)) for row in rows_of(found, *USER)]
 

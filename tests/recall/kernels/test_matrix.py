@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake.scratch import computed, computed_once
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.matrix import fixed_point_bits, matrix_entries, matrix_in_memory
-from jobs.recall.settings import CooccurrenceSettings
+from jobs.recall.settings.methods import CooccurrenceSettings
 from tests.recall.shop import rows_of
 
 COLUMNS = ("user_id", "owner_id", "item_id", "left", "right", "row_scale")
@@ -27,7 +27,8 @@ def test_both_ways_give_the_same_bits(
     frame = spark.createDataFrame(
         rows, "user_id string, owner_id string, item_id string, strength double"
     )
-    strengths = computed_once(frame, f"{tmp_path}/strengths")
+    kept = Scratch(tmp_path).computed(frame)
+    strengths = kept.frame
     sellable = None
     if with_sellable:
         sellable = strengths.where("item_id LIKE '%1%'").select("item_id").distinct()
@@ -37,7 +38,7 @@ def test_both_ways_give_the_same_bits(
     entries, scale = matrix_entries(strengths, sellable, settings)
     matrix, same_scale = matrix_in_memory(
         spark,
-        computed(f"{tmp_path}/strengths"),
+        kept.to_arrow(),
         None if sellable is None else sellable.toArrow()["item_id"],
         settings,
     )

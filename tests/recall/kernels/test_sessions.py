@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sessions import owner, with_sessions
-from jobs.recall.methods.cooccurrence import session_neighbors
-from jobs.recall.settings import SessionSettings
+from jobs.recall.methods.session import session_neighbors
+from jobs.recall.settings.methods import SessionSettings
 from tests.recall.shop import DS, items, rows_of
 
 NOON = datetime(DS.year, DS.month, DS.day, 12, tzinfo=UTC)
@@ -91,7 +92,7 @@ def test_neighbors_are_what_one_visit_holds_and_support_counts_users(
     # is beside the first: 1 / (1 + 2).
     settings = SessionSettings(max_matrix_entries=max_matrix_entries)
     found = session_neighbors(
-        visits(spark, FAR_APART), items(spark, "abc"), DS, settings, str(tmp_path)
+        visits(spark, FAR_APART), items(spark, "abc"), DS, settings, Scratch(tmp_path)
     )
     total = 3 * 0.25 * 2**-0.75 / 3
     assert rows_of(found, "item_id", "rank", "neighbor_item_id", "score", "support") == [
@@ -105,6 +106,6 @@ def test_data_without_sessions_has_no_neighbors_by_session(
 ) -> None:
     rows = [(user, item, 0, None) for user in "uv" for item in "ab"]
     found = session_neighbors(
-        visits(spark, rows), items(spark, "ab"), DS, SessionSettings(), str(tmp_path)
+        visits(spark, rows), items(spark, "ab"), DS, SessionSettings(), Scratch(tmp_path)
     )
     assert rows_of(found, "item_id", "neighbor_item_id") == []

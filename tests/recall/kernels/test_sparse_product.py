@@ -167,7 +167,7 @@ def test_a_saved_product_gives_the_same_rows_in_a_task(tmp_path: Path) -> None:
     product = SparseProduct.from_entries(as_table(entries), 10**9)
     product.save(tmp_path / "product")
     blocks = pa.record_batch([pa.array([0])], names=["id"])
-    (batch,) = top_rows_in_tasks(str(tmp_path / "product"), 3, 2, 1.0)(iter([blocks]))
+    (batch,) = top_rows_in_tasks(tmp_path / "product", 3, 2, 1.0)(iter([blocks]))
     assert [tuple(row.values()) for row in batch.to_pylist()] == all_rows(product, 3, 2, 1.0)
 
 

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.recall.lists.bundles import bundle_reason, item_bundles
-from jobs.recall.settings import BundleSettings
+from jobs.recall.settings.lists import BundleSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = (

@@ -6,12 +6,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.lists.new_items import new_items
-from jobs.recall.settings import NewChannelSettings, PopularChannelSettings
+from jobs.recall.settings.lists import NewSettings, PopularSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
-SETTINGS = NewChannelSettings(window_days=10, half_life_days=5)
-SEGMENTS = PopularChannelSettings(segment_attribute="age", segment_min_users=2)
+SETTINGS = NewSettings(window_days=10, half_life_days=5)
+SEGMENTS = PopularSettings(segment_attribute="age", segment_min_users=2)
 AGES = {"u": {"age": "young"}, "v": {"age": "young"}, "w": {}}
 FIRST_DROP = 40
 # Days before DS of each item's newest record.

@@ -6,11 +6,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.lists.popular import popular_items, segments_listed
-from jobs.recall.settings import PopularChannelSettings
+from jobs.recall.settings.lists import PopularSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
-SETTINGS = PopularChannelSettings(
+SETTINGS = PopularSettings(
     window_days=14, half_life_days=7, items=3, segment_attribute="age", segment_min_users=2
 )
 # Two of the young and one of the old took something in the window; x has no age.
@@ -34,7 +34,7 @@ ROWS = [
 ]
 
 
-def popular(spark: SparkSession, settings: PopularChannelSettings) -> list[tuple]:
+def popular(spark: SparkSession, settings: PopularSettings) -> list[tuple]:
     catalogue = items(spark, ["a", "b", "c", "d"], unsellable=["gone", "returned"])
     found = popular_items(interactions(spark, ROWS), catalogue, users(spark, AGES), DS, settings)
     return rows_of(found, *COLUMNS)

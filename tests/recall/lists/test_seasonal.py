@@ -6,12 +6,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.lists.seasonal import seasonal_items
-from jobs.recall.settings import PopularChannelSettings, SeasonalChannelSettings
+from jobs.recall.settings.lists import PopularSettings, SeasonalSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
-SETTINGS = SeasonalChannelSettings(window_days=7, years=2, min_users=2, smoothing=1)
-SEGMENTS = PopularChannelSettings(segment_attribute="age", segment_min_users=2)
+SETTINGS = SeasonalSettings(window_days=7, years=2, min_users=2, smoothing=1)
+SEGMENTS = PopularSettings(segment_attribute="age", segment_min_users=2)
 AGES = {"u": {"age": "young"}, "v": {"age": "young"}, "w": {}}
 
 

@@ -6,15 +6,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.lists.trending import trending_items
-from jobs.recall.settings import PopularChannelSettings, TrendingChannelSettings
+from jobs.recall.settings.lists import PopularSettings, TrendingSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 # A use today counts 1 and 1, one of two days ago 1/4 and 1/2.
-SETTINGS = TrendingChannelSettings(
+SETTINGS = TrendingSettings(
     window_days=10, short_half_life_days=1, long_half_life_days=2, min_users=2, smoothing=1
 )
-SEGMENTS = PopularChannelSettings(segment_attribute="age", segment_min_users=2)
+SEGMENTS = PopularSettings(segment_attribute="age", segment_min_users=2)
 AGES = {"u": {"age": "young"}, "v": {"age": "young"}, "w": {"age": "old"}, "x": {}}
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.methods.content import (
-    content_neighbors,
-    item_texts_with_vectors,
-    recall_hits,
-)
-from jobs.recall.settings import ContentSettings
+from jobs.lake.scratch import Scratch
+from jobs.recall.channels.vector import recall_hits
+from jobs.recall.kernels.text_search import item_texts_with_vectors
+from jobs.recall.methods.content import content_neighbors
+from jobs.recall.settings.methods import ContentSettings
 from tests.recall.shop import exact_index, item_vectors, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
@@ -32,7 +31,7 @@ def test_lists_are_by_cosine_then_id_without_the_item_itself(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     found = content_neighbors(
-        item_vectors(spark, SHOP), exact_index(SHOP), ContentSettings(), str(tmp_path)
+        item_vectors(spark, SHOP), exact_index(SHOP), ContentSettings(), Scratch(tmp_path)
     )
     assert rows_of(found, *COLUMNS) == [
         ("b1", 1, "b2", 1.0, None),
@@ -55,7 +54,9 @@ def test_lists_are_by_cosine_then_id_without_the_item_itself(
 @pytest.mark.parametrize("cap", [1, 2])
 def test_one_text_does_not_crowd_a_list(spark: SparkSession, tmp_path: Path, cap: int) -> None:
     settings = ContentSettings(items_per_text=cap)
-    found = content_neighbors(item_vectors(spark, SHOP), exact_index(SHOP), settings, str(tmp_path))
+    found = content_neighbors(
+        item_vectors(spark, SHOP), exact_index(SHOP), settings, Scratch(tmp_path)
+    )
     listed: dict[str, list[str]] = {}
     for item, neighbor in rows_of(found, "item_id", "neighbor_item_id"):
         listed.setdefault(item, []).append(neighbor)
@@ -72,7 +73,7 @@ def test_each_distinct_text_is_asked_once(spark: SparkSession, tmp_path: Path) -
         asked.append(vectors)
         return exact_index(SHOP)(vectors, depth)
 
-    content_neighbors(item_vectors(spark, SHOP), search, ContentSettings(), str(tmp_path))
+    content_neighbors(item_vectors(spark, SHOP), search, ContentSettings(), Scratch(tmp_path))
     (vectors,) = asked
     assert vectors.dtype == np.float32
     assert sorted(map(tuple, vectors.tolist())) == sorted(
@@ -88,7 +89,9 @@ def test_lists_are_what_comparing_all_items_gives(
     # Nine items, of which four share a text and two another; r9 is as near to bread as r1.
     shop = SHOP | {"b4": ("bread", BREAD), "m2": ("milk", MILK), "r9": ("rye bread", (0.8, -0.6))}
     settings = ContentSettings(neighbors=neighbors, items_per_text=cap, min_score=0.1)
-    found = content_neighbors(item_vectors(spark, shop), exact_index(shop), settings, str(tmp_path))
+    found = content_neighbors(
+        item_vectors(spark, shop), exact_index(shop), settings, Scratch(tmp_path)
+    )
 
     expected = []
     for item, (_, vector) in shop.items():
@@ -137,7 +140,7 @@ def test_users_are_given_a_few_items_of_each_near_text(spark: SparkSession, tmp_
     )
     settings = ContentSettings(items_per_text=2)
     found = recall_hits(
-        users, item_vectors(spark, SHOP), exact_index(SHOP), settings, str(tmp_path)
+        users, item_vectors(spark, SHOP), exact_index(SHOP), settings, Scratch(tmp_path)
     )
     assert rows_of(found, "user_id", "item_id", "score") == [
         ("u", "b1", 0.8),

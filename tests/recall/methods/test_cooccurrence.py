@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.methods.cooccurrence import (
     capped_strengths,
@@ -17,7 +18,7 @@ from jobs.recall.methods.cooccurrence import (
     neighbors_by_shuffle,
     neighbors_in_tasks,
 )
-from jobs.recall.settings import CooccurrenceSettings
+from jobs.recall.settings.methods import CooccurrenceSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
@@ -31,7 +32,9 @@ def neighbors(
     settings: CooccurrenceSettings,
     scratch: Path,
 ) -> list[tuple]:
-    found = cooccurrence_neighbors(interactions(spark, rows), catalogue, DS, settings, str(scratch))
+    found = cooccurrence_neighbors(
+        interactions(spark, rows), catalogue, DS, settings, Scratch(scratch)
+    )
     return rows_of(found, *COLUMNS)
 
 
@@ -113,7 +116,7 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
     matrix, _ = matrix_in_memory(
         spark, strengths.toArrow(), sellable.toArrow()["item_id"], settings
     )
-    in_tasks = rows_of(neighbors_in_tasks(spark, matrix, settings, f"{tmp_path}/p"), *COLUMNS)
+    in_tasks = rows_of(neighbors_in_tasks(spark, matrix, settings, Scratch(tmp_path)), *COLUMNS)
     assert in_tasks == rows_of(neighbors_by_shuffle(entries, settings), *COLUMNS)
 
     expected = brute_force(rows, {f"i{n}" for n in range(6)}, settings)
@@ -137,7 +140,7 @@ def test_both_plans_cut_a_tie_at_the_smaller_id(spark: SparkSession, tmp_path: P
     matrix, _ = matrix_in_memory(spark, strengths.toArrow(), None, settings)
     wanted = ["b", "c", "a", "c", "a", "b", "a", "b", "a", "b"]
     for plan in (
-        neighbors_in_tasks(spark, matrix, settings, f"{tmp_path}/p"),
+        neighbors_in_tasks(spark, matrix, settings, Scratch(tmp_path)),
         neighbors_by_shuffle(entries, settings),
     ):
         found = rows_of(plan, "item_id", "rank", "neighbor_item_id")

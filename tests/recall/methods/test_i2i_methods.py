@@ -15,6 +15,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.neighbors import fuse_neighbors
 from jobs.recall.lists.popular import count_uses, recent_uses
 from jobs.recall.methods.augmented import augmented_neighbors
@@ -23,12 +24,12 @@ from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
 from jobs.recall.methods.slim import slim_neighbors
 from jobs.recall.methods.swing import swing_neighbors
 from jobs.recall.methods.transition import transition_neighbors
-from jobs.recall.settings import (
+from jobs.recall.settings.fusion import I2ISettings
+from jobs.recall.settings.lists import PopularSettings
+from jobs.recall.settings.methods import (
     AugmentedSettings,
     ContentSettings,
     CooccurrenceSettings,
-    I2ISettings,
-    PopularChannelSettings,
     SlimSettings,
     SwingSettings,
     TransitionSettings,
@@ -66,7 +67,7 @@ class Shop:
     def __init__(self, spark: SparkSession, rows: list[tuple], scratch: Path) -> None:
         self.interactions = interactions(spark, rows)
         self.items = items(spark, SELLABLE, unsellable=["gone"])
-        self.scratch = str(scratch)
+        self.scratch = Scratch(scratch)
         vectors = dict.fromkeys([*EVEN, "unseen"], (1.0, 0.0)) | dict.fromkeys(ODD, (0.0, 1.0))
         texts = {item: (f"text {vector}", vector) for item, vector in vectors.items()}
         self.texts = item_vectors(spark, texts if rows else {})
@@ -128,7 +129,7 @@ def fused(shop: Shop) -> DataFrame:
         .unionByName(slim_in_tasks(shop).withColumn("method", F.lit("slim")))
         .unionByName(content(shop).withColumn("method", F.lit("content")))
     )
-    popularity = count_uses(recent_uses(shop.interactions, DS, PopularChannelSettings()))
+    popularity = count_uses(recent_uses(shop.interactions, DS, PopularSettings()))
     return fuse_neighbors(
         candidates, shop.items, shop.texts, popularity, I2ISettings(neighbors=K), shop.scratch
     )

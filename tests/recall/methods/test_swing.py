@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sparse_product import NEIGHBOR_SCHEMA
 from jobs.recall.methods.cooccurrence import capped_strengths
 from jobs.recall.methods.swing import (
@@ -26,7 +27,7 @@ from jobs.recall.methods.swing import (
     swing_in_tasks,
     swing_neighbors,
 )
-from jobs.recall.settings import SwingSettings
+from jobs.recall.settings.methods import SwingSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
@@ -235,7 +236,7 @@ def test_both_plans_give_the_bits_of_brute_force(
     entries = swing_entries(strengths, catalogue, settings)
     expected = brute_force(rows_of(entries, *SCHEMA.names), 5, 2, 0.7)
     assert len(expected) > 20
-    assert rows_of(swing_in_tasks(entries, settings, f"{tmp_path}/s"), *COLUMNS) == expected
+    assert rows_of(swing_in_tasks(entries, settings, Scratch(tmp_path)), *COLUMNS) == expected
     assert rows_of(swing_by_shuffle(entries, settings), *COLUMNS) == expected
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from jobs.recall.settings import I2I_METHODS, I2ISettings, RecallSettings, UserRecallSettings
+from jobs.recall.settings import RecallSettings
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
+from jobs.recall.sources import METHOD_NAMES
 
 
 def test_the_defaults_are_valid() -> None:
@@ -20,7 +22,7 @@ def test_the_defaults_are_valid() -> None:
         ({"content": 1, "swimming": 0.5}, "unknown swimming; known: cooccurrence, "),
         ({"content": 1.5, "slim": 0.5}, "expected 0 to 1"),
         ({}, "nothing could be ranked"),
-        (dict.fromkeys(I2I_METHODS, 0.0), "nothing could be ranked"),
+        (dict.fromkeys(METHOD_NAMES, 0.0), "nothing could be ranked"),
     ],
 )
 def test_weights_name_methods_and_leave_something_to_rank_by(
@@ -32,7 +34,7 @@ def test_weights_name_methods_and_leave_something_to_rank_by(
 
 def test_what_has_no_weight_is_not_built_but_for_the_fallback() -> None:
     assert I2ISettings(weights={"slim": 1.0}).built == ("slim",)
-    assert I2ISettings(weights={"slim": 1.0}).weights == dict.fromkeys(I2I_METHODS, 0.0) | {
+    assert I2ISettings(weights={"slim": 1.0}).weights == dict.fromkeys(METHOD_NAMES, 0.0) | {
         "slim": 1.0
     }
     assert UserRecallSettings(weights={"vector": 0.5, "i2i": 0.0}).built == ("vector", "popular")

@@ -13,9 +13,9 @@ import pytest
 from jobs.cli.llm.versions import compare
 from jobs.lake import Lake
 from jobs.lake.errors import UpstreamMissing
-from jobs.llm.bulk import message_hash
+from jobs.llm.plan import message_hash
 from jobs.llm.prompt import load_prompt
-from jobs.llm.replay import NothingToReplay, replay
+from jobs.llm.second_try import NothingToTry, try_again
 from tests.cli.small_lake import write_table
 from tests.llm.faulty_server import Response, says, serve
 
@@ -75,11 +75,11 @@ def test_unreadable_answers_of_the_version_in_use_are_asked_again(
             llm_url=server.url,
         )
         before = statuses(lake)
-        tried = replay(lake, "item", "invalid_output", dry_run=True)
+        tried = try_again(lake, "item", "invalid_output", dry_run=True)
         assert (tried.rows, tried.known, tried.counts["planned_calls"]) == (2, 1, 1)
         assert "asked again this would be" in tried.summary()
         assert (server.requests, statuses(lake)) == ([], before)
-        done = replay(lake, "item", "invalid_output", dry_run=False)
+        done = try_again(lake, "item", "invalid_output", dry_run=False)
     assert (done.counts["sent"], done.changed) == (1, 1)
     assert done.summary().endswith("1 accepted now.")
     assert statuses(lake) == before | {"c-bananas": "success"}
@@ -97,7 +97,7 @@ def test_an_answer_that_is_unreadable_again_stays_one_row(shop: Callable[..., La
             {"content_hash": "c-soap", "status": "invalid_output", "raw_text": "{"},
             llm_url=server.url,
         )
-        done = replay(lake, "item", "invalid_output", dry_run=False)
+        done = try_again(lake, "item", "invalid_output", dry_run=False)
     assert (done.counts["invalid"], done.changed) == (1, 0)
     assert [row["raw_text"] for row in lake.tables.rows(TABLE, ["raw_text"], []).to_pylist()] == [
         "[]"
@@ -110,7 +110,7 @@ def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -
         {**rejected, "content_hash": "c-bananas", "raw_text": json.dumps(GOOD)},
         {**rejected, "content_hash": "c-soap", "raw_text": json.dumps(GOOD)},
     )
-    done = replay(lake, "item", "rejected_by_gate", dry_run=False)
+    done = try_again(lake, "item", "rejected_by_gate", dry_run=False)
     assert (done.rows, done.changed) == (2, 1)
     assert statuses(lake) == {"c-bananas": "success", "c-soap": "rejected_by_gate"}
     (row,) = lake.tables.rows(
@@ -118,7 +118,7 @@ def test_rejected_answers_are_judged_by_todays_gate(shop: Callable[..., Lake]) -
     ).to_pylist()
     assert row["standard_name"] == "bananas"
     assert row["gate_score"] > lake.settings.llm.gate_threshold
-    assert replay(lake, "item", "rejected_by_gate", dry_run=False).changed == 0
+    assert try_again(lake, "item", "rejected_by_gate", dry_run=False).changed == 0
 
 
 OWN = {"title": "BANANAS", "category": "FRUIT"}
@@ -167,7 +167,7 @@ def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
     other = {"prompt_version": "v1-other", "selected_ds": DAY + timedelta(days=1)}
     rows = [head | key, head | gone, head | key | other]
     write_table(Path(lake.settings.lake), lake.contracts[table], rows)
-    done = replay(lake, name, "rejected_by_gate", dry_run=False)
+    done = try_again(lake, name, "rejected_by_gate", dry_run=False)
     assert (done.rows, done.known, done.changed) == (2, 1, 1)
     found = lake.tables.rows(table, ["content_hash", "prompt_version", "status", *answer], [])
     accepted = [row for row in found.to_pylist() if row["status"] == "success"]
@@ -186,12 +186,12 @@ def test_what_needs_more_than_one_subject_is_judged_and_compared_too(
 
 def test_what_cannot_be_replayed(shop: Callable[..., Lake]) -> None:
     lake = shop()
-    with pytest.raises(NothingToReplay, match="error: cannot be replayed; one of invalid_output"):
-        replay(lake, "item", "error", dry_run=False)
+    with pytest.raises(NothingToTry, match="error: cannot be replayed; one of invalid_output"):
+        try_again(lake, "item", "error", dry_run=False)
     with pytest.raises(
-        NothingToReplay, match="shop: no such prompt; one of item, user, companion, pair"
+        NothingToTry, match="shop: no such prompt; one of item, user, companion, pair"
     ):
-        replay(lake, "shop", "invalid_output", dry_run=False)
+        try_again(lake, "shop", "invalid_output", dry_run=False)
 
 
 def test_two_versions_answer_the_same_sample_and_nothing_is_paid_twice(

@@ -13,7 +13,7 @@ import pytest
 from jobs.lake import Lake
 from jobs.lake.errors import NoTable
 from jobs.lake.intake.mapping import Source
-from jobs.lake.intake.replay import NotReplayable, Replayed, in_source_columns, replay
+from jobs.lake.intake.requeue import NotReplayable, Requeued, in_source_columns, requeue
 from jobs.lake.oplog import RunRecord
 
 D1, D2, D3, D4 = (date(2026, 1, day) for day in (1, 2, 3, 4))
@@ -52,8 +52,8 @@ def sent(user: str, day: date, **columns: Any) -> dict[str, Any]:
     return {"user": user, "item": "i", "at": at(day), "kind": "sold", "n": 1} | columns
 
 
-def again(lake: Lake, table: str, day: date, into: date, reason: str = "") -> Replayed:
-    return replay(lake.settings, lake.log.of_published("ops.quarantine"), table, day, into, reason)
+def again(lake: Lake, table: str, day: date, into: date, reason: str = "") -> Requeued:
+    return requeue(lake.settings, lake.log.of_published("ops.quarantine"), table, day, into, reason)
 
 
 def users(lake: Lake, table: str) -> list[str]:

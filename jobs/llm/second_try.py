@@ -6,7 +6,6 @@ replay is killed.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,14 @@ from pyspark.sql import functions as F
 from jobs.lake.errors import Terminal
 from jobs.lake.schema import arrow_schema
 from jobs.lake.sink import Sink
-from jobs.lake.step import Run
-from jobs.llm.bulk import LEDGER, Ask, answer_columns
+from jobs.llm.commits import LEDGER, answer_columns
 from jobs.llm.daily import WorkList, enrich_day
 from jobs.llm.errors import InvalidAnswer
-from jobs.llm.gate import Gate
+from jobs.llm.gate import AnswerGate
+from jobs.llm.plan import Ask
 from jobs.llm.prompt import Fields, Prompt, prompt_of
 from jobs.llm.status import INVALID, REFUSED, REJECTED, SUCCESS, TOO_LONG
 from jobs.llm.subjects import TABLES, fields_of, key_of, subject_of
-from jobs.settings import RunParams
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake
@@ -36,12 +34,12 @@ ASKED_AGAIN = (INVALID, REFUSED, TOO_LONG)
 JUDGED_AT_ONCE = 1_000
 
 
-class NothingToReplay(Terminal):
+class NothingToTry(Terminal):
     """A prompt or status that `reclake llm replay` does not know."""
 
 
 @dataclass(frozen=True)
-class Replayed:
+class TriedAgain:
     """What a replay did, or would do.
 
     rows: answers with the status. known: of these, what the lake still knows enough of. changed:
@@ -75,20 +73,21 @@ class Replayed:
         return f"{head}; asked again: {said or 'nothing'}. {self.changed:,} accepted now."
 
 
-def replay(lake: Lake, name: str, status: str, *, dry_run: bool) -> Replayed:
+def try_again(lake: Lake, name: str, status: str, *, dry_run: bool) -> TriedAgain:
     """Try the answers of one status again, of the prompt version and model in use.
 
-    Raises NothingToReplay for a prompt or a status that cannot be replayed, and what asking does.
+    Raises NothingToTry for a prompt or a status that cannot be replayed, and what asking does.
     """
     if name not in TABLES:
-        raise NothingToReplay(f"{name}: no such prompt; one of {', '.join(TABLES)}")
+        raise NothingToTry(f"{name}: no such prompt; one of {', '.join(TABLES)}")
     if status not in (*ASKED_AGAIN, REJECTED):
-        raise NothingToReplay(
+        raise NothingToTry(
             f"{status}: cannot be replayed; one of {', '.join((*ASKED_AGAIN, REJECTED))}. Failed "
             "and skipped calls are asked again by every run."
         )
-    table, prompt = TABLES[name], prompt_of(name, lake.settings)
-    version, model = prompt.prompt_version, lake.settings.llm_model
+    llm = lake.settings.section("llm")
+    table, prompt = TABLES[name], prompt_of(name, llm)
+    version, model = prompt.prompt_version, llm.llm_model
     same = {"prompt_version": version, "model": model, "status": status}
     found = lake.tables.rows(
         table,
@@ -109,7 +108,9 @@ def replay(lake: Lake, name: str, status: str, *, dry_run: bool) -> Replayed:
     else:
         counts = _asked_again(lake, name, prompt, status, known, dry_run=dry_run)
         changed = int(counts.get("success", 0))
-    return Replayed(table, version, model, status, len(rows), len(known), changed, counts, dry_run)
+    return TriedAgain(
+        table, version, model, status, len(rows), len(known), changed, counts, dry_run
+    )
 
 
 class _InPlace(Sink):
@@ -141,8 +142,7 @@ def _asked_again(
     table, key, subject = TABLES[name], key_of(lake, name), subject_of(name)
     asks = [Ask({n: row[n] for n in key}, row[subject], fields) for row, fields in known]
     ds = max(row["selected_ds"] for row, _ in known)
-    params = RunParams(dry_run=dry_run)
-    run = Run(ds, ds, None, params, lake.settings, f"replay-{uuid.uuid4().hex}", "")
+    run = lake.by_hand(ds, params=lake.settings.params.model_copy(update={"dry_run": dry_run}))
     others = lake.read_as_of(table, ds).where(F.col("status") != status)
     ledger = lake.tables.read(LEDGER)
     work = WorkList(asks, cached=0)
@@ -166,7 +166,9 @@ def _judged_again(
         return []
     from jobs.vectors.encoder import Encoder  # brings torch
 
-    gate = Gate(Encoder.of(lake.settings), lake.settings.llm.gate_threshold)
+    settings = lake.settings
+    threshold = settings.section("llm").llm.gate_threshold
+    gate = AnswerGate(Encoder.of(settings.section("encoder")), threshold)
     verdicts = [
         verdict
         for some in (asked[n : n + JUDGED_AT_ONCE] for n in range(0, len(asked), JUDGED_AT_ONCE))

@@ -7,10 +7,10 @@ from enum import StrEnum
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-VERDICT = "verdict"
+STANDING = "standing"
 
 
-class Verdict(StrEnum):
+class Standing(StrEnum):
     """new: a version to keep. unchanged: repeats the version before it. superseded: another record
     of the same id and day came later in file order and says something else.
     """
@@ -21,11 +21,11 @@ class Verdict(StrEnum):
 
 
 def judge_versions(received: DataFrame, held: DataFrame, id: str) -> DataFrame:
-    """Every received record with its verdict.
+    """Every received record with its standing.
 
     received: `id`, ingest_ds, source_file, source_row, row_hash and any other columns; days after
     those of `held`. held: `id`, row_hash; the newest version of each id.
-    Returns the columns of `received` and verdict. Of one id and day the last record by
+    Returns the columns of `received` and standing. Of one id and day the last record by
     (source_file, source_row) counts; days are taken in order, so that a change and its way back
     within one run are two versions.
     """
@@ -42,21 +42,21 @@ def judge_versions(received: DataFrame, held: DataFrame, id: str) -> DataFrame:
     )
     same = F.col("row_hash").eqNullSafe(F.col("_before"))
     repeats = F.col("row_hash") == F.col("_last_hash")
-    judged_last = last.withColumn(VERDICT, _either(same, Verdict.new))
+    judged_last = last.withColumn(STANDING, _either(same, Standing.new))
     judged_rest = ranked.where("_place > 1").withColumn(
-        VERDICT, _either(repeats, Verdict.superseded)
+        STANDING, _either(repeats, Standing.superseded)
     )
-    columns = [*received.columns, VERDICT]
+    columns = [*received.columns, STANDING]
     return judged_last.select(*columns).unionByName(judged_rest.select(*columns))
 
 
-def _either(unchanged: Column, otherwise: Verdict) -> Column:
-    return F.when(unchanged, Verdict.unchanged.value).otherwise(otherwise.value)
+def _either(unchanged: Column, otherwise: Standing) -> Column:
+    return F.when(unchanged, Standing.unchanged.value).otherwise(otherwise.value)
 
 
 def superseded(judged: DataFrame, columns: list[str]) -> DataFrame:
     """The superseded records as quarantine rows; `columns` go into the payload."""
-    return judged.where(F.col(VERDICT) == Verdict.superseded.value).select(
+    return judged.where(F.col(STANDING) == Standing.superseded.value).select(
         "source_file",
         F.col("source_row").cast("string").alias("row_id"),
         F.lit(None).cast("string").alias("column"),

@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 
 from jobs.lake.errors import NoTable
 from jobs.lake.intake.mapping import ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.settings import LakeSettings
 from jobs.lake.storage import write_new
-from jobs.settings import Settings
 
 # The tables that quarantine rows, and whose drops those rows came from.
 ENTITY_OF = {
@@ -37,7 +37,7 @@ ORIGIN = "_replay_of"
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Requeued:
     """What a replay wrote. files: paths below the landing. rows: rows in them. skipped: a row's
     place and why it can't be replayed.
     """
@@ -51,14 +51,14 @@ class NotReplayable(Exception):
     """A quarantined row that can't be written in its source's columns; the message says why."""
 
 
-def replay(
-    settings: Settings,
+def requeue(
+    settings: LakeSettings,
     quarantine: DataFrame,
     table: str,
     quarantined_on: date,
     into: date,
     reason: str = "",
-) -> Replayed:
+) -> Requeued:
     """Write quarantined rows as `landing/<entity>/ds=<into>/replay-<source>-<hash>.jsonl`.
 
     quarantine: `ops.quarantine` of published runs; what another run rejected comes in again with
@@ -89,7 +89,7 @@ def replay(
         record[ORIGIN] = f"{place} {row['run_id']}"
         lines[source.source].append(json.dumps(record, ensure_ascii=False, sort_keys=True))
     files = tuple(_write(settings, entity, into, name, lines[name]) for name in sorted(lines))
-    return Replayed(files, sum(map(len, lines.values())), tuple(skipped))
+    return Requeued(files, sum(map(len, lines.values())), tuple(skipped))
 
 
 def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
@@ -142,7 +142,9 @@ def _epoch(value: str, column: ColumnMap) -> str:
     return f"{whole}.{rest:06d}" if rest else str(whole)
 
 
-def _write(settings: Settings, entity: Entity, into: date, source: str, lines: list[str]) -> str:
+def _write(
+    settings: LakeSettings, entity: Entity, into: date, source: str, lines: list[str]
+) -> str:
     content = "".join(f"{line}\n" for line in lines).encode("utf-8")
     digest = hashlib.sha256(content).hexdigest()[:16]
     file = f"{entity}/ds={into}/replay-{source}-{digest}.jsonl"

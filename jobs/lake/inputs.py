@@ -1,0 +1,142 @@
+"""What a step reads, as its run may see it: what must be there first, and the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake.asof import as_of
+from jobs.lake.contract import Contract, Layout
+from jobs.lake.errors import UpstreamMissing
+from jobs.lake.oplog import OpLog, PastRuns
+from jobs.lake.settings import Environment, LakeParams, Sections
+from jobs.lake.step import Drops, Read, Run, Search, Step, find_step, steps
+from jobs.lake.tables import Tables
+
+if TYPE_CHECKING:
+    from jobs.lake.intake import landing
+
+INCREMENTAL = (Layout.received, Layout.events, Layout.history)
+
+
+@dataclass
+class Inputs:
+    """What one step reads: frames and searches by argument name, Delta versions by table, landing
+    files."""
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    taken: landing.DropsTaken | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Opens the declared inputs of steps on one lake."""
+
+    tables: Tables
+    log: OpLog
+    environment: Environment
+
+    def chosen(self, column: str, params: LakeParams) -> tuple[str, ...]:
+        """The slices that a run builds and reads: those that its params name, else the
+        environment's."""
+        return params.slices(column) or self.environment.slices(column)
+
+    def nothing_pending(self, step: Step, run: Run, past: PastRuns) -> bool:
+        """Whether the day is taken in already, or nothing upstream has ever been received."""
+        if run.watermark is not None and run.ds <= run.watermark:
+            return True
+        pending = [r for r in step.reads.values() if isinstance(r, Read) and r.pending]
+        return any(
+            past.watermark(read.table) is None and run.ds in past.days(read.table)
+            for read in pending
+        )
+
+    def require_upstream(self, step: Step, run: Run, past: PastRuns) -> None:
+        """Raises UpstreamMissing for a dated input that has no published run for the day."""
+        for read in step.inputs:
+            if not isinstance(read, Read) or read.table == step.name:
+                continue
+            contract = self.tables.contracts[read.table]
+            if contract.layout not in INCREMENTAL and contract.layout is not Layout.daily:
+                continue
+            newest = past.watermark(read.table)
+            if contract.layout in INCREMENTAL and newest is not None and run.ds <= newest:
+                continue
+            for slice in self._slices_read(contract, run):
+                if run.ds in past.days(read.table, slice):
+                    continue
+                name = f"{read.table}.{slice}" if slice else read.table
+                option = f" --slice {slice}" if slice else ""
+                raise UpstreamMissing(
+                    f"{step.task_id} ds={run.ds}: it reads {name}, which has no published "
+                    f"run for {run.ds} (newest: {newest or 'none'}). Nothing was published. "
+                    f"Run `reclake run {read.table}{option} --ds {run.ds}` first."
+                )
+
+    def open(self, step: Step, run: Run, past: PastRuns) -> Inputs:
+        """All that the step's function reads, as of the run."""
+        inputs = Inputs()
+        for argument, read in step.reads.items():
+            if isinstance(read, Drops):
+                from jobs.lake.intake import landing
+
+                recorded = self.log.of_published("ops.landing_files")
+                inputs.taken = landing.take_in(
+                    self.tables.spark, self.environment.of_lake, read.entity, run, recorded
+                )
+                inputs.arguments[argument] = inputs.taken.rows
+            elif isinstance(read, Search):
+                inputs.arguments[argument] = self._search(read, run)
+            else:
+                version = self._version(step, read, run, past)
+                inputs.versions[read.table] = version
+                own = step.kind == "table" and step.name == read.table
+                inputs.arguments[argument] = self.frame(read, run, version, own)
+        return inputs
+
+    def open_for_gate(self, reads: Mapping[str, Read], run: Run) -> dict[str, DataFrame]:
+        """What a publish gate reads, beside the rows that it judges."""
+        return {
+            argument: as_of(
+                self.tables.read(read.table), self.tables.contracts[read.table], read, run, False
+            )
+            for argument, read in reads.items()
+        }
+
+    def frame(self, read: Read, run: Run, version: int, own: bool = False) -> DataFrame:
+        """The rows of one table that a run may see, of its slices only those that the run chooses.
+
+        The version is pinned, so that a frame that is evaluated twice shows the same rows twice.
+        """
+        contract = self.tables.contracts[read.table]
+        rows = as_of(self.tables.read(read.table, version), contract, read, run, own)
+        if contract.slice is None:
+            return rows
+        return rows.where(F.col(contract.slice).isin(*self.chosen(contract.slice, run.params)))
+
+    def _version(self, step: Step, read: Read, run: Run, past: PastRuns) -> int:
+        if read.pinned and run.params.known_on is None:
+            version = past.version_read(step.name, step.slice, run.ds, read.table)
+            if version is not None:
+                self.tables.require_version(read.table, version, f"{step.task_id} ds={run.ds}")
+                return version
+        return self.tables.version(read.table)
+
+    def _search(self, read: Search, run: Run) -> Any:
+        effect = find_step(read.effect)
+        if effect.opens is None:
+            raise TypeError(f"{read.effect} serves no search: it is registered without `opens`")
+        return effect.opens(Sections(self.environment, effect.settings), run.ds)
+
+    def _slices_read(self, contract: Contract, run: Run) -> list[str]:
+        """The slices of a table that a run reads; '' is a table without slices."""
+        if contract.slice is None:
+            return [""]
+        chosen = self.chosen(contract.slice, run.params)
+        of_table = (step for step in steps().values() if step.name == contract.table)
+        return [step.slice for step in of_table if step.slice in chosen]

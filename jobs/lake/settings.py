@@ -1,0 +1,107 @@
+"""What the table runtime must know of its environment, and what a caller may choose for a run.
+
+The runtime knows no tables but by their contracts, so it hands the settings of table functions
+through: `Environment.section` is whatever the composition (`jobs.settings`) keeps under a name.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class LakeSettings(BaseModel):
+    """Where tables, drops, mappings and contracts are, and how bad a drop may be.
+
+    Paths that are not given lie under `home`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(ROOT / ".reclake", description="folder of all local state")
+    lake: str = Field("", description="where tables live, a folder or an s3a:// address")
+    landing: str = Field("", description="where sources drop files, one folder an entity")
+    sources: Path = Field(ROOT / "sources", description="mapping YAMLs, one a source")
+    contracts: Path = Field(ROOT / "expectations", description="contract YAMLs, one a table")
+    max_bad_share: float = Field(
+        0.05, ge=0, le=1, description="bad rows a drop may have, as a share, before the day stops"
+    )
+
+    @model_validator(mode="after")
+    def _fill_paths(self) -> LakeSettings:
+        home = self.home.expanduser().absolute()
+        object.__setattr__(self, "home", home)
+        if not self.lake:
+            object.__setattr__(self, "lake", str(home / "lake"))
+        if not self.landing:
+            object.__setattr__(self, "landing", str(home / "landing"))
+        return self
+
+
+class LakeParams(BaseModel):
+    """What a caller may choose for one run of any step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    known_on: date | None = Field(
+        None,
+        description="reads see what was known at the end of this day; empty means the run's own",
+    )
+    dry_run: bool = Field(
+        False, description="compute and audit, publish nothing, send nothing to the LLM"
+    )
+    accept_worse: bool = Field(
+        False,
+        description="publish lists although they are clearly worse than those of the trailing "
+        "week; later days are compared with these",
+    )
+
+    def slices(self, column: str) -> tuple[str, ...]:
+        """The values of a slice column that the run is to build and read; none names no choice."""
+        return ()
+
+
+class Environment(Protocol):
+    """What the runtime is given: its own settings, and those that it hands to table functions."""
+
+    @property
+    def of_lake(self) -> LakeSettings:
+        """The runtime's own settings."""
+
+    @property
+    def params(self) -> LakeParams:
+        """What a run is given whose caller chooses nothing."""
+
+    def section(self, name: str) -> Any:
+        """The settings that a step declares under a name. Raises KeyError for an unknown name."""
+
+    def slices(self, column: str) -> tuple[str, ...]:
+        """The values of a slice column that a run builds and reads when its params name none."""
+
+
+class Sections:
+    """The settings of one table function: the sections that its step declares, as attributes.
+
+    declared: their names; None allows all that the environment has. Another name is an
+    AttributeError, so that a function reads nothing, and no secret, without saying so.
+    """
+
+    def __init__(self, environment: Environment, declared: tuple[str, ...] | None = None) -> None:
+        self._environment = environment
+        self._declared = declared
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._declared is not None and name not in self._declared:
+            known = ", ".join(self._declared) or "none"
+            raise AttributeError(
+                f"settings.{name}: the step declares these sections: {known}. Add {name!r} to its "
+                "`settings`."
+            )
+        return self._environment.section(name)

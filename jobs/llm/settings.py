@@ -1,0 +1,150 @@
+"""What can be set about the LLM: its servers, bulk calls, prices, and what a run may spend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator
+
+from jobs.lake.settings import ROOT, LakeParams
+
+
+class Price(BaseModel):
+    """What a million tokens of one model cost, in any one currency.
+
+    input: tokens sent. cached: those of them that the server had in its prefix cache; as `input`
+    when not given. output: tokens received.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+    output: float = Field(ge=0)
+
+    def cost(self, sent: float, cached: float, received: float) -> float:
+        """The price of so many tokens. sent: all tokens sent, `cached` ones among them."""
+        of_cached = self.input if self.cached is None else self.cached
+        return ((sent - cached) * self.input + cached * of_cached + received * self.output) / 1e6
+
+
+class BulkSettings(BaseModel):
+    """How many calls are sent at a time, and what becomes of answers.
+
+    concurrency: most calls under way at once; a run finds by itself how many of them pay.
+    chunk_size: most calls sent and not committed, which is what a kill can lose. At less than four
+    times `concurrency`, a commit may keep the servers waiting. commit_seconds: an answer waits for
+    others to be committed with, at most as long. timeout_seconds: one request. max_attempts:
+    requests of each form of a question, of which an unreadable answer has up to three (again in the
+    same words, then simpler). patience_seconds: how long a call waits when no server is there.
+    max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
+    an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
+    describes. prices: by served model name; a model without one costs null. prompts: prompt name
+    to the version that is asked; 1 where it names none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(256, ge=1)
+    chunk_size: int = Field(1024, ge=1)
+    commit_seconds: float = Field(20.0, ge=0)
+    timeout_seconds: float = Field(120.0, gt=0)
+    max_attempts: int = Field(4, ge=1)
+    patience_seconds: float = Field(300.0, ge=0)
+    max_error_share: float = Field(0.2, ge=0, le=1)
+    gate_threshold: float = Field(0.79, ge=-1, le=1)
+    prices: dict[str, Price] = Field({}, description="money per million tokens, by model")
+    prompts: dict[str, int] = Field({})
+
+
+class LLMSettings(BaseModel):
+    """The OpenAI-compatible servers, or the engine, that describe items and users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    llm_url: str = Field(
+        "",
+        description="OpenAI-compatible base URL, ending in /v1; several with commas; or "
+        "engine:/path/to/model for vLLM without a server",
+    )
+    llm_model: str = Field("smollm2-135m-instruct", description="served model name")
+    llm_engine_python: Path = Field(
+        ROOT / ".venv-serve" / "bin" / "python", description="a Python that has vLLM, for engine:"
+    )
+    llm_engine_args: dict[str, JsonValue] = Field(
+        {}, description="arguments of vLLM's engine, for engine:; as JSON"
+    )
+    llm_api_key: SecretStr = SecretStr("")
+    llm_tokenizer: str = Field(
+        "", description="tokenizer.json, or its folder, that prompt limits are counted with"
+    )
+    llm_attributes: Path = Field(
+        ROOT / "jobs" / "llm" / "attributes.yaml",
+        description="attribute library of prompts",
+    )
+    llm: BulkSettings = BulkSettings()
+
+    @field_validator("llm_url")
+    @classmethod
+    def _llm_url_holds_no_secret(cls, url: str) -> str:
+        """It stands in the ledger and in logs."""
+        if any("@" in urlsplit(one.strip()).netloc for one in url.split(",")):
+            raise ValueError(
+                "holds a user or a password, which would stand in the ledger and in logs; "
+                "RECLAKE_LLM_API_KEY is for what a server wants to know"
+            )
+        return url
+
+    @property
+    def llm_urls(self) -> tuple[str, ...]:
+        """The addresses that `llm_url` names, in order."""
+        return tuple(url.strip() for url in self.llm_url.split(",") if url.strip())
+
+
+class LLMParams(LakeParams):
+    """What a caller may choose for the LLM calls of one run."""
+
+    item_budget: int = Field(
+        40, ge=0, description="how many distinct item contents the LLM may describe on the day"
+    )
+    user_budget: int = Field(
+        20, ge=0, description="how many user profiles the LLM may describe on the day"
+    )
+    token_budget: int | None = Field(
+        None,
+        ge=0,
+        description="most tokens, sent and received, that a step may pay the LLM for, all its "
+        "shards together; calls beyond are skipped and stand in the ledger; 0 sends nothing, empty "
+        "is no limit",
+    )
+    minutes_budget: float | None = Field(
+        None,
+        ge=0,
+        description="minutes in which a step may start LLM calls; calls beyond are skipped and "
+        "stand in the ledger; 0 sends nothing, empty is no limit",
+    )
+    only_unanswered: bool = Field(
+        False,
+        description="item_budget and user_budget count only what was never answered, so that a run "
+        "goes on where the last one stopped; of items the newest then take turns with the most "
+        "urgent",
+    )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="tasks that share the day's LLM calls; each pays for questions of its own. The "
+        "pool `llm` has to have as many slots for them to work at once",
+    )
+    companion_budget: int = Field(
+        0,
+        ge=0,
+        description="of how many rare item contents the LLM may say on the day what goes with them",
+    )
+    reason_budget: int = Field(
+        0,
+        ge=0,
+        description="of how many pairs of the day's most used items and their nearest neighbors "
+        "the LLM may write the reason",
+    )

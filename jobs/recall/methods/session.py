@@ -1,0 +1,48 @@
+"""Item similarity from sessions: two items are near when the same visits hold both.
+
+The score is that of `jobs.recall.methods.cooccurrence` with sessions in the place of users: what
+one visit holds together says more than what years do. The number of users behind a pair counts
+users here too, not their sessions.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake import Run
+from jobs.lake.scratch import Scratch
+from jobs.recall.kernels.sessions import owner, with_sessions
+from jobs.recall.kernels.sparse_product import NEIGHBOR_DDL
+from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_of
+from jobs.recall.settings.methods import SessionSettings
+
+
+def session_neighbors(
+    interactions: DataFrame,
+    items: DataFrame,
+    ds: date,
+    settings: SessionSettings,
+    scratch: Scratch,
+) -> DataFrame:
+    """The nearest sellable items of every item, by the sessions that hold both.
+
+    The arguments and the result are those of `cooccurrence_neighbors`; interactions also have
+    session_id string or null. Without a row where no user has two sessions: then nothing is known
+    of sessions, and co-occurrence says it all.
+    """
+    sessions = with_sessions(interactions, settings.gap_minutes)
+    strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
+    kept = scratch.computed(strengths)
+    counts = kept.frame.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
+    ((of_sessions, of_users),) = counts.collect()
+    if of_sessions == of_users:
+        return interactions.sparkSession.createDataFrame([], NEIGHBOR_DDL)
+    return neighbors_of(kept, items, settings.of_sessions(), scratch)
+
+
+def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
+    """The neighbors of every item that sessions of at least `min_support` users hold."""
+    return session_neighbors(interactions, items, run.ds, run.settings.session, run.scratch)

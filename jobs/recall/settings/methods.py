@@ -1,0 +1,220 @@
+"""Settings of the I2I methods."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from jobs.recall.settings.fields import (
+    GapMinutes,
+    HalfLifeDays,
+    ItemExponent,
+    ItemsPerText,
+    MinSupport,
+    NeighborExponent,
+    Neighbors,
+    Section,
+    Shrinkage,
+    UserExponent,
+)
+
+
+class StrengthSettings(Section):
+    """How strongly users took to items (`jobs.recall.kernels.strength`)."""
+
+    half_life_days: HalfLifeDays = 180.0
+    history_length: int = Field(
+        1000, ge=1, description="newest distinct items of a user that count, in items"
+    )
+    saturation: float = Field(
+        1.0,
+        gt=0,
+        description="decayed weight of a (user, item) pair at which its strength is one half; "
+        "repeats beyond it add less and less",
+    )
+
+
+class MatrixSettings(StrengthSettings):
+    """How strongly users took to items, and how the matrix of both is computed."""
+
+    max_matrix_entries: int = Field(
+        20_000_000,
+        ge=0,
+        description="(user, item) pairs up to which the matrix is held in memory, about 40 bytes "
+        "each; beyond it Spark joins and shuffles the pairs",
+    )
+    block_products: int = Field(
+        20_000_000,
+        ge=1,
+        description="multiplications in one Spark task of the matrix product",
+    )
+
+
+class CooccurrenceSettings(MatrixSettings):
+    """Item similarity from what the same users take (`jobs.recall.methods.cooccurrence`).
+
+    The exponents of the items were the best, or within 0.001 of the best, on a fifth of the train
+    parts of Gowalla and Amazon-book (recall@20); 0.5 and 0.5 would be the cosine. The user exponent
+    is the largest that costs nothing where a random fifth is held out. Where later days are held
+    out, a larger one is better still (docs/decisions/0007-recall.evidence.md).
+    """
+
+    min_support: MinSupport = 2
+    user_exponent: UserExponent = 0.75
+    item_exponent: ItemExponent = 0.75
+    neighbor_exponent: NeighborExponent = 0.25
+    shrinkage: Shrinkage = 2.0
+    neighbors: Neighbors = 50
+
+
+class SessionSettings(MatrixSettings):
+    """Item similarity from what one visit holds (`jobs.recall.methods.session`).
+
+    history_length counts the items of a session. The exponents were chosen on the October of Online
+    Retail. The half-life lies between the best for that data and the best for MovieLens 100K.
+    """
+
+    half_life_days: HalfLifeDays = 60.0
+    history_length: int = Field(200, ge=1, description="items of a session that count, in items")
+    min_support: MinSupport = 2
+    session_exponent: float = Field(
+        0.75, ge=0, le=2, description="how much a large session loses weight, degree^-x"
+    )
+    item_exponent: ItemExponent = 0.6
+    neighbor_exponent: NeighborExponent = 0.4
+    shrinkage: Shrinkage = 2.0
+    gap_minutes: GapMinutes = 30.0
+    neighbors: Neighbors = 50
+
+    def of_sessions(self) -> CooccurrenceSettings:
+        """The same for `jobs.recall.methods.cooccurrence`, with sessions in the place of users."""
+        shared = self.model_dump(exclude={"session_exponent", "gap_minutes"})
+        return CooccurrenceSettings(**shared, user_exponent=self.session_exponent)
+
+
+class SlimSettings(MatrixSettings):
+    """Item similarity that explains away (`jobs.recall.methods.slim`)."""
+
+    min_support: MinSupport = 2
+    candidates: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="nearest items by cosine that an item learns weights of",
+    )
+    penalty: float = Field(
+        60.0,
+        gt=0,
+        description="ridge penalty on the weights, in users of mean strength; a larger one spreads "
+        "the weight over more items",
+    )
+    user_exponent: UserExponent = 0.25
+    neighbors: Neighbors = 50
+
+
+class SwingSettings(MatrixSettings):
+    """Item similarity from pairs of users (`jobs.recall.methods.swing`).
+
+    The exponents were chosen on a fifth of the train part of Gowalla (recall@20); the paper's are
+    0.5 for the user and 0 for both items. `block_products` counts terms: an item of one user,
+    looked up among the items of another.
+    """
+
+    min_support: int = Field(
+        2, ge=2, description="distinct users that must stand behind a pair of items"
+    )
+    alpha: float = Field(
+        1.0,
+        ge=0,
+        description="added to the number of items that two users share before it divides their "
+        "vote; a larger alpha makes users with much in common and users with little more alike",
+    )
+    user_exponent: UserExponent = 0.25
+    item_exponent: ItemExponent = 1.5
+    neighbor_exponent: NeighborExponent = 0.4
+    users: int = Field(
+        200,
+        ge=2,
+        le=2000,
+        description="users of an item that are heard, those with the most weight",
+    )
+    neighbors: Neighbors = 50
+
+
+class TransitionSettings(StrengthSettings):
+    """Item similarity from what comes soon after what (`jobs.recall.methods.transition`)."""
+
+    history_length: int = Field(
+        1000, ge=1, description="newest events of a user that count, in events"
+    )
+    min_support: MinSupport = 2
+    window: int = Field(
+        3, ge=1, le=100, description="how many later times of a user an item leads to, in times"
+    )
+    position_decay: float = Field(
+        0.7, gt=0, le=1, description="factor for each time between the two items; 1 is none"
+    )
+    basket_length: int = Field(
+        50, ge=1, description="items of one time that count, those with the most weight first"
+    )
+    user_exponent: UserExponent = 0.5
+    item_exponent: ItemExponent = 0.75
+    neighbor_exponent: NeighborExponent = 0.25
+    shrinkage: Shrinkage = 2.0
+    neighbors: Neighbors = 50
+
+
+class ContentSettings(Section):
+    """Item similarity from the embedding of the item's text (`jobs.recall.methods.content`)."""
+
+    neighbors: Neighbors = 50
+    user_search_depth: int = Field(
+        200,
+        ge=1,
+        le=16_384,
+        description="texts that the vector index is asked for each user; more than the channel "
+        "keeps, because items that the user took lately are left out",
+    )
+    items_per_text: ItemsPerText = 10
+    min_score: float = Field(
+        0.3,
+        ge=-1,
+        le=1,
+        description="least cosine of a neighbor; below it texts are unrelated",
+    )
+
+
+class AugmentedSettings(Section):
+    """Item similarity from what the LLM said (`jobs.recall.methods.augmented`)."""
+
+    max_users: int = Field(
+        20,
+        ge=0,
+        description="distinct users of an item up to which this method gives it neighbors; items "
+        "with more users are known by behavior",
+    )
+    tag_descriptions: int = Field(
+        200, ge=1, description="descriptions that may share a tag before the tag is left out"
+    )
+    items_per_description: int = Field(
+        10, ge=1, description="items with the same description that one list may hold"
+    )
+    min_score: float = Field(
+        0.1, ge=0, le=1, description="least weighted Jaccard index of a neighbor"
+    )
+    candidates: int = Field(
+        8, ge=2, le=20, description="items with near texts that the LLM chooses companions from"
+    )
+    min_cosine: float = Field(
+        0.35, ge=-1, le=1, description="least cosine of a candidate's text; below it is unrelated"
+    )
+    max_cosine: float = Field(
+        0.9, ge=-1, le=1, description="largest cosine of a candidate's text; above it is the same"
+    )
+    min_lift: float = Field(
+        1.0,
+        ge=0,
+        description="least lift of two categories for a pair that the LLM put together: how many "
+        "times as often as by chance users take items of both; 0 keeps all pairs, also those "
+        "without a category",
+    )
+    neighbors: Neighbors = 50

@@ -1,0 +1,26 @@
+"""What can be set about encoding texts and about the vector index."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class MilvusSettings(BaseModel):
+    """The Milvus server that holds the day's vectors, and its kind of index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    milvus_uri: str = Field("", description="http://host:port of a Milvus server")
+    milvus_token: SecretStr = SecretStr("")
+    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
+
+
+class EncoderSettings(BaseModel):
+    """The model that turns texts into vectors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: str = Field("minilm-l6", description="minilm-l6, or a sentence-transformers model")
+    encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"

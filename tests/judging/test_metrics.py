@@ -60,6 +60,13 @@ def test_what_is_listed_by_hand() -> None:
     assert found.popularity_bias == pytest.approx((2 + 2 + 2 + 1) / 4 / 1)
 
 
+def test_a_cold_item_in_two_lists_is_covered_once() -> None:
+    # nobody took 1 and 2; both users are shown 1, nobody 2
+    train, test = pairs_of({0: [0], 1: [0]}), pairs_of({0: [1]})
+    found = evaluate(lists_of({0: [0, 1], 1: [1, 0]}), train, test, items=3, k=2)
+    assert (found.coverage, found.cold_coverage) == (2 / 3, 1 / 2)
+
+
 @given(
     st.dictionaries(st.integers(0, 5), st.lists(st.integers(0, 9), max_size=6, unique=True)),
     st.dictionaries(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -129,6 +130,37 @@ def test_invariant_3_a_failed_check_leaves_yesterday_in_place(toy_lake: Lake) ->
     assert [(r.check, r.severity) for r in unmet] == [
         ("expect_column_values_to_be_between", "error")
     ]
+
+
+BROKEN_DAYS: dict[str, tuple[str, Callable[[DataFrame], DataFrame]]] = {
+    "a repeated key": (
+        "expect_compound_columns_to_be_unique",
+        lambda items: items.union(items),
+    ),
+    "a null in a required column": (
+        "expect_column_values_to_not_be_null",
+        lambda items: items.withColumn("price", F.lit(None).cast("double")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("check", "broken"), BROKEN_DAYS.values(), ids=BROKEN_DAYS)
+def test_invariant_3_what_a_contract_implies_stops_a_day_as_what_it_states(
+    toy_lake: Lake, check: str, broken: Callable[[DataFrame], DataFrame]
+) -> None:
+    for day, price in ((D1, 1.0), (D2, 2.0)):
+        toy.receive(toy_lake, day, {"a": price})
+        toy_lake.run("silver.toy", ds=day)
+    toy_lake.run("gold.toy_daily", ds=D1)
+    registry._STEPS.pop("gold.toy_daily")
+    table("gold.toy_daily", reads={"items": Read("silver.toy")})(
+        lambda run, items: broken(items.select("item_id", "price"))
+    )
+    with pytest.raises(AuditFailed, match=check):
+        toy_lake.run("gold.toy_daily", ds=D2)
+    assert rows(toy_lake, "gold.toy_daily", "ds", "item_id", "price") == [(D1, "a", 1.0)]
+    unmet = toy_lake.tables.read("ops.audits").where("NOT success").collect()
+    assert [(r.ds, r.check, r.severity) for r in unmet] == [(D2, check, "error")]
 
 
 def test_invariant_5_dropped_rows_are_quarantined_or_folded(toy_lake: Lake) -> None:

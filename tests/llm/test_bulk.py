@@ -788,6 +788,42 @@ def test_a_token_budget_cuts_the_list_where_the_next_call_would_pass_it(
     assert tally.rows["skipped_budget"] == 22
 
 
+class HeldOpen(OneByOne):
+    """Answers no call until none may start any more: `limit` have, or a budget skipped the rest."""
+
+    async def __aenter__(self) -> HeldOpen:
+        self.loop = asyncio.get_running_loop()
+        self.all_started = asyncio.Event()
+        self.started = 0
+        await super().__aenter__()
+        return self
+
+    async def ask(self, prompt: Prompt, question: str, attempts: list[Attempt]) -> Reply:
+        self.started += 1
+        if self.started == self.limit:
+            self.all_started.set()
+        await self.all_started.wait()
+        return await super().ask(prompt, question, attempts)
+
+
+def test_a_token_budget_counts_what_calls_under_way_will_cost(prompt: Prompt) -> None:
+    client = HeldOpen(10)
+
+    class Watching(MemorySink):
+        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
+            super().append(table, rows, chunk_id)
+            # nothing is answered yet, so the first rows are those of skipped calls
+            client.loop.call_soon_threadsafe(client.all_started.set)
+
+    planned = plan(posed(asks(30), prompt), [])
+    gate, settings = Gate(WordEncoder(), 0.5), limits(concurrency=10, chunk_size=64)
+    budget, known = Budget(tokens=1000), Rate(100, 90, 20)
+    tally = enrich(planned, prompt, client, gate, Watching(), target(), settings, budget, known)
+    # eight calls under way will cost 960 tokens; ten at once would cost 1,200
+    assert (tally.calls, tally.skipped) == (8, 22)
+    assert tally.prompt_tokens + tally.completion_tokens == 960
+
+
 def test_calls_that_a_budget_cuts_off_are_written_some_at_a_time(
     prompt: Prompt, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,31 @@ def test_a_lost_row_stops_the_switch(
     assert collections(index) == {good.collection}
 
 
+def test_a_row_too_many_stops_the_switch(
+    index: ItemIndex, make_day: MakeDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No vector of the day has a negative component, and the stray has no other: it is the last of
+    # every list, so the nearest ten are those that brute force finds.
+    good = index.publish(make_day(D28, random_vectors(30)))
+    stray = {
+        "item_id": "stray",
+        "is_first_of_text": True,
+        "embedding": on_grid(-np.ones((1, 16)))[0],
+    }
+    flush = index._client.flush
+
+    def with_stray(name: str) -> None:
+        index._client.insert(name, [stray])
+        flush(name)
+
+    monkeypatch.setattr(index._client, "flush", with_stray)
+    with pytest.raises(IndexMismatch, match=r"ds=2017-12-29: expected 31 rows, found 32") as error:
+        index.publish(make_day(D29, np.abs(random_vectors(31))))
+    assert "No alias was moved" in str(error.value)
+    assert index.aliases() == {"items_20171228": good.collection, LIVE: good.collection}
+    assert collections(index) == {good.collection}
+
+
 def test_a_wrong_vector_stops_the_switch(
     index: ItemIndex, make_day: MakeDay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

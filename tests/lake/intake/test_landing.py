@@ -178,6 +178,20 @@ def test_a_late_file_is_known_from_the_day_that_takes_it_in(shop: Shop) -> None:
     assert rows(taken, "user_id", "ingest_ds") == [("b", D3), ("c", D2)]
 
 
+def test_a_late_file_is_recorded_under_the_day_that_took_it_in(shop: Shop) -> None:
+    """As its rows are: people ask `ops.landing_files` which files a day took in."""
+    shop.events(D1, "x", ("a", "i", 9, 1))
+    shop.take_in("events", D1)
+    shop.events(D1, "late", ("b", "i", 9, 1))
+    shop.events(D2, "x", ("c", "i", 9, 1))
+    taken = shop.take_in("events", D3, watermark=D1)
+    recorded = {row["file"]: (row["drop_ds"], row["ingest_ds"]) for row in taken.file_rows("run-7")}
+    assert recorded == {
+        f"events/ds={D1}/late.csv": (D1, D3),
+        f"events/ds={D2}/x.csv": (D2, D2),
+    }
+
+
 def test_a_day_without_a_drop_ends_well(shop: Shop) -> None:
     taken = shop.take_in("events", D1)
     assert (taken.rows_in, taken.rows.count(), taken.rejected.count()) == (0, 0, 0)

@@ -78,6 +78,16 @@ def test_a_user_without_another_candidate_keeps_a_full_list_and_the_log_says_so(
     assert "2 items are in more than 2 lists" in caplog.text
 
 
+def test_a_share_that_is_a_number_of_lists_is_that_number(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 0.58 of 50 users are 29 of them, though 0.58 * 50 is 28.999999999999996.
+    scores = {(f"u{user}", item): s for user in range(50) for item, s in (("a", 1.0), ("b", 0.5))}
+    found = capped(spark, tmp_path, scores, k=1, share=0.58)
+    assert Counter(found.values()) == {"a": 29, "b": 21}
+    assert "beyond the cap" not in caplog.text
+
+
 def test_nothing_changes_where_no_item_is_shown_too_often(
     spark: SparkSession, tmp_path: Path
 ) -> None:

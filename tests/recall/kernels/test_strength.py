@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.kernels.strength import cap_user_history, pair_strengths
+from jobs.recall.kernels.strength import cap_user_history, decay_by_position, pair_strengths
 from tests.recall.shop import DS, interactions, rows_of
 
 
@@ -44,6 +44,24 @@ def test_a_repeat_makes_an_item_new_again(spark: SparkSession) -> None:
         pair_strengths(interactions(spark, rows), DS, half_life_days=10, saturation=1.0), 1
     )
     assert rows_of(found, "user_id", "item_id") == [("u", "a")]
+
+
+def test_a_basket_is_one_position_for_what_was_taken_before_it(spark: SparkSession) -> None:
+    # All strengths are 1/2. u took a and b in one basket, one time back; old is two times back, not
+    # three. v's basket is the newest, so old is one time back.
+    rows = [("u", "new", 0), ("u", "a", 1), ("u", "b", 1), ("u", "old", 2)]
+    rows += [("v", "a", 5), ("v", "b", 5), ("v", "old", 6)]
+    pairs = pair_strengths(interactions(spark, rows), DS, half_life_days=1e9, saturation=1.0)
+    found = rows_of(decay_by_position(pairs, 0.5), "user_id", "item_id", "strength")
+    assert found == [
+        ("u", "a", pytest.approx(1 / 4)),
+        ("u", "b", pytest.approx(1 / 4)),
+        ("u", "new", pytest.approx(1 / 2)),
+        ("u", "old", pytest.approx(1 / 8)),
+        ("v", "a", pytest.approx(1 / 2)),
+        ("v", "b", pytest.approx(1 / 2)),
+        ("v", "old", pytest.approx(1 / 4)),
+    ]
 
 
 def test_the_order_of_the_rows_does_not_change_a_single_bit(spark: SparkSession) -> None:

@@ -90,7 +90,7 @@ class CooccurrenceSettings(BehaviorSettings):
     The exponents of the items were the best or within 0.001 of it on a fifth of the train parts of
     Gowalla and Amazon-book (recall@20); 0.5 and 0.5 would be the cosine. The user's is the largest
     that costs nothing where a random fifth is held out: where later days are, more is better still
-    (docs/decisions/0007-recall.md).
+    (docs/decisions/0007-recall.evidence.md).
     """
 
     user_exponent: float = Field(

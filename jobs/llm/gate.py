@@ -6,7 +6,7 @@ nearest of the subject's own texts, plus the field's ease; of a pair, with the t
 that it says less of. A value below the threshold is left out; a required field that keeps no value
 rejects the answer, and so do required fields of which one speaks of the title and the other of the
 category, say. Whole-answer cosines don't do: words repeated from the question hide the invented
-ones (ADR 0005 has the figures).
+ones (docs/decisions/0005-llm-enrichment.evidence.md has the figures).
 """
 
 from __future__ import annotations

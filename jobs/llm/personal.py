@@ -1,7 +1,7 @@
 """Personal data in a text, replaced by what it was: `(email)`, `(phone)` and the like.
 
 Patterns with check digits, no model: names of people are not found. What was weighed against it:
-docs/decisions/0011-guards-of-a-prompt.md.
+docs/decisions/0011-guards-of-a-prompt.evidence.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts to vectors, by a sentence-transformers model on the CPU.
 
-Figures, and why components lie on a grid: docs/decisions/0006-embeddings-and-milvus.md.
+Figures, and why components lie on a grid: docs/decisions/0006-embeddings-and-milvus.evidence.md.
 """
 
 from __future__ import annotations

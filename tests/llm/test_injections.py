@@ -103,7 +103,7 @@ def test_an_answer_that_obeys_is_stopped_or_known_to_pass(
     ]
     differ = [(case, was) for case, was in zip(CASES, found, strict=True) if was != case["outcome"]]
     assert differ == []
-    # ADR 0011 names these numbers.
+    # docs/decisions/0011-guards-of-a-prompt.md and its evidence name these numbers.
     assert Counter(found) == {"rejected": 50, "invalid": 14, "cut": 4, "passes": 2}
 
 

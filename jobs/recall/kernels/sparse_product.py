@@ -8,7 +8,7 @@ is exact and in any order the same.
 
 The loop is compiled by numba. `sparse_dot_topn` and `implicit` have the same loop in C++, but
 neither counts the users behind a cell nor breaks ties by item, and both belong to the result
-(docs/decisions/0007-recall.md has the times).
+(docs/decisions/0007-recall.evidence.md has the times).
 """
 
 from __future__ import annotations

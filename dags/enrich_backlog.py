@@ -1,27 +1,28 @@
 """# enrich_backlog
 
-Pays for LLM answers between daily runs: items that were never described, half of a run's budget for
-those most worth it and half for the newest. The next days find these answers in the cache.
+Pays for LLM answers between daily runs, about item contents that were never described. Half of a
+run's budget goes to the most urgent contents, half to the newest. Later days find these answers
+paid.
 
 ## Inputs
 The newest day of `silver.interactions` and `silver.items` that `recall_daily` has published.
 
 ## Outputs
-Answers in `silver.item_enrichments`, requests in `ops.llm_ledger`, and the day of
-`gold.llm_quality_daily` again, which then counts and audits them too. No list changes: a day uses
-an answer when it selects the item, by its own `item_budget`.
+Answers in `silver.item_enrichments`, requests in `ops.llm_ledger`, and the day's partition of
+`gold.llm_quality_daily`, built again to count and audit these answers too. No list changes: a day
+uses an answer only if its own `item_budget` selects that content.
 
 ## Kind
-Nearline: every 15 minutes it works for the newest day that the lake holds, whatever the time. A
-run that finds all answered sends nothing and is skipped after some seconds.
+Nearline: every 15 minutes a run works for the newest day that the lake holds, whatever the time. A
+run that finds every content answered sends nothing and is skipped after some seconds.
 
 ## Rerun
 Not needed; the next run goes on where this one stopped. No answer is paid twice, and a killed run
 loses at most one chunk of calls.
 
 ## When it is red
-Nothing waits for it, and daily runs ask for what they need themselves. Look at it when a day asks
-for more than usual, or when the cost stands still: `reclake llm cost --by day,status`.
+Nothing waits for this DAG, and daily runs pay for what they need themselves. Look at it when a day
+asks for more than usual, or when the cost stands still: `reclake llm cost --by day,status`.
 
 ## Owner
 enrichment

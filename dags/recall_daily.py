@@ -1,15 +1,15 @@
 """# recall_daily
 
-Turns one day of drops into the items that go with each item, and the items to recall for each
+Turns one day of drops into a list of neighbors for each item and a list of recalled items for each
 user.
 
 ## Inputs
 `landing/{events,items,users}/ds=D/*`, due by 02:30 UTC of the day after D.
 
 ## Outputs
-Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily`, `gold.popular_items_daily` and
-`gold.item_bundles_daily`, and the Milvus alias of the item vectors, ready by 04:00 UTC. Readers see
-a day whole and audited, or not at all.
+Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily`, `gold.popular_items_daily`,
+`gold.item_bundles_daily`, `gold.recall_metrics_daily` and `gold.llm_quality_daily`, and the Milvus
+aliases of the item vectors, ready by 04:00 UTC. Readers see a day whole and audited, or not at all.
 
 ## Kind
 Data interval: the run of logical date D makes `ds=D`. It starts when D ends, at 00:00 UTC, and
@@ -17,11 +17,12 @@ waits for the drops. A backfill makes one run for each day of its range.
 
 ## Rerun
 Clear the day's run, or one task with its downstream. The same rows are published again, and no
-LLM call is paid twice. For a range or a trial see `dags/README.md`.
+LLM call is paid twice. `dags/README.md` has ranges of days and dry runs.
 
 ## When it is red
-Readers keep the last published day. What can pass is retried. A task that failed without a retry
-needs a person: the error in its log names the table, the day and the next command.
+Readers keep the last published day. Airflow retries an error that may pass by itself. A task that
+failed without a retry needs a person: the error in its log names the table, the day and the next
+command.
 
 ## Owner
 recall
@@ -65,7 +66,7 @@ with DAG(
         doc_md="Waits until the day's drops are due. A drop that comes later counts as late.",
     )
 
-    # A run takes in all that is pending up to its day, so two days must not do it at once.
+    # A run takes in all pending drops up to its day, so two days must not take in at once.
     intake: dict[str, Any] = {"max_active_tis_per_dag": 1}
     bronze_events = step("bronze.events", **intake)
     bronze_items = step("bronze.items", **intake)
@@ -75,7 +76,7 @@ with DAG(
     users = step("silver.users", **intake)
 
     # One task instance a shard; one in all unless the run's params say otherwise.
-    shards = llm_shards.override(doc_md="Shares out the LLM calls: the run's param `shards`.")()
+    shards = llm_shards.override(doc_md="Numbers the shards of the LLM steps: param `shards`.")()
     paid: dict[str, Any] = {
         "shards": shards,
         "pool": "llm",
@@ -87,15 +88,15 @@ with DAG(
 
     item_texts = step("silver.item_texts")
     user_texts = step("silver.user_texts")
-    # Two days at once would both encode the texts that neither finds.
+    # Two days at once would both encode the same missing texts.
     encoded: dict[str, Any] = {"max_active_tis_per_dag": 1}
     item_embeddings = step("silver.item_embeddings", **encoded)
     user_embeddings = step("silver.user_embeddings", **encoded)
     milvus_items = step(
         "milvus.items",
         pool="milvus",
-        doc_md="Loads the day's item vectors into the idle collection, verifies it, switches the "
-        "alias. Rerun: clear it. Red: `docs/runbooks/milvus-mismatch.md`.",
+        doc_md="Loads the day's item vectors into a collection of its own, verifies it, then moves "
+        "the aliases to it. Rerun: clear this task. Red: `docs/runbooks/milvus-mismatch.md`.",
     )
 
     item_companions = step("silver.item_companions", **paid)

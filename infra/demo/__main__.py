@@ -63,8 +63,8 @@ def main() -> int:
         file = f" ({error.filename})" if error.filename else ""
         target = "demo" if command == "up" else command
         said = (
-            f"{os.strerror(error.errno)}{file}: free some disk, RECLAKE_HOME is "
-            f"{get_settings().home}, then run `make {target}` again; it goes on from here."
+            f"{os.strerror(error.errno)}{file}: free some disk (RECLAKE_HOME is "
+            f"{get_settings().home}), then run `make {target}` again; it goes on from here."
         )
         console.print(f"\n{said}", style="red", markup=False, highlight=False)
         return 1

@@ -131,7 +131,7 @@ class AirflowApi:
         except httpx.TransportError as error:
             raise AirflowRefused(
                 f"Airflow does not answer at {self._login.url} ({error}). Its log is "
-                "logs/airflow.log in RECLAKE_HOME; `make demo` starts it again and goes on."
+                "logs/airflow.log in RECLAKE_HOME; `make demo` starts Airflow again and goes on."
             ) from error
         if answer.is_error and answer.status_code not in accept:
             raise AirflowRefused(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
@@ -143,7 +143,7 @@ class AirflowApi:
         if answer.is_error:
             raise AirflowRefused(
                 f"{self._login.url} refuses the login of {self._login.user}: another Airflow is "
-                "on that port. `make down` and `make demo` choose a new one."
+                "on that port. `make down`, then `make demo`, chooses a new port."
             )
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

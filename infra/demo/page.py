@@ -34,7 +34,7 @@ _I2I = f"""
         SELECT item_id, rank AS place FROM gold.popular_items_daily
         WHERE ds = $ds AND kind = 'popular' AND segment = 'all' ORDER BY rank LIMIT 5
     )
-    SELECT a.name AS item, i.rank, b.name AS similar, round(i.score, 3) AS score,
+    SELECT a.name AS item, i.rank, b.name AS neighbor, round(i.score, 3) AS score,
            array_to_string(i.methods, ', ') AS methods, i.reason
     FROM gold.i2i_daily i
     JOIN best USING (item_id)
@@ -84,14 +84,12 @@ def sections(lake: LakeSql, days: Collection[date]) -> list[Section]:
     last = {"ds": max(days)}
     found = [
         Section("Published rows by day", published_rows(lake, days)),
-        Section(
-            f"Similar items of five best sellers, {max(days)}", lake.query(_I2I, last).records()
-        ),
+        Section(f"Neighbors of five best sellers, {max(days)}", lake.query(_I2I, last).records()),
     ]
     for user in lake.query(_EXAMPLE_USERS, last).records():
         rows = lake.query(_RECALL, last | user).records()
         found.append(Section(f"Recalled for user {user['user_id']}, {max(days)}", rows))
-    return [*found, Section("What the LLM was asked", ledger(lake))]
+    return [*found, Section("LLM requests by prompt", ledger(lake))]
 
 
 def published_rows(lake: LakeSql, days: Collection[date]) -> list[dict[str, Any]]:

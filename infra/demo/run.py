@@ -57,15 +57,15 @@ def demo(settings: Settings, choices: StackSettings, console: Console) -> None:
         run_days(api, settings, progress)
     show_page(settings, endpoints.airflow, console)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
-    console.print(f"\nDone in {minutes} min {seconds} s. `make down` ends what this started.")
+    console.print(f"\nDone in {minutes} min {seconds} s. `make down` ends the servers.")
 
 
 def write_landing(settings: Settings, progress: Progress) -> None:
     """Writes the drops that are missing."""
     if "://" in settings.landing:
         raise DemoFailed(
-            f"The demo writes its drops into a folder, and RECLAKE_LANDING is {settings.landing}. "
-            "Unset it, or give a folder."
+            f"The demo writes its drops into a folder, but RECLAKE_LANDING is {settings.landing}. "
+            "Unset it, or set it to a folder."
         )
     started = time.monotonic()
     written = write_drops(Path(settings.landing))
@@ -120,13 +120,14 @@ def run_days(api: AirflowApi, settings: Settings, progress: Progress) -> None:
         progress.failure(failure)
     if failures:
         raise DemoFailed(
-            "Nothing was published for a day whose tasks failed; earlier days stay readable. "
-            "Mend the cause that the log names, then run `make demo`: only what failed runs again."
+            "A failed task published nothing; tables and days that were published stay readable. "
+            "Mend the cause that the log names, then run `make demo`: only the failed tasks and "
+            "the tasks behind them run again."
         )
     if unpublished := sorted(set(DAYS) - _published(settings)):
         raise DemoFailed(
-            f"Airflow ended without publishing {', '.join(map(str, unpublished))}. "
-            f"Look at its runs in {api.url}, then run `make demo` again."
+            f"Airflow's runs ended without publishing {', '.join(map(str, unpublished))}. "
+            f"Look at them in {api.url}, then run `make demo` again."
         )
 
 

@@ -30,7 +30,7 @@ def delta_jars(folder: Path, say: Callable[[str], None] = lambda _: None) -> lis
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_resolved(folder):
-            say(f"downloading {DELTA} and what it needs from Maven Central (about 90 MB, once)")
+            say(f"downloading {DELTA} and its dependencies from Maven Central (about 90 MB, once)")
             _resolve(folder)
         return sorted(folder.glob("*.jar"))
 

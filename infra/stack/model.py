@@ -24,7 +24,9 @@ def ensure_model(home: Path, say: Callable[[str], None] = lambda _: None) -> Pat
     if folder.is_dir():
         return folder
     if not SERVE_PYTHON.exists():
-        raise ServiceFailed(f"vLLM is not installed in {SERVE_PYTHON.parents[1]}: `make install`")
+        raise ServiceFailed(
+            f"vLLM is not installed in {SERVE_PYTHON.parents[1]}: run `make install`"
+        )
     say("converting SmolLM2-135M for vLLM (about 20 s, once)")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     log = home / "logs" / "model.log"

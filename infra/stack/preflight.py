@@ -38,8 +38,8 @@ def lacks(home: Path, *, starts: Collection[str], ports: Mapping[str, int]) -> I
 def spark_url_lacks(url: str) -> Iterator[str]:
     if not re.fullmatch(r"sc://[^:/]+:\d+", url):
         yield (
-            f"RECLAKE_SPARK_URL is {url}, and this Airflow reaches Spark by sc://host:port alone: "
-            "give the address of a Spark Connect server, or unset it to have one started"
+            f"RECLAKE_SPARK_URL is {url}, but this Airflow reaches Spark only by sc://host:port: "
+            "set it to the address of a Spark Connect server, or unset it to have a server started"
         )
 
 
@@ -56,6 +56,6 @@ def port_lacks(ports: Mapping[str, int]) -> Iterator[str]:
     for variable, port in ports.items():
         if not becomes_free(port):
             yield (
-                f"port {port} ({variable}) is taken by another program: end that, choose another "
-                f"port, or unset {variable} to have a free one found"
+                f"port {port} ({variable}) is taken by another program: end that program, choose "
+                f"another port, or unset {variable} to get a free port"
             )

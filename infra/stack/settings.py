@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_PORT = Field(default=None, ge=1, le=65535, description="taken as given; a free port when empty")
+_PORT = Field(default=None, ge=1, le=65535, description="the server's port; empty: a free one")
 
 
 class StackSettings(BaseSettings):

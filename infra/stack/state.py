@@ -53,7 +53,7 @@ class State:
             }
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StateUnreadable(
-                f"{self.file} is damaged, so what runs is not known. End the processes that "
+                f"{self.file} is damaged, so nobody knows what runs. End the processes that "
                 f"`grep -ls {MARK_VARIABLE} /proc/[0-9]*/environ` names, delete the file, and run "
                 "`make demo` again."
             ) from error

@@ -1,9 +1,9 @@
 """Accuracy: recall and NDCG of the published lists on public splits, beside published figures.
 
-Data comes from the folder RECLAKE_DATA; what is not there is left out, and said so. Each figure is
-what `reclake evaluate` prints, with the defaults and with the settings in
-`tests/benchmarks/tuned/`, which `reclake tune` chose on train alone (each file has its seed and its
-trials).
+Data comes from the folder RECLAKE_DATA; a data set that is missing there is left out, with a
+message. Each figure is what `reclake evaluate` prints, once with the defaults and once with the
+settings in `tests/benchmarks/tuned/`. `reclake tune` chose these settings on train alone; each file
+has its seed and its trials.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _cold_items(data: Path, folder: Path) -> Iterator[Result]:
         yield Result(
             f"{name}, recall", row["recall"], "", 5, "drawn at random", by_chance, of_ratio=True
         )
-        yield Result(f"{name}, share of them in lists", row["cold_coverage"], "", 0.6)
+        yield Result(f"{name}, share of them listed", row["cold_coverage"], "", 0.6)
 
 
 def _evaluate(train: Path, test: Path, *options: str) -> list[dict[str, Any]]:

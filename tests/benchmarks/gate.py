@@ -1,10 +1,10 @@
 """How well the gate tells right answers from wrong ones, against labels made by hand.
 
-`tests/llm/labels/item_gate.jsonl` has answers of the demo's model to prompt `item` version 1, each
-labelled by whether name and summary are true of the product and can be read: by one reader
-(`label`), and later by another who saw neither these labels nor the gate's scores
-(`second_label`). The threshold is chosen by the first reader's labels on one half, by the parity of
-a hash of the content, and judged on the other.
+`tests/llm/labels/item_gate.jsonl` has answers of the demo's model to prompt `item` version 1. An
+answer is right if its name and summary can be read and are true of the product. One reader gave
+`label`; another gave `second_label` later, and saw neither the first labels nor the gate's scores.
+The parity of a hash of the content splits the answers into two halves. The first reader's labels
+choose the threshold on one half; it is judged on the other.
 """
 
 from __future__ import annotations
@@ -103,18 +103,23 @@ def measure() -> Iterator[Result]:
     kappa = cohen_kappa_score([j.right for j in judged], [j.second for j in judged])
     yield Result("agreement of the two readers", float(kappa), "kappa")
     yield Result("threshold chosen on one half", theta, "cosine")
-    yield Result("precision on the half that chose", precision, "share")
-    yield Result("recall on the half that chose", recall, "share")
+    yield Result("precision on the half that chose the threshold", precision, "share")
+    yield Result("recall on the half that chose the threshold", recall, "share")
     precision, recall = precision_and_recall(other, theta)
     accepted = [j.right for j in other if j.score >= theta]
     low, high = wilson(sum(accepted), len(accepted))
     yield Result("accepted on the other half", len(accepted), "answers")
     yield Result("precision on the other half", precision, "share", target=LEAST_PRECISION)
-    yield Result("its 95% interval from", low, "share")
-    yield Result("its 95% interval to", high, "share")
+    yield Result("precision on the other half, 95% interval from", low, "share")
+    yield Result("precision on the other half, 95% interval to", high, "share")
     yield Result("recall on the other half", recall, "share")
     by_second, _ = precision_and_recall([replace(j, right=j.second) for j in other], theta)
-    yield Result("precision on it by the second reader", by_second, "share", target=LEAST_PRECISION)
+    yield Result(
+        "precision on the other half, by the second reader",
+        by_second,
+        "share",
+        target=LEAST_PRECISION,
+    )
     precision, recall = precision_and_recall(judged, settings.llm.gate_threshold)
-    yield Result("precision of all at the setting", precision, "share")
-    yield Result("recall of all at the setting", recall, "share")
+    yield Result("precision on both halves, at the set threshold", precision, "share")
+    yield Result("recall on both halves, at the set threshold", recall, "share")

@@ -1,20 +1,23 @@
 """LLM enrichment: goodput beside `vllm bench serve`, and what a large catalogue costs to plan.
 
-Every measurement of goodput has a freshly started server, so that none finds another's prefixes in
-the cache. The peer asks the same conversations, rendered by the model's own template, under the
-same schema, seed and length limit, at the level that answers half of them fastest, and like ours
-without a call before the clock runs, which would warm the server for it (5% of 500 calls). It runs
-before and after ours, since it varies by some 5% itself; its rate is of both runs together.
+Every measurement of goodput starts a fresh server, so that none finds another's prefixes in the
+cache. The peer asks the same conversations, rendered by the model's own template, under the same
+schema, seed and length limit, with as many calls at once as answered half of them fastest.
+Like ours, it makes no call before the clock runs; such a call would warm the server (5% of 500
+calls). The peer runs before and after ours, since its rate varies by some 5%; the rate shown is
+that of both runs together.
 
-A restart takes more than the time in which nobody listens: it cuts off what is under way, on which
-the server has then worked for nothing, by as long as those requests were under way in the mean. The
-last row of goodput is less that too.
+A restart costs more than the seconds in which no server listens: it cuts off the calls under way,
+and the server has worked on them for nothing. That work is the mean time for which these calls had
+been under way. The last row of goodput subtracts it too.
 
-A start from 8 calls at once, and what a restart cuts off, cost some twenty seconds once, however
-long the list: of 1,000 calls on two cores a fifteenth, and of 500 twice that.
+The climb from 8 calls at once and the calls that a restart cuts off cost some twenty seconds once,
+however long the list: a fifteenth of the time of 1,000 calls on two cores, and twice that share of
+500 calls.
 
-RECLAKE_BENCH_CALLS calls (1,000), RECLAKE_BENCH_ITEMS items (1,000,000). 2 cores answer 0.35 to 3.5
-calls a second with the demo's model, so the whole takes 45 to 300 minutes.
+RECLAKE_BENCH_CALLS is the number of calls (1,000), RECLAKE_BENCH_ITEMS of items (1,000,000). Two
+cores answer 0.35 to 3.5 calls a second with the demo's model, so this benchmark takes 45 to 300
+minutes.
 """
 
 from __future__ import annotations
@@ -102,7 +105,8 @@ def _goodput(folder: Path) -> Iterator[Result]:
         faulty -= server.down_seconds
     after = _peer(folder, prompt, asks, best)
     peers_rate = 2 * calls / (before + after)
-    name = f"goodput with 5% of 503s and a restart of {server.down_seconds:.0f} s, less the restart"
+    away = f"{server.down_seconds:.0f} s"
+    name = f"goodput with 5% of 503s and a restart of {away}, without the restart"
     yield Result(
         f"goodput of {calls} calls", calls / clean, "calls/s", LEAST_GOODPUT, peer, peers_rate,
         of_ratio=True,
@@ -381,29 +385,28 @@ def _catalogue(folder: Path) -> Iterator[Result]:
     names = ("new", "unchanged", "changed")
     found = {name: _in_a_process(name, items, items, folder) for name in names}
     yield Result(
-        f"{items:,} unchanged items, until no call is found", found["unchanged"]["seconds"], "s",
+        f"{items:,} unchanged items, time to plan", found["unchanged"]["seconds"], "s",
         60, at_most=True,
     )  # fmt: skip
     yield Result(
-        f"{items:,} unchanged items, calls", found["unchanged"]["calls"], "calls", 0, at_most=True
-    )
+        f"{items:,} unchanged items, calls planned", found["unchanged"]["calls"], "calls", 0,
+        at_most=True,
+    )  # fmt: skip
     changed = items // 100
     questions = changed - changed // SHARED_EVERY
     calls = found["changed"]["calls"]
     yield Result(
-        f"calls when 1% changed, {changed // SHARED_EVERY:,} of which ask what another asks",
+        f"calls planned when 1% changed, {changed // SHARED_EVERY:,} items with another's question",
         calls, "calls", None, "changed questions", questions,
     )  # fmt: skip
-    yield Result(
-        "calls too many or too few of them", abs(calls - questions), "calls", 0, at_most=True
-    )
+    yield Result("calls planned, off by", abs(calls - questions), "calls", 0, at_most=True)
     for name, done in found.items():
         yield Result(
             f"memory of the driver, {items:,} items, {name}", done["gigabytes"], "GiB", 2,
             at_most=True,
         )  # fmt: skip
         yield Result(
-            f"memory of the Spark server beside it, of 4 GiB of heap, {name}",
+            f"memory of the Spark server with 4 GiB of heap, {items:,} items, {name}",
             done["server_gigabytes"], "GiB",
         )  # fmt: skip
     large, small = (_in_a_process("new", n, DAILY_BUDGET, folder) for n in (items, items // 10))

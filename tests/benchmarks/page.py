@@ -19,10 +19,10 @@ from tests.benchmarks.__main__ import NAMES
 _COLUMNS = ("", "value", "peer", "peer's value", "ratio", "target", "")
 _HEAD = """# Benchmarks
 
-`make bench` measures, writes `.reclake/bench/*.jsonl` and prints the same tables; this page is
-made from such a run on {cores} cores by `python -m tests.benchmarks.page > docs/benchmarks.md`. A
-peer is measured in the same run unless it says *published*. Machines differ and are noisy: compare
-ratios, not times. A target that was missed says so.
+`make bench` measures, writes `.reclake/bench/*.jsonl` and prints the same tables. This page is made
+from a run on {cores} cores by `python -m tests.benchmarks.page > docs/benchmarks.md`. A peer was
+measured in the same run, unless it is marked *published*. Machines differ and are noisy: compare
+ratios, not times. A missed target is marked **missed**.
 """
 
 

@@ -1,7 +1,7 @@
-"""Recall: how long its parts take, beside peers in the same run.
+"""Recall: run times of the I2I kernel, user recall and the I2I job, beside peers in the same run.
 
-Gowalla's train part comes from the folder RECLAKE_DATA; without it nothing is measured. The peers
-of the kernel and of the job are implicit's C++ and a self-join in Spark SQL.
+Gowalla's train part comes from the folder RECLAKE_DATA; without it nothing is measured. The
+kernel's peer is implicit's C++, the job's peer a self-join in Spark SQL.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Scale: time and memory of the job `cooccurrence` from 2.5 to 20 million interactions.
 
-Each point is one process that reads Parquet and writes Parquet: ours on a local Spark, the peer
-with implicit, with the same length of lists and the same threads. RECLAKE_SCALE is the largest
-point in millions of interactions, 20 without it.
+Each point is one process that reads Parquet and writes Parquet: ours on a local Spark, the peer's
+with implicit. Both make lists of the same length with the same number of threads. RECLAKE_SCALE is
+the largest point, in millions of interactions (20).
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def measure() -> Iterator[Result]:
         if before:
             growth = ours["seconds"] / before["seconds"]
             yield Result(
-                f"{name}, time of the doubling", growth, "x", MOST_OF_A_DOUBLING, at_most=True
+                f"{name}, time compared with half as many",
+                growth,
+                "x",
+                MOST_OF_A_DOUBLING,
+                at_most=True,
             )
         before = ours
         source.unlink()

@@ -232,5 +232,5 @@ def test_a_wrong_password_and_a_refusal_are_explained(double: AirflowDouble) -> 
     with pytest.raises(AirflowRefused, match="another Airflow is on that port"):
         AirflowApi(login, "recall_daily", double.transport()).runs(DAYS)
     silent = AirflowApi(Login("http://127.0.0.1:1", "admin", "secret"), "recall_daily")
-    with pytest.raises(AirflowRefused, match="`make demo` starts it again"):
+    with pytest.raises(AirflowRefused, match="`make demo` starts Airflow again"):
         silent.runs(DAYS)

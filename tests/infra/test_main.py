@@ -37,7 +37,7 @@ def test_a_damaged_state_is_told(
     file.write_text("{")
     assert main(command) == 1
     last_line = capsys.readouterr().out.splitlines()[-1]
-    assert last_line.startswith(f"{file} is damaged, so what runs is not known.")
+    assert last_line.startswith(f"{file} is damaged, so nobody knows what runs.")
     assert file.exists()
 
 
@@ -46,12 +46,12 @@ def test_a_damaged_state_is_told(
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "/lake/part-0.parquet"),
-            "No space left on device (/lake/part-0.parquet): free some disk, RECLAKE_HOME is {}, "
+            "No space left on device (/lake/part-0.parquet): free some disk (RECLAKE_HOME is {}), "
             "then run `make demo` again; it goes on from here.",
         ),
         (
             OSError(errno.EDQUOT, "Error writing bytes to file"),
-            "Disk quota exceeded: free some disk, RECLAKE_HOME is {}, then run `make demo` again; "
+            "Disk quota exceeded: free some disk (RECLAKE_HOME is {}), then run `make demo` again; "
             "it goes on from here.",
         ),
     ],

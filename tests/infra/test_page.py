@@ -44,13 +44,13 @@ def test_the_page_is_about_the_last_day_and_names_items(lake: LakeSql) -> None:
     found = sections(lake, [D29, D30])
     assert [section.title for section in found] == [
         "Published rows by day",
-        "Similar items of five best sellers, 2017-12-30",
+        "Neighbors of five best sellers, 2017-12-30",
         "Recalled for user ann, 2017-12-30",  # two channels, so she comes first
         "Recalled for user bob, 2017-12-30",
-        "What the LLM was asked",
+        "LLM requests by prompt",
     ]
-    similar = [(row["item"], row["rank"], row["similar"]) for row in found[1].rows]
-    assert similar == [
+    neighbors = [(row["item"], row["rank"], row["neighbor"]) for row in found[1].rows]
+    assert neighbors == [
         ("MILK 2% GALLON", 1, "WHITE BREAD"),
         ("MILK 2% GALLON", 2, "BUTTER STICKS"),
         ("WHITE BREAD", 1, "MILK 2% GALLON"),

@@ -161,8 +161,8 @@ def test_a_port_that_was_asked_for_and_is_taken_names_its_variable() -> None:
         port = server.getsockname()[1]
         assert not is_free(port)
         assert list(port_lacks({"RECLAKE_AIRFLOW_PORT": port})) == [
-            f"port {port} (RECLAKE_AIRFLOW_PORT) is taken by another program: end that, choose "
-            "another port, or unset RECLAKE_AIRFLOW_PORT to have a free one found"
+            f"port {port} (RECLAKE_AIRFLOW_PORT) is taken by another program: end that program, "
+            "choose another port, or unset RECLAKE_AIRFLOW_PORT to get a free port"
         ]
         assert free_port(port) != port
     assert free_port(port) == port
@@ -173,8 +173,8 @@ def test_a_spark_that_airflows_connection_cannot_name_is_refused() -> None:
     assert list(spark_url_lacks("sc://spark.example.org:15002")) == []
     for url in ("local[2]", "spark://host:7077", "sc://host", "sc://host:15002/;token=t"):
         assert list(spark_url_lacks(url)) == [
-            f"RECLAKE_SPARK_URL is {url}, and this Airflow reaches Spark by sc://host:port alone: "
-            "give the address of a Spark Connect server, or unset it to have one started"
+            f"RECLAKE_SPARK_URL is {url}, but this Airflow reaches Spark only by sc://host:port: "
+            "set it to the address of a Spark Connect server, or unset it to have a server started"
         ]
 
 

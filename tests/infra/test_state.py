@@ -50,7 +50,7 @@ def test_a_damaged_file_says_how_to_go_on_without_it(tmp_path: Path, content: st
     with pytest.raises(StateUnreadable) as raised:
         state.records()
     assert str(raised.value) == (
-        f"{state.file} is damaged, so what runs is not known. End the processes that "
+        f"{state.file} is damaged, so nobody knows what runs. End the processes that "
         "`grep -ls RECLAKE_STACK_MARK /proc/[0-9]*/environ` names, delete the file, and run "
         "`make demo` again."
     )

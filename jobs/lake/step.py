@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -164,12 +166,17 @@ class Step:
 
 
 _STEPS: dict[str, Step] = {}
+_MAY_REPLACE = ContextVar("_MAY_REPLACE", default=False)
 _MODULES = ("jobs.bronze", "jobs.silver", "jobs.gold", "jobs.milvus")
 
 
 def _register(step: Step) -> None:
     known = _STEPS.get(step.task_id)
-    if known and known.function.__qualname__ != step.function.__qualname__:
+    if (
+        known
+        and not _MAY_REPLACE.get()
+        and known.function.__qualname__ != step.function.__qualname__
+    ):
         raise ValueError(f"{step.task_id} is registered twice: {known.function} {step.function}")
     _STEPS[step.task_id] = step
 
@@ -233,6 +240,19 @@ def effect(
         return function
 
     return keep
+
+
+@contextmanager
+def temporary_steps() -> Iterator[None]:
+    """Steps registered within the block, also in the place of others, are gone after it."""
+    steps()
+    before, token = dict(_STEPS), _MAY_REPLACE.set(True)
+    try:
+        yield
+    finally:
+        _MAY_REPLACE.reset(token)
+        _STEPS.clear()
+        _STEPS.update(before)
 
 
 def steps() -> dict[str, Step]:

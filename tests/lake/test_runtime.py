@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -12,14 +12,13 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Lake, Outcome, PublishGate, Read, Run, table
-from jobs.lake import step as registry
+from jobs.lake import Judgement, Lake, Outcome, PublishGate, Read, Run, table
 from jobs.lake.contract import Contracts
 from jobs.lake.errors import AuditFailed, NoTable, RowsVanished, SchemaMismatch, UpstreamMissing
 from jobs.lake.expectations import NO_WORSE
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, SKIPPED, UNCHANGED
 from jobs.lake.settings import ROOT
-from jobs.llm.gate import Judgement
+from jobs.lake.step import steps, temporary_steps
 from jobs.settings import RecallAndMetrics, RunParams
 from tests.lake import toy
 
@@ -27,17 +26,16 @@ D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 
 
 @pytest.fixture
-def toy_lake(make_lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+def toy_lake(make_lake, tmp_path: Path) -> Iterator[Lake]:
     folder = tmp_path / "expectations"
     shutil.copytree(ROOT / "expectations" / "ops", folder / "ops")
     toy.write_contracts(folder, toy.CONTRACTS)
-    registry.steps()
-    monkeypatch.setattr(registry, "_STEPS", dict(registry._STEPS))
-    toy.register()
     lake = make_lake(contracts=folder)
     for name in toy.CONTRACTS:
         lake.tables.create(lake.contracts[name])
-    return lake
+    with temporary_steps():
+        toy.register()
+        yield lake
 
 
 def rows(lake: Lake, name: str, *columns: str) -> list[tuple]:
@@ -152,7 +150,6 @@ def test_invariant_3_what_a_contract_implies_stops_a_day_as_what_it_states(
         toy.receive(toy_lake, day, {"a": price})
         toy_lake.run("silver.toy", ds=day)
     toy_lake.run("gold.toy_daily", ds=D1)
-    registry._STEPS.pop("gold.toy_daily")
     table("gold.toy_daily", reads={"items": Read("silver.toy")})(
         lambda run, items: broken(items.select("item_id", "price"))
     )
@@ -189,7 +186,6 @@ def test_invariant_5_a_row_that_vanishes_stops_the_day(toy_lake: Lake) -> None:
             kept.select("item_id", F.col("ingest_ds").alias("valid_from"), "price", "row_hash")
         )
 
-    registry._STEPS.pop("silver.toy")
     reads = {"received": Read("bronze.toy", pending=True), "held": Read("silver.toy")}
     table("silver.toy", reads=reads, accounts_for="received")(forgetful)
     with pytest.raises(RowsVanished, match=r"2 rows in, but 1 out \+ 0 quarantined \+ 0 folded"):
@@ -218,7 +214,6 @@ def test_invariant_10_a_table_without_a_contract_cannot_be_written(toy_lake: Lak
 def test_a_wrong_type_names_the_column(toy_lake: Lake) -> None:
     toy.receive(toy_lake, D1, {"a": 1.0})
     toy_lake.run("silver.toy", ds=D1)
-    registry._STEPS.pop("gold.toy_daily")
 
     @table("gold.toy_daily", reads={"items": Read("silver.toy")})
     def toy_daily(run, items):
@@ -365,16 +360,17 @@ def test_a_gate_sees_earlier_rows_and_what_is_known_now(
         return Judgement(run.ds < D3, "seen")
 
     reads = {"items": Read("silver.toy")}
-    registry._STEPS.pop("gold.toy_daily")
-    table("gold.toy_daily", reads=reads, gate=PublishGate(judge, reads, rebuilds))(
-        lambda run, items: items.select("item_id", "price")
-    )
+    table(
+        "gold.toy_daily",
+        reads=reads,
+        gate=PublishGate(judge, reads, rebuilds, "docs/runbooks/toy.md"),
+    )(lambda run, items: items.select("item_id", "price"))
     for day, price in ((D1, 1.0), (D2, 2.0), (D3, 3.0)):
         toy.receive(lake, day, {"a": price})
         lake.run("silver.toy", ds=day)
         if day < D3:
             lake.run("gold.toy_daily", ds=day)
-    with pytest.raises(AuditFailed, match=r"seen\. Nothing .* docs/runbooks/recall-reg"):
+    with pytest.raises(AuditFailed, match=r"seen\. Nothing .* docs/runbooks/toy"):
         lake.run("gold.toy_daily", ds=D3)
     assert [made_on for made_on, *_ in seen] == [D1, on_d3[0]]
     assert seen[-1] == on_d3
@@ -393,7 +389,7 @@ def test_contracts_ask_the_gates_that_there_are() -> None:
         for contract in Contracts(ROOT / "expectations")
         if any(check.expect == NO_WORSE for check in contract.checks)
     }
-    assert asked == {step.name for step in registry.steps().values() if step.gate}
+    assert asked == {step.name for step in steps().values() if step.gate}
     assert asked == {"gold.i2i_daily", "gold.user_recall_daily", "gold.llm_quality_daily"}
 
 

@@ -21,7 +21,7 @@ from jobs.lake.settings import ROOT
 from jobs.llm.client import LLMClient
 from jobs.llm.commits import LEDGER, Destination
 from jobs.llm.prompt import Prompt
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from tests.llm.tiny_model import make_tiny_model
 
 MODEL = "tiny"
@@ -131,8 +131,8 @@ def client_of(*urls: str, model: str = MODEL, **changed: Any) -> LLMClient:
     return LLMClient(urls, model, **arguments)
 
 
-def limits(**changed: Any) -> LLMSettings:
-    return LLMSettings(**{"concurrency": 4, "chunk_size": 8, "gate_threshold": 0.5, **changed})
+def limits(**changed: Any) -> BulkSettings:
+    return BulkSettings(**{"concurrency": 4, "chunk_size": 8, "gate_threshold": 0.5, **changed})
 
 
 @pytest.fixture(scope="session")

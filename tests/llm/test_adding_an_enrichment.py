@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import Lake, Run, Sink, step
+from jobs.lake import Lake, Sink
 from jobs.lake.settings import ROOT
 from jobs.llm import prompt as prompts
 from jobs.settings import RunParams, Settings
@@ -50,8 +50,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return prompts.load_prompt(name, folder=tmp_path / "jobs" / "llm" / "prompts")
 
     monkeypatch.setattr("jobs.silver.item_enrichments.prompt_of", prompt_of)
-    monkeypatch.setattr(step, "_STEPS", {})
-    return contracts
+    with temporary_steps():
+        yield contracts
 
 
 def test_the_files_of_the_page_are_an_enrichment(
@@ -63,7 +63,7 @@ def test_the_files_of_the_page_are_an_enrichment(
 
     module: dict[str, object] = {"__name__": "jobs.silver.item_allergens"}
     exec(compile(block("jobs/silver/item_allergens.py"), "item_allergens.py", "exec"), module)
-    registered = step._STEPS["silver.item_allergens"]
+    registered = find_step("silver.item_allergens")
     rows = [
         ("i1", "c1", "FLUID MILK", "MILK", "GROCERY", None, None, True, DAY),
         ("i2", "c2", "SHAMPOO", "HAIR CARE", "DRUG", None, None, True, DAY),
@@ -78,8 +78,7 @@ def test_the_files_of_the_page_are_an_enrichment(
         lake.tables.create(lake.contracts["silver.item_allergens"])
 
         def run_once() -> int:
-            params = RunParams(item_budget=10)
-            run = Run(DAY, DAY, None, params, lake.settings, "run-1", "")
+            run = lake.by_hand(DAY, params=RunParams(item_budget=10))
             frames = {name: lake.read_as_of(r.table, DAY) for name, r in registered.reads.items()}
             frames |= {"items": items, "interactions": sold}
             done = registered.function(run, Sink(lake.tables), **frames)

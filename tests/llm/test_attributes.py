@@ -10,7 +10,7 @@ import pytest
 from jobs.llm.attributes import load_library
 from jobs.llm.errors import InvalidAnswer, PromptError
 from jobs.llm.prompt import load_prompt, prompt_of
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from jobs.settings import Settings
 
 ANSWER = {
@@ -48,7 +48,7 @@ def test_seasons_holidays_and_audience_may_be_left_out_but_not_invented() -> Non
 def test_a_library_of_one_s_own_is_asked_and_makes_another_version(tmp_path: Path) -> None:
     library = tmp_path / "own.yaml"
     library.write_text("roast: {values: [light, dark]}\nstorage: {values: [frozen]}\n")
-    chosen = Settings(llm_attributes=library, llm=LLMSettings(prompts={"item": 2}))
+    chosen = Settings(llm_attributes=library, llm=BulkSettings(prompts={"item": 2}))
     own = prompt_of("item", chosen)
     assert "Attributes are roast (light or dark), storage (frozen)." in own.system
     assert own.answer_schema["properties"]["attributes"] == {

@@ -32,7 +32,7 @@ from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import AnswerGate
 from jobs.llm.plan import Ask, Plan, in_shard, message_hash, plan, posed
 from jobs.llm.prompt import Prompt
-from jobs.llm.settings import LLMSettings, Price
+from jobs.llm.settings import BulkSettings, Price
 from tests.llm.conftest import (
     MODEL,
     MemorySink,
@@ -64,7 +64,7 @@ def echo(question: str, number: int) -> Response:
 
 
 def pay(
-    planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: LLMSettings
+    planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: BulkSettings
 ) -> Tally:
     client = client_of(server.url)
     gate = AnswerGate(WordEncoder(), settings.gate_threshold)
@@ -76,7 +76,7 @@ def run(
     prompt: Prompt,
     server: FaultyServer,
     sink: MemorySink,
-    settings: LLMSettings | None = None,
+    settings: BulkSettings | None = None,
 ) -> Tally:
     return pay(
         plan(posed(work, prompt), sink.rows(TABLE)), prompt, server, sink, settings or limits()
@@ -816,7 +816,7 @@ def test_a_token_budget_counts_what_calls_under_way_will_cost(prompt: Prompt) ->
             client.loop.call_soon_threadsafe(client.all_started.set)
 
     planned = plan(posed(asks(30), prompt), [])
-    gate, settings = Gate(WordEncoder(), 0.5), limits(concurrency=10, chunk_size=64)
+    gate, settings = AnswerGate(WordEncoder(), 0.5), limits(concurrency=10, chunk_size=64)
     budget, known = Budget(tokens=1000), Rate(100, 90, 20)
     tally = enrich(planned, prompt, client, gate, Watching(), target(), settings, budget, known)
     # eight calls under way will cost 960 tokens; ten at once would cost 1,200

@@ -18,7 +18,7 @@ import yaml
 from jobs.llm.errors import InvalidAnswer
 from jobs.llm.gate import AnswerGate
 from jobs.llm.prompt import Fields, Prompt, load_prompt
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from jobs.vectors.encoder import Encoder
 
 CASES = yaml.safe_load(Path(__file__).with_name("injections.yaml").read_text("utf-8"))
@@ -60,7 +60,7 @@ def sentence(case: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def gate() -> AnswerGate:
-    return AnswerGate(Encoder("minilm-l6", "fp32"), LLMSettings().gate_threshold)
+    return AnswerGate(Encoder("minilm-l6", "fp32"), BulkSettings().gate_threshold)
 
 
 @pytest.mark.parametrize("version", [1, 2])

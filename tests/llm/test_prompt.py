@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.llm.errors import InvalidAnswer, PromptError
 from jobs.llm.prompt import PROMPTS, Prompt, clean, load_prompt, prompt_of
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from jobs.llm.tokens import count
 from jobs.settings import Settings
 from tests.llm.test_tokens import write_word_tokenizer
@@ -251,7 +251,7 @@ def test_the_environment_chooses_version_and_tokenizer_of_a_prompt(tmp_path: Pat
     assert prompt.sent({"profile": "Unknown " * 500}) == {"profile": " ".join(["Unknown"] * 200)}
     assert prompt.prompt_version == load_prompt("user").prompt_version
     with pytest.raises(PromptError, match=r"user/v7\.yaml"):
-        prompt_of("user", Settings(llm=LLMSettings(prompts={"user": 7})))
+        prompt_of("user", Settings(llm=BulkSettings(prompts={"user": 7})))
 
 
 def test_text_of_other_scripts_and_emoji_is_kept() -> None:

@@ -15,7 +15,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.lake import Run
 from jobs.lake.contract import load_contract, spark_type
 from jobs.lake.scratch import Scratch
-from jobs.lake.settings import ROOT, Sections
+from jobs.lake.settings import Sections
 from jobs.settings import ROOT, RecallAndMetrics, RunParams, Settings
 from jobs.vectors.hits import TextSearch
 

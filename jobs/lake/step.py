@@ -171,12 +171,8 @@ _MODULES = ("jobs.bronze", "jobs.silver", "jobs.gold", "jobs.milvus")
 
 
 def _register(step: Step) -> None:
-    known = _STEPS.get(step.task_id)
-    if (
-        known
-        and not _MAY_REPLACE.get()
-        and known.function.__qualname__ != step.function.__qualname__
-    ):
+    known = None if _MAY_REPLACE.get() else _STEPS.get(step.task_id)
+    if known and known.function.__qualname__ != step.function.__qualname__:
         raise ValueError(f"{step.task_id} is registered twice: {known.function} {step.function}")
     _STEPS[step.task_id] = step
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from jobs.lake import Drops, Run, table
+from jobs.lake import Run, table
+from jobs.lake.intake.drops import Drops
 
 
 @table("bronze.users", reads={"drops": Drops("users")}, accounts_for="drops")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.lake.step import (
-    Drops,
     EffectResult,
     Judgement,
     Outcome,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from jobs.lake.sink import Sink
 
 __all__ = [
-    "Drops",
     "EffectResult",
     "Judgement",
     "Lake",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,23 +14,20 @@ from jobs.lake.contract import Contract, Layout
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.oplog import OpLog, PastRuns
 from jobs.lake.settings import Environment, LakeParams, Sections
-from jobs.lake.step import Drops, Read, Run, Search, Step, find_step, steps
+from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps
 from jobs.lake.tables import Tables
-
-if TYPE_CHECKING:
-    from jobs.lake.intake import landing
 
 INCREMENTAL = (Layout.received, Layout.events, Layout.history)
 
 
 @dataclass
 class Inputs:
-    """What one step reads: frames and searches by argument name, Delta versions by table, landing
-    files."""
+    """What one step reads: frames and searches by argument name, Delta versions by table, what
+    came from outside."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
-    taken: landing.DropsTaken | None = None
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,8 @@ class Reader:
         """All that the step's function reads, as of the run."""
         inputs = Inputs()
         for argument, read in step.reads.items():
-            if isinstance(read, Drops):
-                from jobs.lake.intake import landing
-
-                recorded = self.log.of_published("ops.landing_files")
-                inputs.taken = landing.take_in(
-                    self.tables.spark, self.environment.of_lake, read.entity, run, recorded
-                )
+            if isinstance(read, Arrivals):
+                inputs.taken = read.take_in(self.log, self.environment.of_lake, run)
                 inputs.arguments[argument] = inputs.taken.rows
             elif isinstance(read, Search):
                 inputs.arguments[argument] = self._search(read, run)

@@ -64,7 +64,7 @@ class Publisher:
         finally:
             self.tables.discard(staged)
         if inputs.taken is not None:
-            self.log.append_dicts("ops.landing_files", inputs.taken.file_rows(run.run_id))
+            self.log.append_dicts(*inputs.taken.log(run.run_id))
         version = self.tables.version(contract.table)
         return replace(record, status=PUBLISHED, delta_version=version)
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.lake.errors import NoTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from jobs.lake.oplog import OpLog
     from jobs.lake.scratch import Scratch
-    from jobs.lake.settings import Sections
+    from jobs.lake.settings import LakeSettings, Sections
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,32 @@ class Read:
     pinned: bool = False
 
 
-@dataclass(frozen=True)
-class Drops:
-    """The landing files of one entity (`landing/<entity>/ds=D/*`) that no run has taken in yet."""
+class Taken(Protocol):
+    """What a run takes in from outside the lake.
 
-    entity: str
+    rows: what the table function gets. rejected: quarantine rows, as in `Outcome`, with `rows` long
+    where one stands for a whole file. rows_in: all that came, rejected ones included. log: the ops
+    table that records it, and its rows for a run that is published.
+    """
+
+    @property
+    def rows(self) -> DataFrame: ...
+
+    @property
+    def rejected(self) -> DataFrame: ...
+
+    @property
+    def rows_in(self) -> int: ...
+
+    def log(self, run_id: str) -> tuple[str, list[dict[str, Any]]]: ...
+
+
+class Arrivals(ABC):
+    """An input from outside the lake, such as `jobs.lake.intake.drops.Drops`."""
+
+    @abstractmethod
+    def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> Taken:
+        """All that has come and that no run has taken in yet."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +156,7 @@ class PublishGate:
     runbook: str
 
 
-Input = Read | Drops | Search
+Input = Read | Arrivals | Search
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from jobs.airflow_task import PAYING_DAGS, Impact, Triage, data_day
-from jobs.lake.step import Drops, Step, steps
+from jobs.lake.intake.drops import Drops
+from jobs.lake.step import Step, steps
 from jobs.settings import RunParams
 from tests.dags.described import (
     DAGS,

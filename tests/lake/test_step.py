@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.lake import Drops
+from jobs.lake.intake.drops import Drops
 from jobs.lake.step import steps
 
 

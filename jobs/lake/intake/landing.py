@@ -93,9 +93,9 @@ class DropsTaken:
         """All rows of the files: those of `rows` and those that `rejected` stands for."""
         return sum(file.rows for file in self.files)
 
-    def file_rows(self, run_id: str) -> list[dict[str, Any]]:
+    def log(self, run_id: str) -> tuple[str, list[dict[str, Any]]]:
         """The rows for `ops.landing_files`."""
-        return [{**asdict(file), "run_id": run_id} for file in self.files]
+        return "ops.landing_files", [{**asdict(file), "run_id": run_id} for file in self.files]
 
 
 def take_in(

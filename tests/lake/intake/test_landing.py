@@ -185,7 +185,7 @@ def test_a_late_file_is_recorded_under_the_day_that_took_it_in(shop: Shop) -> No
     shop.events(D1, "late", ("b", "i", 9, 1))
     shop.events(D2, "x", ("c", "i", 9, 1))
     taken = shop.take_in("events", D3, watermark=D1)
-    recorded = {row["file"]: (row["drop_ds"], row["ingest_ds"]) for row in taken.file_rows("run-7")}
+    recorded = {row["file"]: (row["drop_ds"], row["ingest_ds"]) for row in taken.log("run-7")[1]}
     assert recorded == {
         f"events/ds={D1}/late.csv": (D1, D3),
         f"events/ds={D2}/x.csv": (D2, D2),
@@ -400,7 +400,7 @@ def test_a_session_in_another_time_zone_is_refused(
 def test_what_is_recorded_of_a_file_is_enough_to_know_it_again(shop: Shop) -> None:
     shop.events(D1, "x", ("a", "i", 9, 1))
     taken = shop.take_in("events", D1)
-    (row,) = taken.file_rows("run-7")
+    (row,) = taken.log("run-7")[1]
     assert row["run_id"] == "run-7"
     assert (row["drop_ds"], row["ingest_ds"], row["rows"], row["status"]) == (D1, D1, 1, "taken_in")
     assert len(row["sha256"]) == 64

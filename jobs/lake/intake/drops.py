@@ -1,0 +1,28 @@
+"""The input that bronze tables declare: the landing files of one entity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.lake.step import Arrivals
+
+if TYPE_CHECKING:
+    from jobs.lake.intake.landing import DropsTaken
+    from jobs.lake.oplog import OpLog
+    from jobs.lake.settings import LakeSettings
+    from jobs.lake.step import Run
+
+
+@dataclass(frozen=True)
+class Drops(Arrivals):
+    """The landing files of one entity (`landing/<entity>/ds=D/*`) that no run has taken in yet."""
+
+    entity: str
+
+    def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> DropsTaken:
+        """The rows of the files that are due; see `jobs.lake.intake.landing.take_in`."""
+        from jobs.lake.intake import landing  # brings Spark, which a DAG file can spare
+
+        recorded = log.of_published("ops.landing_files")
+        return landing.take_in(log.tables.spark, settings, self.entity, run, recorded)

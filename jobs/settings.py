@@ -7,20 +7,25 @@ defaults are. Secrets are `SecretStr`, which prints as asterisks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.judging.settings import MetricsSettings
 from jobs.lake.settings import ROOT, LakeSettings
 from jobs.llm.settings import LLMParams, LLMSettings
-from jobs.recall.settings import RecallSettings
-from jobs.recall.settings.params import RecallParams
+from jobs.recall.fusion.settings import I2ISettings, PairReasonsSettings, UserRecallSettings
+from jobs.recall.params import RecallParams
+from jobs.recall.settings.fields import Section
+from jobs.recall.settings.lists import BundleSettings, PopularSettings
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
 from jobs.vectors.settings import EncoderSettings, MilvusSettings
 
-__all__ = ["ROOT", "RecallAndMetrics", "RunParams", "Settings", "get_settings"]
+__all__ = ["ROOT", "RecallSettings", "RunParams", "Settings", "get_settings"]
 
 
 class RunParams(LLMParams, RecallParams):
@@ -31,10 +36,47 @@ class RunParams(LLMParams, RecallParams):
     """
 
 
-class RecallAndMetrics(RecallSettings):
-    """All of recall, and how its lists are judged."""
+class _Fused(Section):
+    """The sections of recall that belong to no source, and how its lists are judged."""
 
+    i2i: I2ISettings = I2ISettings()
+    pair_reasons: PairReasonsSettings = PairReasonsSettings()
+    user: UserRecallSettings = UserRecallSettings()
+    bundles: BundleSettings = BundleSettings()
     metrics: MetricsSettings = MetricsSettings()
+
+    @model_validator(mode="after")
+    def _popular_fills_a_list(self) -> Self:
+        popular: PopularSettings = getattr(self, "popular")  # noqa: B009 - added below
+        if popular.items < self.user.items:
+            raise ValueError(
+                f"popular.items: {popular.items} cannot fill lists of {self.user.items} "
+                "(user.items); raise the first or lower the second"
+            )
+        return self
+
+    def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Self:
+        """The settings with some fields of some sections changed, validated again."""
+        values = self.model_dump()
+        for section, fields in changes.items():
+            values[section] |= fields
+        return self.model_validate(values)
+
+
+if TYPE_CHECKING:
+
+    class RecallSettings(_Fused):
+        """All of recall. Each source has a section of its own, too."""
+
+        def __getattr__(self, section: str) -> Any: ...
+
+else:
+    RecallSettings = create_model(
+        "RecallSettings",
+        __base__=_Fused,
+        __doc__="All of recall: a section a source, and those of the fused lists.",
+        **{source.section: (source.model, source.model()) for source in (*METHODS, *CHANNELS)},
+    )
 
 
 # The sections that are slices of the flat fields; all others are those of `recall`.
@@ -57,7 +99,7 @@ class Settings(LakeSettings, LLMSettings, MilvusSettings, EncoderSettings, BaseS
     )
 
     spark_url: str = Field("sc://127.0.0.1:15002", description="Spark Connect or master URL")
-    recall: RecallAndMetrics = RecallAndMetrics()
+    recall: RecallSettings = RecallSettings()
 
     @property
     def of_lake(self) -> LakeSettings:
@@ -74,8 +116,8 @@ class Settings(LakeSettings, LLMSettings, MilvusSettings, EncoderSettings, BaseS
         of `recall`. Raises KeyError for another name."""
         if part := _PARTS.get(name):
             return part.model_construct(**{f: getattr(self, f) for f in part.model_fields})
-        if name not in RecallAndMetrics.model_fields:
-            known = ", ".join([*_PARTS, *RecallAndMetrics.model_fields])
+        if name not in RecallSettings.model_fields:
+            known = ", ".join([*_PARTS, *RecallSettings.model_fields])
             raise KeyError(f"settings have no section {name!r}; known: {known}")
         return getattr(self.recall, name)
 

@@ -26,9 +26,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 WINGS: tuple[tuple[str, ...], ...] = (
-    ("sources",),
     ("settings",),
-    ("kernels",),
+    ("sources",),
+    ("kernels", "params"),
     ("lists",),
     ("methods",),
     ("channels",),

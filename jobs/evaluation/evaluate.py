@@ -16,9 +16,9 @@ from jobs.evaluation.data import is_timed, last_day
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.vocabulary import Seen
 from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
-from jobs.recall.settings import RecallSettings
-from jobs.recall.sources import CHANNELS, METHODS
-from jobs.settings import Settings
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.settings import RecallSettings, Settings
 
 # Every day of any history.
 _ALWAYS = 36_500

@@ -30,9 +30,10 @@ from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Sections
 from jobs.lake.step import Step, find_step, steps
 from jobs.recall.kernels.text_search import search_among_all
-from jobs.recall.settings import RecallSettings
-from jobs.recall.sources import CHANNELS, METHODS, Need
-from jobs.settings import RunParams, Settings
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import Need
+from jobs.settings import RecallSettings, RunParams, Settings
 from jobs.vectors.hits import TextSearch
 
 NEIGHBORS, I2I = "silver.i2i_candidates", "gold.i2i_daily"

@@ -22,7 +22,7 @@ from jobs.judging.metrics import accuracy
 from jobs.lake.scratch import Scratch
 from jobs.lake.step import Read, find_step
 from jobs.recall.channels.product_names import NamedProducts, match_names, recall_matched
-from jobs.recall.settings.channels import ProductNamesSettings
+from jobs.recall.sources.channels import ProductNamesSettings
 
 if TYPE_CHECKING:
     from jobs.lake.runtime import Lake

@@ -19,9 +19,11 @@ from typing import Any
 
 from jobs.evaluation.data import BadData
 from jobs.judging.metrics import Metrics
-from jobs.recall.settings import RecallSettings
-from jobs.recall.sources import CHANNEL_NAMES, CHANNELS, METHOD_NAMES, METHODS, Source
-from jobs.settings import Settings
+from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import Source
+from jobs.settings import RecallSettings, Settings
 
 # A gain of less is noise: the standard error of a mean over 5,000 users is about twice this.
 TIE = 0.001

@@ -7,7 +7,7 @@ function makes it. Scores compare within one method; gold.i2i_daily fuses them.
 from __future__ import annotations
 
 from jobs.lake import table
-from jobs.recall.sources import METHODS
+from jobs.recall.sources.methods import METHODS
 
 TABLE = "silver.i2i_candidates"
 

@@ -8,7 +8,7 @@ function makes it. Scores compare within one channel; gold.user_recall_daily fus
 from __future__ import annotations
 
 from jobs.lake import table
-from jobs.recall.sources import CHANNELS
+from jobs.recall.sources.channels import CHANNELS
 
 TABLE = "silver.user_candidates"
 

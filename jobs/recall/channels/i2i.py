@@ -25,7 +25,7 @@ from jobs.recall.kernels.neighbor_table import (
 )
 from jobs.recall.kernels.ranking import top_k
 from jobs.recall.kernels.strength import cap_user_history, decay_by_position, pair_strengths
-from jobs.recall.settings.channels import ItemHistorySettings
+from jobs.recall.sources.channels import ItemHistorySettings
 
 
 def recall_by_history(

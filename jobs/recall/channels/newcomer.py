@@ -25,7 +25,7 @@ from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.lists.lift import smoothed_lift
 from jobs.recall.lists.popular import count_uses, recent_uses
-from jobs.recall.settings.channels import NewcomerSettings
+from jobs.recall.sources.channels import NewcomerSettings
 
 _USE_BITS = 24
 _LOG_BITS = 32

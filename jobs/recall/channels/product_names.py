@@ -44,7 +44,7 @@ from jobs.recall.kernels.text_search import (
     search_among_all,
 )
 from jobs.recall.lists.popular import count_uses, recent_uses
-from jobs.recall.settings.channels import ProductNamesSettings
+from jobs.recall.sources.channels import ProductNamesSettings
 from jobs.vectors.hits import TextSearch
 
 _USE_BITS = 24

@@ -21,7 +21,7 @@ from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.text_search import expand_texts, find_hits, places_in_texts
-from jobs.recall.settings.channels import Q2ISettings
+from jobs.recall.sources.channels import Q2ISettings
 from jobs.vectors.hits import TextSearch
 
 HIGHEST_WEIGHT = 5

@@ -18,7 +18,7 @@ from jobs.lake import Run
 from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.ranking import exact_sum
 from jobs.recall.kernels.strength import decay
-from jobs.recall.settings.channels import RepurchaseSettings
+from jobs.recall.sources.channels import RepurchaseSettings
 
 _SCORE_BITS = 32
 

@@ -33,8 +33,9 @@ from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.neighbor_table import RECALL_DDL, RECALL_SCHEMA, best_of_histories
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
-from jobs.recall.settings.channels import SimilarUsersSettings
-from jobs.recall.settings.methods import CooccurrenceSettings, MatrixSettings
+from jobs.recall.settings.strength import MatrixSettings
+from jobs.recall.sources.channels import SimilarUsersSettings
+from jobs.recall.sources.methods import CooccurrenceSettings
 
 _TAKEN_ARRAYS = ("indptr", "items", "scores", "seen_indptr", "seen_items", "is_wanted")
 

@@ -17,8 +17,8 @@ from jobs.recall.kernels.text_search import (
     item_texts_with_vectors,
     places_in_texts,
 )
-from jobs.recall.settings.channels import VectorSettings
-from jobs.recall.settings.methods import ContentSettings
+from jobs.recall.sources.channels import VectorSettings
+from jobs.recall.sources.methods import ContentSettings
 from jobs.vectors.hits import TextSearch
 
 

@@ -21,8 +21,8 @@ from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.fill import fill_neighbors
 from jobs.recall.fusion.reasons import neighbor_reason
 from jobs.recall.fusion.scores import value_of, weighted_scores
+from jobs.recall.fusion.settings import I2ISettings
 from jobs.recall.kernels.ranking import exact_sum, top_k
-from jobs.recall.settings.fusion import I2ISettings
 from jobs.recall.sources import BEHAVIOR_METHODS
 
 CONTENT = "content"

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from jobs.llm.contents import has_text
 from jobs.llm.selection import first_rows
 from jobs.llm.status import SUCCESS
-from jobs.recall.settings.fusion import PairReasonsSettings
+from jobs.recall.fusion.settings import PairReasonsSettings
 
 KEY = ("content_hash", "neighbor_content_hash")
 

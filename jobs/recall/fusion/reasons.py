@@ -12,7 +12,9 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from jobs.recall.fusion.fill import FILL_METHOD
-from jobs.recall.sources import CHANNELS, METHODS, Source
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import Source
 
 
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:

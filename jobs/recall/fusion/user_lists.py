@@ -15,9 +15,9 @@ from jobs.recall.fusion.fill import FILL_METHOD
 from jobs.recall.fusion.reasons import user_reason
 from jobs.recall.fusion.reorder import reorder, similar_items
 from jobs.recall.fusion.scores import value_of, weighted_scores
+from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.fusion.sharpening import Sharpening
 from jobs.recall.kernels.ranking import top_k
-from jobs.recall.settings.fusion import UserRecallSettings
 
 
 def fuse_channels(

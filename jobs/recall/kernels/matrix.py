@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.kernels.mapped import id_codes
 from jobs.recall.kernels.sparse_product import SUM_BITS
-from jobs.recall.settings.methods import CooccurrenceSettings
+from jobs.recall.sources.methods import CooccurrenceSettings
 
 _MAX_BITS = 24
 

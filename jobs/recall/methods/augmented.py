@@ -22,7 +22,7 @@ from jobs.llm.prompt import prompt_of
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.methods.companions import companion_pairs, questions, rare_contents
 from jobs.recall.methods.discriminator import plausible_pairs
-from jobs.recall.settings.methods import AugmentedSettings
+from jobs.recall.sources.methods import AugmentedSettings
 from jobs.vectors.hits import TextSearch
 
 _IDF_BITS = 32

@@ -17,7 +17,7 @@ from jobs.lake.scratch import Scratch
 from jobs.llm.selection import select_item_contents
 from jobs.llm.status import SUCCESS
 from jobs.recall.kernels.text_search import find_hits, item_texts_with_vectors
-from jobs.recall.settings.methods import AugmentedSettings
+from jobs.recall.sources.methods import AugmentedSettings
 from jobs.vectors.hits import TextSearch
 
 SEPARATOR = "; "

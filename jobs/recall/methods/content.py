@@ -14,7 +14,7 @@ from jobs.recall.kernels.text_search import (
     item_texts_with_vectors,
     places_in_texts,
 )
-from jobs.recall.settings.methods import ContentSettings
+from jobs.recall.sources.methods import ContentSettings
 from jobs.vectors.hits import TextSearch
 
 

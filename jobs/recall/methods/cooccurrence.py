@@ -33,7 +33,8 @@ from jobs.recall.kernels.sparse_product import (
     top_rows_in_tasks,
 )
 from jobs.recall.kernels.strength import cap_user_history, pair_strengths
-from jobs.recall.settings.methods import CooccurrenceSettings, StrengthSettings
+from jobs.recall.settings.strength import StrengthSettings
+from jobs.recall.sources.methods import CooccurrenceSettings
 
 
 def cooccurrence_neighbors(

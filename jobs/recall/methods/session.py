@@ -17,7 +17,7 @@ from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sessions import owner, with_sessions
 from jobs.recall.kernels.sparse_product import NEIGHBOR_DDL
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_of
-from jobs.recall.settings.methods import SessionSettings
+from jobs.recall.sources.methods import SessionSettings
 
 
 def session_neighbors(

@@ -37,7 +37,8 @@ from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
-from jobs.recall.settings.methods import CooccurrenceSettings, MatrixSettings, SlimSettings
+from jobs.recall.settings.strength import MatrixSettings
+from jobs.recall.sources.methods import CooccurrenceSettings, SlimSettings
 
 # Passes over the weights of a system. On the systems of the tests 10 of them come within 5e-4 of
 # the exact weights, 20 within 2e-6.

@@ -43,7 +43,7 @@ from jobs.recall.kernels.sparse_product import (
     blocks_in_tasks,
 )
 from jobs.recall.methods.cooccurrence import capped_strengths
-from jobs.recall.settings.methods import SwingSettings
+from jobs.recall.sources.methods import SwingSettings
 
 # A term is below 1, and a pair of items has fewer than 2^21 pairs of the 2,000 users at most.
 TERM_SCALE = float(2**41)

@@ -25,7 +25,7 @@ from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.strength import decay
-from jobs.recall.settings.methods import TransitionSettings
+from jobs.recall.sources.methods import TransitionSettings
 
 _WEIGHT_BITS = 24
 _STRENGTH_BITS = 32

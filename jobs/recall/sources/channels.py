@@ -1,9 +1,13 @@
-"""Settings of the recall channels; `jobs.recall.settings.lists` has those that read a list."""
+"""The recall channels: the settings and the entry of each.
+
+The settings of channels that read a list are those of the list (`jobs.recall.settings.lists`).
+"""
 
 from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from jobs.lake.step import Read, Search
 from jobs.recall.settings.fields import (
     Candidates,
     ExcludeSeenDays,
@@ -15,8 +19,15 @@ from jobs.recall.settings.fields import (
     WindowDays,
     all_weights,
 )
-from jobs.recall.settings.lists import RecentUseSettings
-from jobs.recall.settings.methods import MatrixSettings
+from jobs.recall.settings.lists import (
+    NewSettings,
+    PopularSettings,
+    RecentUseSettings,
+    SeasonalSettings,
+    TrendingSettings,
+)
+from jobs.recall.settings.strength import MatrixSettings
+from jobs.recall.sources.source import Family, Need, Source, choice
 
 
 class ItemHistorySettings(Section):
@@ -190,3 +201,182 @@ class ProductNamesSettings(RecentUseSettings):
     @classmethod
     def _weights_name_parts(cls, weights: dict[str, float]) -> dict[str, float]:
         return all_weights(weights, NAME_PARTS, "weights")
+
+
+_TIMED = frozenset({Need.times})
+_INTERACTIONS = Read("silver.interactions")
+_ITEMS = Read("silver.items")
+_USERS = Read("silver.users")
+_PROFILES = Read("silver.user_profiles")
+_ITEM_TEXTS = Read("silver.item_texts")
+_ITEM_EMBEDDINGS = Read("silver.item_embeddings")
+_USER_TEXTS = Read("silver.user_texts")
+_ITEM_SEARCH = Search("milvus.items")
+_OF_USERS = {"interactions": _INTERACTIONS, "items": _ITEMS, "profiles": _PROFILES}
+_LISTED = {
+    "interactions": _INTERACTIONS,
+    "listed": Read("gold.popular_items_daily"),
+    "users": _USERS,
+    "profiles": _PROFILES,
+}
+_HALF_LIFE = choice("half-life", "half_life_days", 15.0, 30.0, 90.0, 365.0, 3650.0, needs=_TIMED)
+
+# In the order in which their reasons stand in a row's reason.
+CHANNELS = (
+    Source(
+        "repurchase",
+        Family.behavior,
+        "what the user takes again and again",
+        RepurchaseSettings,
+        "jobs.recall.channels.repurchase:candidates",
+        _OF_USERS,
+        "you took it before",
+        needs=frozenset({Need.times, Need.repeats}),
+        grid=(
+            choice("due exponent", "due_exponent", 0.0, 0.5, 1.0),
+            choice("half-life", "half_life_days", 30.0, 90.0, 180.0, 365.0),
+        ),
+    ),
+    Source(
+        "i2i",
+        Family.behavior,
+        "neighbors of what the user took lately",
+        ItemHistorySettings,
+        "jobs.recall.channels.i2i:candidates",
+        {**_OF_USERS, "neighbors": Read("gold.i2i_daily")},
+        "goes with your {because}",
+        in_tasks=True,
+        section="item_history",
+    ),
+    Source(
+        "similar_users",
+        Family.behavior,
+        "what the users most like a user took",
+        SimilarUsersSettings,
+        "jobs.recall.channels.similar_users:candidates",
+        _OF_USERS,
+        "users with a taste like yours took it",
+        grid=(
+            choice("user exponent", "user_exponent", 0.3, 0.5, 0.7),
+            choice("users", "users", 150, 500, 1000),
+            _HALF_LIFE,
+        ),
+        in_tasks=True,
+    ),
+    Source(
+        "newcomer",
+        Family.popularity,
+        "what users with the same attributes take, for users with few items",
+        NewcomerSettings,
+        "jobs.recall.channels.newcomer:candidates",
+        {**_OF_USERS, "users": _USERS},
+        "users like you take it more than others do",
+        needs=frozenset({Need.user_attributes}),
+    ),
+    Source(
+        "q2i",
+        Family.language_model,
+        "items near to a phrase that the LLM expects of the user",
+        Q2ISettings,
+        "jobs.recall.channels.q2i:candidates",
+        {
+            "interactions": _INTERACTIONS,
+            "items": _ITEMS,
+            "item_texts": _ITEM_TEXTS,
+            "user_texts": _USER_TEXTS,
+            "user_enrichments": Read("silver.user_enrichments"),
+            "search": _ITEM_SEARCH,
+        },
+        "fits what you may search for",
+        needs=frozenset({Need.user_texts}),
+        also=("encoder",),
+    ),
+    Source(
+        "product_names",
+        Family.language_model,
+        "items of products that the LLM expects the user to buy next",
+        ProductNamesSettings,
+        "jobs.recall.channels.product_names:candidates",
+        {
+            "interactions": _INTERACTIONS,
+            "items": _ITEMS,
+            "item_texts": _ITEM_TEXTS,
+            "item_embeddings": _ITEM_EMBEDDINGS,
+            "item_enrichments": Read("silver.item_enrichments"),
+            "user_texts": _USER_TEXTS,
+            "user_enrichments": Read("silver.user_enrichments"),
+        },
+        "may be what you buy next",
+        needs=frozenset({Need.user_texts}),
+        in_tasks=True,
+        also=("encoder",),
+    ),
+    Source(
+        "vector",
+        Family.content,
+        "items whose text is near to the user's text",
+        VectorSettings,
+        "jobs.recall.channels.vector:candidates",
+        {
+            "interactions": _INTERACTIONS,
+            "items": _ITEMS,
+            "item_texts": _ITEM_TEXTS,
+            "item_embeddings": _ITEM_EMBEDDINGS,
+            "user_texts": _USER_TEXTS,
+            "user_embeddings": Read("silver.user_embeddings"),
+            "search": _ITEM_SEARCH,
+        },
+        "fits your interests",
+        needs=frozenset({Need.user_texts}),
+        also=(
+            "content",
+            "encoder",
+        ),
+    ),
+    Source(
+        "trending",
+        Family.popularity,
+        "items whose users come faster than usual",
+        TrendingSettings,
+        "jobs.recall.channels.trending:candidates",
+        _LISTED,
+        "taken more than usual lately",
+        needs=_TIMED,
+        grid=(choice("short half-life", "short_half_life_days", 1.0, 3.0, 7.0),),
+        also=("popular",),
+    ),
+    Source(
+        "new",
+        Family.popularity,
+        "items that the shop has not had for long",
+        NewSettings,
+        "jobs.recall.channels.new:candidates",
+        _LISTED,
+        "new in the shop",
+        needs=_TIMED,
+        grid=(choice("window", "window_days", 14, 28, 56),),
+        also=("popular",),
+    ),
+    Source(
+        "seasonal",
+        Family.popularity,
+        "items of these weeks in earlier years",
+        SeasonalSettings,
+        "jobs.recall.channels.seasonal:candidates",
+        _LISTED,
+        "in season",
+        needs=_TIMED,
+        grid=(choice("window", "window_days", 7, 14, 28),),
+        also=("popular",),
+    ),
+    Source(
+        "popular",
+        Family.fallback,
+        "what many users take lately; fills every list",
+        PopularSettings,
+        "jobs.recall.channels.popular:candidates",
+        _LISTED,
+        "{popular}",
+        also=("user",),
+    ),
+)

@@ -1,9 +1,12 @@
-"""Settings of the I2I methods."""
+"""The I2I methods: the settings and the entry of each."""
 
 from __future__ import annotations
 
+from itertools import product
+
 from pydantic import Field
 
+from jobs.lake.step import Read, Search
 from jobs.recall.settings.fields import (
     GapMinutes,
     HalfLifeDays,
@@ -16,37 +19,8 @@ from jobs.recall.settings.fields import (
     Shrinkage,
     UserExponent,
 )
-
-
-class StrengthSettings(Section):
-    """How strongly users took to items (`jobs.recall.kernels.strength`)."""
-
-    half_life_days: HalfLifeDays = 180.0
-    history_length: int = Field(
-        1000, ge=1, description="newest distinct items of a user that count, in items"
-    )
-    saturation: float = Field(
-        1.0,
-        gt=0,
-        description="decayed weight of a (user, item) pair at which its strength is one half; "
-        "repeats beyond it add less and less",
-    )
-
-
-class MatrixSettings(StrengthSettings):
-    """How strongly users took to items, and how the matrix of both is computed."""
-
-    max_matrix_entries: int = Field(
-        20_000_000,
-        ge=0,
-        description="(user, item) pairs up to which the matrix is held in memory, about 40 bytes "
-        "each; beyond it Spark joins and shuffles the pairs",
-    )
-    block_products: int = Field(
-        20_000_000,
-        ge=1,
-        description="multiplications in one Spark task of the matrix product",
-    )
+from jobs.recall.settings.strength import MatrixSettings, StrengthSettings
+from jobs.recall.sources.source import Family, Need, Source, choice
 
 
 class CooccurrenceSettings(MatrixSettings):
@@ -218,3 +192,176 @@ class AugmentedSettings(Section):
         "without a category",
     )
     neighbors: Neighbors = 50
+
+
+_TIMED = frozenset({Need.times})
+_INTERACTIONS = Read("silver.interactions")
+_ITEMS = Read("silver.items")
+_ITEM_TEXTS = Read("silver.item_texts")
+_ITEM_EMBEDDINGS = Read("silver.item_embeddings")
+_ITEM_SEARCH = Search("milvus.items")
+_BY_BEHAVIOR = {"interactions": _INTERACTIONS, "items": _ITEMS}
+_TOGETHER = "chosen together by {users}"
+_SUPPORT = choice("support", "min_support shrinkage", (1, 0.0), (2, 0.0), (2, 2.0), (3, 2.0))
+_DEGREES = choice(
+    "item exponents",
+    "item_exponent neighbor_exponent",
+    (0.5, 0.5),
+    (0.6, 0.4),
+    (0.75, 0.25),
+    (0.9, 0.1),
+)
+_HALF_LIFE = choice("half-life", "half_life_days", 15.0, 30.0, 90.0, 365.0, 3650.0, needs=_TIMED)
+
+METHODS = (
+    Source(
+        "cooccurrence",
+        Family.behavior,
+        "the same users take both items",
+        CooccurrenceSettings,
+        "jobs.recall.methods.cooccurrence:candidates",
+        _BY_BEHAVIOR,
+        _TOGETHER,
+        grid=(
+            # What the channel i2i does with a history is chosen by the cheapest method's lists.
+            choice(
+                "position decay",
+                "position_decay",
+                *(1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
+                section="item_history",
+                needs=_TIMED,
+            ),
+            choice(
+                "history half-life",
+                "half_life_days",
+                *(30.0, 90.0, 365.0, 3650.0),
+                section="item_history",
+                needs=_TIMED,
+            ),
+            choice(
+                "history length",
+                "history_length",
+                *(20, 50, 200),
+                section="item_history",
+                needs=_TIMED,
+            ),
+            _SUPPORT,
+            _DEGREES,
+            choice("user exponent", "user_exponent", 0.25, 0.5, 0.75, 1.0),
+            _HALF_LIFE,
+        ),
+        in_tasks=True,
+    ),
+    Source(
+        "session",
+        Family.behavior,
+        "the same visits hold both items",
+        SessionSettings,
+        "jobs.recall.methods.session:candidates",
+        _BY_BEHAVIOR,
+        _TOGETHER,
+        needs=_TIMED,
+        grid=(
+            _SUPPORT,
+            _DEGREES,
+            choice("session exponent", "session_exponent", 0.25, 0.5, 0.75, 1.0),
+            _HALF_LIFE,
+        ),
+    ),
+    Source(
+        "slim",
+        Family.behavior,
+        "what an item says of another, beside all that others say",
+        SlimSettings,
+        "jobs.recall.methods.slim:candidates",
+        _BY_BEHAVIOR,
+        _TOGETHER,
+        grid=(
+            choice(
+                "penalty and support",
+                "penalty min_support",
+                *product((15.0, 30.0, 60.0, 120.0), (1, 2)),
+            ),
+            choice("user exponent", "user_exponent", 0.0, 0.25, 0.5),
+            choice("candidates", "candidates", 100, 200),
+            _HALF_LIFE,
+        ),
+        in_tasks=True,
+    ),
+    Source(
+        "swing",
+        Family.behavior,
+        "pairs of users with little else in common take both items",
+        SwingSettings,
+        "jobs.recall.methods.swing:candidates",
+        _BY_BEHAVIOR,
+        _TOGETHER,
+        grid=(
+            choice("alpha", "alpha", 0.1, 1.0, 10.0),
+            choice(
+                "item exponents",
+                "item_exponent neighbor_exponent",
+                (1.0, 0.25),
+                (1.5, 0.4),
+                (2.0, 0.5),
+            ),
+            choice("user exponent", "user_exponent", 0.25, 0.5, 0.75),
+            _HALF_LIFE,
+        ),
+        in_tasks=True,
+    ),
+    Source(
+        "transition",
+        Family.order,
+        "users take one item soon after the other",
+        TransitionSettings,
+        "jobs.recall.methods.transition:candidates",
+        _BY_BEHAVIOR,
+        "users took it soon after",
+        needs=_TIMED,
+        grid=(
+            choice("window and decay", "window position_decay", (1, 1.0), (3, 0.7), (10, 0.7)),
+            _SUPPORT,
+            _DEGREES,
+        ),
+    ),
+    Source(
+        "content",
+        Family.content,
+        "the texts of both items mean the same",
+        ContentSettings,
+        "jobs.recall.methods.content:candidates",
+        {
+            "items": _ITEMS,
+            "texts": _ITEM_TEXTS,
+            "embeddings": _ITEM_EMBEDDINGS,
+            "search": _ITEM_SEARCH,
+        },
+        "similar product: {title}",
+        needs=frozenset({Need.texts}),
+        also=("encoder",),
+    ),
+    Source(
+        "augmented",
+        Family.language_model,
+        "an LLM described both items alike, or put them together",
+        AugmentedSettings,
+        "jobs.recall.methods.augmented:candidates",
+        {
+            "interactions": _INTERACTIONS,
+            "items": _ITEMS,
+            "texts": _ITEM_TEXTS,
+            "embeddings": _ITEM_EMBEDDINGS,
+            "enrichments": Read("silver.item_enrichments"),
+            "companions": Read("silver.item_companions"),
+            "search": _ITEM_SEARCH,
+        },
+        "put together by a language model",
+        needs=frozenset({Need.tags}),
+        grid=(choice("most users", "max_users", 5, 20, 100),),
+        also=(
+            "encoder",
+            "llm",
+        ),
+    ),
+)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.cli.late_help import LateHelp
 from jobs.cli.options import DAY, day
 from jobs.cli.output import as_json, note, print_json, print_table
 from jobs.evaluation.vocabulary import Format, Seen
@@ -19,7 +20,7 @@ _LISTS = ("coverage", "cold_coverage", "novelty", "diversity", "popularity_bias"
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("evaluate")(evaluate)
+    app.command("evaluate", cls=LateHelp)(evaluate)
 
 
 def _file(flag: str, help: str) -> typer.models.OptionInfo:
@@ -151,9 +152,8 @@ def evaluate(
         typer.Option(
             "--method",
             metavar="METHOD,…",
-            help="default (what the daily run publishes), i2i, cooccurrence, session, slim, "
-            "swing, transition, content, augmented, similar_users, repurchase, popular, trending, "
-            "new, seasonal; or all.",
+            help="default (what the daily run publishes), all, or some of {methods_known}. Some "
+            "need texts, or texts and attributes of users.",
         ),
     ] = "default",
     seen: Annotated[Seen, SEEN] = Seen.auto,

@@ -8,17 +8,42 @@ from typing import Annotated
 
 import typer
 
+from jobs.cli.late_help import LateHelp, given
 from jobs.cli.options import DryRun, FromDs, KnownOn, RunDs, ToDs
 from jobs.cli.output import print_json, say
 
-ITEM_BUDGET, USER_BUDGET = 40, 20
+_CHOSEN = (
+    "item_budget",
+    "user_budget",
+    "companion_budget",
+    "reason_budget",
+    "token_budget",
+    "minutes_budget",
+    "only_unanswered",
+    "shards",
+    "methods",
+    "channels",
+    "known_on",
+    "dry_run",
+    "accept_worse",
+)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("run")(run)
+    app.command("run", cls=LateHelp)(run)
+
+
+def _budget(flag: str, unit: str, least: int = 0) -> typer.models.OptionInfo:
+    """An option for the field of RunParams of its name, which has the text and the default."""
+    field = flag.removeprefix("--").replace("-", "_")
+    option: typer.models.OptionInfo = typer.Option(
+        flag, metavar=unit, min=least, help=f"{{{field}}}"
+    )
+    return option
 
 
 def run(
+    context: typer.Context,
     table: Annotated[
         str, typer.Argument(metavar="TABLE", help="Zone and table, such as gold.i2i_daily.")
     ],
@@ -34,111 +59,40 @@ def run(
         ),
     ] = "",
     known_on: KnownOn = None,
-    item_budget: Annotated[
-        int,
-        typer.Option(
-            "--item-budget",
-            metavar="CONTENTS",
-            min=0,
-            help="Most distinct item contents a day that the LLM may describe.",
-        ),
-    ] = ITEM_BUDGET,
-    user_budget: Annotated[
-        int,
-        typer.Option(
-            "--user-budget",
-            metavar="PROFILES",
-            min=0,
-            help="Most user profiles a day that the LLM may describe.",
-        ),
-    ] = USER_BUDGET,
-    token_budget: Annotated[
-        int | None,
-        typer.Option(
-            "--token-budget",
-            metavar="TOKENS",
-            min=0,
-            help="Most tokens, sent and received, to pay the LLM for, by all --shards together. "
-            "Default: no limit.",
-        ),
-    ] = None,
-    minutes_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes-budget",
-            metavar="MINUTES",
-            min=0,
-            help="Minutes in which LLM calls may be started. Default: no limit.",
-        ),
-    ] = None,
+    item_budget: Annotated[int | None, _budget("--item-budget", "CONTENTS")] = None,
+    user_budget: Annotated[int | None, _budget("--user-budget", "PROFILES")] = None,
+    token_budget: Annotated[int | None, _budget("--token-budget", "TOKENS")] = None,
+    minutes_budget: Annotated[float | None, _budget("--minutes-budget", "MINUTES")] = None,
     only_unanswered: Annotated[
-        bool,
-        typer.Option(
-            "--only-unanswered",
-            help="Let --item-budget and --user-budget count only what was never answered; of items "
-            "the newest then take turns with the most urgent.",
-        ),
+        bool, typer.Option("--only-unanswered", help="{only_unanswered}")
     ] = False,
-    shards: Annotated[
-        int,
-        typer.Option(
-            "--shards",
-            metavar="N",
-            min=1,
-            max=64,
-            help="Shares of a step's LLM calls, of which --shard names the one to pay for.",
-        ),
-    ] = 1,
+    shards: Annotated[int | None, _budget("--shards", "N", 1)] = None,
     shard: Annotated[
         int | None,
         typer.Option(
             "--shard",
             metavar="NUMBER",
             min=0,
-            help="Which share of --shards to pay for here, 0 first. Default: all of them.",
+            help="The one of the --shards parts that this command pays for, 0 first. Default: all "
+            "parts.",
         ),
     ] = None,
-    companion_budget: Annotated[
-        int,
-        typer.Option(
-            "--companion-budget",
-            metavar="CONTENTS",
-            min=0,
-            help="Most rare item contents a day of which the LLM may say what goes with them.",
-        ),
-    ] = 0,
-    reason_budget: Annotated[
-        int,
-        typer.Option(
-            "--reason-budget",
-            metavar="PAIRS",
-            min=0,
-            help="Most pairs a day, of most used items and their neighbors, of which the LLM may "
-            "write the reason.",
-        ),
-    ] = 0,
+    companion_budget: Annotated[int | None, _budget("--companion-budget", "CONTENTS")] = None,
+    reason_budget: Annotated[int | None, _budget("--reason-budget", "PAIRS")] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--methods", metavar="METHOD", help="I2I method to use; repeat for more. Default: all."
+            "--methods", metavar="METHOD", help="{methods} Repeat the option for each method."
         ),
     ] = None,
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            "--channels",
-            metavar="CHANNEL",
-            help="Recall channel to use; repeat for more. Default: all.",
+            "--channels", metavar="CHANNEL", help="{channels} Repeat the option for each channel."
         ),
     ] = None,
     dry_run: DryRun = False,
-    accept_worse: Annotated[
-        bool,
-        typer.Option(
-            "--accept-worse",
-            help="Publish lists although they are clearly worse than those of the trailing week.",
-        ),
-    ] = False,
+    accept_worse: Annotated[bool, typer.Option("--accept-worse", help="{accept_worse}")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Build and publish a day of one table, as Airflow would.
@@ -155,9 +109,6 @@ def run(
       reclake run silver.item_enrichments --ds 2017-12-30 --item-budget 100 --dry-run
     """
     days = chosen_days(ds, from_ds, to_ds)
-    if shard is not None and shard >= shards:
-        raise typer.BadParameter(f"--shard {shard} is not one of the {shards} of --shards, 0 first")
-
     from pydantic import ValidationError
 
     from jobs.cli.session import runtime
@@ -165,24 +116,14 @@ def run(
     from jobs.settings import RunParams
 
     try:
-        params = RunParams(
-            item_budget=item_budget,
-            user_budget=user_budget,
-            companion_budget=companion_budget,
-            reason_budget=reason_budget,
-            token_budget=token_budget,
-            minutes_budget=minutes_budget,
-            only_unanswered=only_unanswered,
-            shards=shards,
-            methods=tuple(methods or ()),
-            channels=tuple(channels or ()),
-            known_on=known_on,
-            dry_run=dry_run,
-            accept_worse=accept_worse,
-        )
+        params = RunParams(**given(context, _CHOSEN))
     except ValidationError as error:
         problems = (f"--{item['loc'][0]}: {item['msg']}" for item in error.errors())
         raise typer.BadParameter("; ".join(problems)) from error
+    if shard is not None and shard >= params.shards:
+        raise typer.BadParameter(
+            f"--shard {shard} is not one of the {params.shards} of --shards, 0 first"
+        )
     slices = [slice] if slice else [s.slice for s in steps().values() if s.name == table] or [""]
     for value in slices:
         find_step(table, value)

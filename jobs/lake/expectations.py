@@ -137,6 +137,8 @@ OURS: dict[str, Rows] = {
     ),
     "expect_condition_to_hold": Rows(("condition",), condition=lambda a: a["condition"]),
 }
+# Every value is one that some function builds a slice of the table for.
+SLICES_OF = "expect_column_values_to_be_slices_of"
 TRAILING_MEAN = "expect_row_count_near_trailing_mean"
 # Not of the staged rows alone: the runtime asks the gate of the table (`jobs.lake.step.Gate`).
 NO_WORSE = "expect_lists_no_worse_than_published"
@@ -151,12 +153,14 @@ def check_problem(check: Check, contract: Contract) -> str:
         required, optional = set(GX_ARGUMENTS[check.expect]), _GX_OPTIONAL
     elif check.expect in OURS:
         required, optional = set(OURS[check.expect].required), set(OURS[check.expect].optional)
+    elif check.expect == SLICES_OF:
+        required, optional = {"column", "table"}, set()
     elif check.expect == TRAILING_MEAN:
         required, optional = {"days", "within"}, set()
     elif check.expect == NO_WORSE:
         required, optional = {"days"}, set()
     else:
-        known = [*GX_ARGUMENTS, *OURS, TRAILING_MEAN, NO_WORSE]
+        known = [*GX_ARGUMENTS, *OURS, SLICES_OF, TRAILING_MEAN, NO_WORSE]
         near = difflib.get_close_matches(check.expect, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"expect: unknown check {check.expect!r}{hint}"
@@ -216,6 +220,11 @@ def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expect
         return ours.ExpectNoRowToAnswer(query=rows.broken_rows(arguments))
     if name == NO_WORSE:
         return None
+    if name == SLICES_OF:
+        from jobs.lake.step import steps
+
+        slices = [step.slice for step in steps().values() if step.name == arguments["table"]]
+        return gxe.ExpectColumnValuesToBeInSet(column=arguments["column"], value_set=slices)
     if name == TRAILING_MEAN:
         past = context.past_row_counts[: int(arguments["days"])]
         if not past:

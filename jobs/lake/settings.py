@@ -50,15 +50,15 @@ class LakeParams(BaseModel):
 
     known_on: date | None = Field(
         None,
-        description="reads see what was known at the end of this day; empty means the run's own",
+        description="day at whose end the inputs are known; empty means the run's own day",
     )
     dry_run: bool = Field(
-        False, description="compute and audit, publish nothing, send nothing to the LLM"
+        False, description="compute and audit the day, but publish nothing and pay for nothing"
     )
     accept_worse: bool = Field(
         False,
         description="publish lists although they are clearly worse than those of the trailing "
-        "week; later days are compared with these",
+        "week. Later days are compared with the lists published here",
     )
 
     def slices(self, column: str) -> tuple[str, ...]:

@@ -106,45 +106,45 @@ class LLMParams(LakeParams):
     """What a caller may choose for the LLM calls of one run."""
 
     item_budget: int = Field(
-        40, ge=0, description="how many distinct item contents the LLM may describe on the day"
+        40, ge=0, description="most distinct item contents that the LLM may describe for the day"
     )
     user_budget: int = Field(
-        20, ge=0, description="how many user profiles the LLM may describe on the day"
+        20, ge=0, description="most user profiles that the LLM may describe for the day"
     )
     token_budget: int | None = Field(
         None,
         ge=0,
-        description="most tokens, sent and received, that a step may pay the LLM for, all its "
-        "shards together; calls beyond are skipped and stand in the ledger; 0 sends nothing, empty "
-        "is no limit",
+        description="most tokens, sent and received, that a step may pay the LLM for, all shards "
+        "together. The step skips further calls and records them in the ledger. 0 sends nothing; "
+        "empty sets no limit",
     )
     minutes_budget: float | None = Field(
         None,
         ge=0,
-        description="minutes in which a step may start LLM calls; calls beyond are skipped and "
-        "stand in the ledger; 0 sends nothing, empty is no limit",
+        description="minutes in which a step may start LLM calls. The step skips further calls and "
+        "records them in the ledger. 0 sends nothing; empty sets no limit",
     )
     only_unanswered: bool = Field(
         False,
-        description="item_budget and user_budget count only what was never answered, so that a run "
-        "goes on where the last one stopped; of items the newest then take turns with the most "
-        "urgent",
+        description="count only unanswered contents and profiles toward item_budget and "
+        "user_budget, so that a run goes on where the last one stopped. Of the items, the most "
+        "urgent and the newest then take turns",
     )
     shards: int = Field(
         1,
         ge=1,
         le=64,
-        description="tasks that share the day's LLM calls; each pays for questions of its own. The "
-        "pool `llm` has to have as many slots for them to work at once",
+        description="tasks that share the LLM calls of each paying step. Each task pays for "
+        "questions of its own. The pool `llm` needs as many slots for all of them to work at once",
     )
     companion_budget: int = Field(
         0,
         ge=0,
-        description="of how many rare item contents the LLM may say on the day what goes with them",
+        description="most rare item contents for which the LLM may name companions on the day",
     )
     reason_budget: int = Field(
         0,
         ge=0,
-        description="of how many pairs of the day's most used items and their nearest neighbors "
-        "the LLM may write the reason",
+        description="most pairs of a much used item and a near neighbor for which the LLM may "
+        "write the reason on the day",
     )

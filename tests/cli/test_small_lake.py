@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.sql import LakeSql
 from jobs.recall.fusion.neighbors import fuse_neighbors
 from jobs.recall.fusion.user_lists import fuse_channels
 from jobs.recall.lists.bundles import best_rules, with_reasons
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from jobs.settings import Settings
 from tests.cli.small_lake import D30
 

@@ -6,13 +6,6 @@ from math import log
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
-
-from jobs.recall.methods.augmented import candidates as augmented
-from jobs.recall.methods.cooccurrence import candidates as cooccurrence
-from jobs.recall.methods.slim import candidates as slim
-from jobs.recall.methods.swing import candidates as swing
-from jobs.recall.methods.transition import candidates as transition
 from jobs.recall.settings.methods import (
     AugmentedSettings,
     CooccurrenceSettings,
@@ -20,6 +13,13 @@ from jobs.recall.settings.methods import (
     SwingSettings,
     TransitionSettings,
 )
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.recall.methods.augmented import candidates as augmented
+from jobs.recall.methods.cooccurrence import candidates as cooccurrence
+from jobs.recall.methods.slim import candidates as slim
+from jobs.recall.methods.swing import candidates as swing
+from jobs.recall.methods.transition import candidates as transition
 from jobs.settings import RecallAndMetrics
 from tests.recall.shop import (
     column_types,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jobs.recall.settings.methods import AugmentedSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
 from jobs.recall.kernels.text_search import search_among_all
 from jobs.recall.methods.augmented import augmented_neighbors
 from jobs.recall.methods.companions import companion_candidates, companion_pairs, questions
-from jobs.recall.settings.methods import AugmentedSettings
 from jobs.settings import RunParams
 from jobs.silver import item_companions
 from tests.llm.faulty_server import Response, says, serve

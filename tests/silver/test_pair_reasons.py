@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from jobs.recall.settings.fusion import PairReasonsSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake import EffectResult, Lake, Run, Sink
@@ -17,7 +18,6 @@ from jobs.recall.fusion.pair_reasons import (
     with_written_reasons,
     written_reasons,
 )
-from jobs.recall.settings.fusion import PairReasonsSettings
 from jobs.settings import RunParams
 from jobs.silver.pair_reasons import TABLE, ask_pair_reasons
 from tests.llm.faulty_server import Response, says, serve

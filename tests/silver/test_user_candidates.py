@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jobs.recall.settings.channels import SimilarUsersSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.recall.channels.i2i import candidates as i2i
@@ -16,7 +17,6 @@ from jobs.recall.channels.q2i import candidates as q2i
 from jobs.recall.channels.seasonal import candidates as seasonal
 from jobs.recall.channels.similar_users import candidates as similar_users
 from jobs.recall.channels.trending import candidates as trending
-from jobs.recall.settings.channels import SimilarUsersSettings
 from jobs.settings import RecallAndMetrics
 from jobs.vectors.encoder import Encoder
 from tests.recall.shop import (

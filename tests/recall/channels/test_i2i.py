@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from jobs.recall.settings.channels import ItemHistorySettings, VectorSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
@@ -16,7 +17,6 @@ from jobs.recall.channels.i2i import recall_by_history
 from jobs.recall.channels.listed import popular_lists, recall_listed
 from jobs.recall.channels.popular import recall_popular
 from jobs.recall.channels.vector import recall_by_vector
-from jobs.recall.settings.channels import ItemHistorySettings, VectorSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")

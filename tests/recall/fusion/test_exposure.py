@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jobs.recall.settings.fusion import UserRecallSettings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.exposure import cap_exposure
 from jobs.recall.kernels.ranking import top_k
-from jobs.recall.settings.fusion import UserRecallSettings
 
 Scores = dict[tuple[str, str], float]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -17,7 +18,6 @@ from jobs.recall.fusion.neighbors import best_neighbors, fuse_neighbors
 from jobs.recall.fusion.reasons import neighbor_reason, user_reason
 from jobs.recall.fusion.scores import weighted_scores
 from jobs.recall.fusion.user_lists import fuse_channels
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from tests.recall.shop import i2i_candidates, items, rows_of
 
 I2I = ("item_id", "rank", "neighbor_item_id", "score", "methods", "method_scores", "reason")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from jobs.recall.settings.methods import SessionSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sessions import owner, with_sessions
 from jobs.recall.methods.session import session_neighbors
-from jobs.recall.settings.methods import SessionSettings
 from tests.recall.shop import DS, items, rows_of
 
 NOON = datetime(DS.year, DS.month, DS.day, 12, tzinfo=UTC)

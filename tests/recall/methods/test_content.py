@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jobs.recall.settings.methods import ContentSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.vector import recall_hits
 from jobs.recall.kernels.text_search import item_texts_with_vectors
 from jobs.recall.methods.content import content_neighbors
-from jobs.recall.settings.methods import ContentSettings
 from tests.recall.shop import exact_index, item_vectors, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

@@ -12,6 +12,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from jobs.recall.settings.fusion import I2ISettings
+from jobs.recall.settings.methods import (
+    AugmentedSettings,
+    ContentSettings,
+    CooccurrenceSettings,
+    SlimSettings,
+    SwingSettings,
+    TransitionSettings,
+)
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -24,16 +33,7 @@ from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
 from jobs.recall.methods.slim import slim_neighbors
 from jobs.recall.methods.swing import swing_neighbors
 from jobs.recall.methods.transition import transition_neighbors
-from jobs.recall.settings.fusion import I2ISettings
 from jobs.recall.settings.lists import PopularSettings
-from jobs.recall.settings.methods import (
-    AugmentedSettings,
-    ContentSettings,
-    CooccurrenceSettings,
-    SlimSettings,
-    SwingSettings,
-    TransitionSettings,
-)
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 K = 3

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jobs.recall.settings.methods import SlimSettings
 from pyspark.sql import SparkSession
 from scipy.optimize import nnls
 
 from jobs.recall.methods.slim import slim_neighbors
-from jobs.recall.settings.methods import SlimSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

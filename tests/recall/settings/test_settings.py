@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from pydantic import ValidationError
 
 from jobs.recall.settings import RecallSettings
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from jobs.recall.sources import METHOD_NAMES
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.settings import get_settings
+from tests.benchmarks.provenance import provenance
 from tests.benchmarks.result import Result
 
 NAMES = ("accuracy", "recall", "scale", "gate", "llm")
@@ -25,6 +26,7 @@ def main() -> None:
     only = parser.parse_args().only
     folder = get_settings().home / "bench"
     folder.mkdir(parents=True, exist_ok=True)
+    measured_with = provenance()
     for name in [only] if only else NAMES:
         measure: Callable[[], Iterator[Result]] = importlib.import_module(
             f"tests.benchmarks.{name}"
@@ -32,7 +34,7 @@ def main() -> None:
         results = []
         with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
             for result in measure():
-                print(json.dumps(result.row()), file=lines, flush=True)
+                print(json.dumps(result.row() | measured_with), file=lines, flush=True)
                 Console().print(f"{result.name}: {result.value:.4g} {result.unit}")
                 results.append(result)
         show(name, results)
@@ -40,7 +42,7 @@ def main() -> None:
 
 def show(name: str, results: list[Result]) -> None:
     table = Table(title=name)
-    for column in ("name", "value", "unit", "peer", "peer value", "ratio", "target", "ok"):
+    for column in ("name", "value", "unit", "peer", "peer value", "ratio", "target", "ok", "runs"):
         table.add_column(column)
     for result in results:
         table.add_row(*("" if value is None else f"{value}" for value in result.shown()))

@@ -15,8 +15,9 @@ from typing import Any
 
 from jobs.settings import get_settings
 from tests.benchmarks.__main__ import NAMES
+from tests.benchmarks.provenance import sentence
 
-_COLUMNS = ("", "value", "peer", "peer's value", "ratio", "target", "")
+_COLUMNS = ("", "value", "peer", "peer's value", "ratio", "target", "", "runs of each")
 _HEAD = """# Benchmarks
 
 `make bench` measures, writes `.reclake/bench/*.jsonl` and prints the same tables. This page is made
@@ -35,7 +36,9 @@ def page(folder: Path, cores: int) -> str:
         if lines:  # none of a run that ended before its first figure
             about = inspect.getdoc(importlib.import_module(f"tests.benchmarks.{name}")) or ""
             rows = [json.loads(line) for line in lines]
-            parts.append(f"## {name}\n{about}\n\n`make bench ONLY={name}`\n\n{table(rows)}")
+            # Rows that an older version wrote say nothing of how they were made.
+            made = f"{sentence(rows[0])}\n\n" if "commit" in rows[0] else ""
+            parts.append(f"## {name}\n{about}\n\n`make bench ONLY={name}`\n\n{made}{table(rows)}")
     return "\n".join(parts)
 
 
@@ -47,9 +50,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         figures = (_figure(row[key]) for key in ("peer_value", "ratio", "target"))
         peer_value, ratio, target = figures
         value = f"{_figure(row['value'])} {row['unit']}".strip()
-        lines.append(
-            _line([row["name"], value, row["peer"] or "", peer_value, ratio, target, verdict])
-        )
+        cells = [row["name"], value, row["peer"] or "", peer_value, ratio, target, verdict]
+        lines.append(_line([*cells, str(row.get("repetitions", ""))]))
     return "\n".join(lines) + "\n"
 
 

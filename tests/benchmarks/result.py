@@ -9,7 +9,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Result:
     """value, peer_value: in `unit`. ratio: value / peer_value. target: of the ratio where
-    `of_ratio`, else of the value; reached from above unless `at_most`."""
+    `of_ratio`, else of the value; reached from above unless `at_most`. repetitions: runs of each
+    side that the figure is the best or the mean of, the same number for both."""
 
     name: str
     value: float
@@ -19,6 +20,7 @@ class Result:
     peer_value: float | None = None
     at_most: bool = False
     of_ratio: bool = False
+    repetitions: int = 1
 
     @property
     def ratio(self) -> float | None:
@@ -34,7 +36,8 @@ class Result:
 
     def row(self) -> dict[str, Any]:
         kept = {key: asdict(self)[key] for key in ("name", "value", "unit", "peer", "peer_value")}
-        return kept | {"ratio": self.ratio, "target": self.target, "ok": self.ok}
+        judged = {"ratio": self.ratio, "target": self.target, "ok": self.ok}
+        return kept | judged | {"repetitions": self.repetitions}
 
     def shown(self) -> list[Any]:
         return [f"{v:.4g}" if isinstance(v, float) else v for v in self.row().values()]

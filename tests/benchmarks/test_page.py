@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.benchmarks.page import page, table
+from tests.benchmarks.provenance import provenance
 from tests.benchmarks.result import Result
 
 
 def test_a_row_names_its_peer_and_says_whether_the_target_was_met() -> None:
     rows = [
-        Result("job", 3.0, "s", 1.2, "theirs", 2.0, at_most=True, of_ratio=True).row(),
+        Result(
+            "job", 3.0, "s", 1.2, "theirs", 2.0, at_most=True, of_ratio=True, repetitions=3
+        ).row(),
         Result("rate", 20_500.4, "users/s", 20_000).row(),
         Result("answers", 200, "answers").row(),
     ]
     assert table(rows).splitlines()[2:] == [
-        "| job | 3 s | theirs | 2 | 1.5 | 1.2 | **missed** |",
-        "| rate | 20,500 users/s |  |  |  | 20,000 | met |",
-        "| answers | 200 answers |  |  |  |  |  |",
+        "| job | 3 s | theirs | 2 | 1.5 | 1.2 | **missed** | 3 |",
+        "| rate | 20,500 users/s |  |  |  | 20,000 | met | 1 |",
+        "| answers | 200 answers |  |  |  |  |  | 1 |",
     ]
 
 
 def test_only_what_was_run_is_on_the_page(tmp_path: Path) -> None:
-    line = json.dumps(Result("precision", 0.5, "share", 0.9).row())
+    line = json.dumps(Result("precision", 0.5, "share", 0.9).row() | provenance())
     (tmp_path / "gate.jsonl").write_text(line + "\n", "utf-8")
     (tmp_path / "scale.jsonl").touch()  # was started and ended before its first figure
     found = page(tmp_path, cores=2)
     assert "on 2 cores" in found
+    assert re.search(r"\nCommit `[0-9a-f]{12}\+?` on \d+ cores of .+ GiB; python 3\.", found)
     assert [row for row in found.splitlines() if row.startswith("## ")] == ["## gate"]
-    assert "| precision | 0.5 share |  |  |  | 0.9 | **missed** |" in found
+    assert "| precision | 0.5 share |  |  |  | 0.9 | **missed** | 1 |" in found

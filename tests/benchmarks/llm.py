@@ -59,7 +59,7 @@ from jobs.llm.commits import LEDGER, Destination
 from jobs.llm.gate import AnswerGate
 from jobs.llm.plan import Ask, plan, posed
 from jobs.llm.prompt import Prompt, load_prompt
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from jobs.settings import Settings, get_settings
 from tests.benchmarks.result import Result
 from tests.benchmarks.steady_server import received
@@ -126,7 +126,7 @@ def _most_calls(folder: Path) -> Iterator[Result]:
 
     Gate and commits included, which the peer does without.
     """
-    calls, level = 4000, LLMSettings().concurrency
+    calls, level = 4000, BulkSettings().concurrency
     prompt = load_prompt("item")
     asks = [
         Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": f"green tea number {n}"})
@@ -252,7 +252,7 @@ def _ours(lake: Path, prompt: Prompt, asks: Sequence[Ask], url: str) -> float:
     )
     start = time.perf_counter()
     tally = enrich(
-        plan(posed(asks, prompt), []), prompt, client, gate, Sink(tables), target, LLMSettings()
+        plan(posed(asks, prompt), []), prompt, client, gate, Sink(tables), target, BulkSettings()
     )
     seconds = time.perf_counter() - start
     if tally.calls - tally.errors != len(asks):
@@ -437,6 +437,8 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
 
     from jobs.lake import Run
     from jobs.lake.asof import first_answers
+    from jobs.lake.scratch import Scratch
+    from jobs.lake.settings import Sections
     from jobs.settings import RunParams
     from jobs.silver.item_enrichments import enrich_items
     from jobs.spark import connect
@@ -492,7 +494,13 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
         [("i0", DAY, 1.0, "u")], "item_id string, event_date date, weight double, user_id string"
     )
     run = Run(
-        DAY, DAY, None, RunParams(item_budget=budget, dry_run=True), settings, "bench", str(folder)
+        ds=DAY,
+        known_on=DAY,
+        watermark=None,
+        params=RunParams(item_budget=budget, dry_run=True),
+        settings=Sections(settings),
+        run_id="bench",
+        scratch=Scratch(folder),
     )
     start = time.perf_counter()
     result = enrich_items(

@@ -75,10 +75,11 @@ class Source:
     function: `module:function`, called as `function(run, **reads)`; it returns the columns of the
     candidates' contract without `ds` and the slice. settings: sections of RecallSettings and of the
     environment that it reads, its own first. reads: as of `jobs.lake.table`. reason: what a row of
-    this source says to a reader; `{users}` (how many stand behind it), `{title}` of the item,
-    `{category}`, `{because}` (the title of the item of the history) and `{popular}` are filled in.
-    Sources of one reason say it once. needs: what data must have. grid: what tuning tries.
-    in_tasks: whether its module has Python functions that run in Spark's tasks.
+    this source says to a reader. Filled in are, of a method, `{users}` (how many stand behind it),
+    `{title}` and `{category}` of the neighbor; of a channel, `{because}` (the title of the item of
+    the history) and `{popular}`. Sources of one reason say it once. needs: what data must have.
+    grid: what tuning tries. in_tasks: whether its module has Python functions that run in Spark's
+    tasks.
     """
 
     name: str

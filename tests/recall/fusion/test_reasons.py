@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.recall.fusion.fill import FILL_METHOD
-from jobs.recall.fusion.reasons import neighbor_reason, user_reason
+from jobs.recall.fusion.reasons import filled, neighbor_reason, user_reason
 from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 
 
@@ -50,3 +51,23 @@ def test_every_channel_says_why_it_recalls_an_item(spark: SparkSession) -> None:
     assert set(expected) == set(UserRecallSettings().weights)
     words = (F.lit("Tea"), F.lit(3))
     assert reasons(spark, expected, user_reason(F.col("scores"), *words)) == expected
+
+
+def test_sources_of_one_reason_say_it_once_and_all_others_in_the_order_of_their_entries(
+    spark: SparkSession,
+) -> None:
+    found = dict.fromkeys(["content", "swing", "slim", FILL_METHOD], 1.0)
+    frame = spark.createDataFrame([(found,)], "scores map<string,double>")
+    nothing = F.lit(None).cast("string")
+    reason = neighbor_reason(F.col("scores"), F.lit(1), nothing, nothing)
+    ((said,),) = frame.select(reason).collect()
+    assert said == "chosen together by 1 user; similar product: untitled; popular in the shop"
+
+
+def test_a_phrase_is_filled_with_columns_of_the_names_that_it_has(spark: SparkSession) -> None:
+    values = {"title": F.lit("Tea"), "users": F.lit(None).cast("string")}
+    phrases = ["{title}", "like {title}, as {title} is", "by {users}", "plain"]
+    (row,) = spark.range(1).select(*(filled(phrase, values) for phrase in phrases)).collect()
+    assert list(row) == ["Tea", "like Tea, as Tea is", None, "plain"]
+    with pytest.raises(KeyError, match="colour"):
+        filled("a {colour} one", values)

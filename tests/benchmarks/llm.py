@@ -450,6 +450,8 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
 
     from jobs.lake import Run
     from jobs.lake.asof import first_answers
+    from jobs.lake.scratch import Scratch
+    from jobs.lake.settings import Sections
     from jobs.settings import RunParams
     from jobs.silver.item_enrichments import enrich_items
     from jobs.spark import connect
@@ -505,7 +507,13 @@ def _plan(name: str, items: int, budget: int, folder: Path, spark_url: str) -> d
         [("i0", DAY, 1.0, "u")], "item_id string, event_date date, weight double, user_id string"
     )
     run = Run(
-        DAY, DAY, None, RunParams(item_budget=budget, dry_run=True), settings, "bench", str(folder)
+        ds=DAY,
+        known_on=DAY,
+        watermark=None,
+        params=RunParams(item_budget=budget, dry_run=True),
+        settings=Sections(settings),
+        run_id="bench",
+        scratch=Scratch(folder),
     )
     start = time.perf_counter()
     result = enrich_items(

@@ -138,6 +138,7 @@ def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[
     from jobs.recall.settings.methods import CooccurrenceSettings
     from pyspark.sql import functions as F
 
+    from jobs.lake.scratch import Scratch
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
 
     source, day = str(home / "gowalla"), date(2000, 1, 1)
@@ -152,7 +153,7 @@ def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[
         scratch.mkdir()
         taken = spark.read.format("delta").load(source)
         items = taken.select("item_id", F.lit(True).alias("is_sellable")).distinct()
-        found = cooccurrence_neighbors(taken, items, day, settings, str(scratch))
+        found = cooccurrence_neighbors(taken, items, day, settings, Scratch(scratch))
         found.write.format("delta").mode("overwrite").save(str(home / "ours"))
 
     def peer() -> None:

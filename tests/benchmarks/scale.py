@@ -87,6 +87,7 @@ def _ours(source: Path, target: Path) -> float:
     from jobs.recall.settings.methods import CooccurrenceSettings
     from pyspark.sql import functions as F
 
+    from jobs.lake.scratch import Scratch
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
     from jobs.spark import local
 
@@ -102,7 +103,7 @@ def _ours(source: Path, target: Path) -> float:
         if share < 1:
             taken = taken.where(F.pmod(F.xxhash64("user_id"), F.lit(100)) < 100 * share)
         items = spark.read.parquet(str(_catalogue(source)))
-        found = cooccurrence_neighbors(taken, items, DAY, settings, str(scratch))
+        found = cooccurrence_neighbors(taken, items, DAY, settings, Scratch(scratch))
         found.write.mode("overwrite").parquet(str(target))
         return time.perf_counter() - start
 

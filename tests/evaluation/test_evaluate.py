@@ -164,8 +164,14 @@ def test_a_method_without_a_weight_is_made_only_for_itself(
     steps: list[str] = []
     evaluate_methods(spark, data, ["default", "swing"], 1, settings, tmp_path, steps.append)
     assert set(steps) == {
-        *("cooccurrence", "i2i_daily", "by_i2i", "popular_items", "by_popularity", "user_recall"),
-        *("swing", "by_swing"),
+        "silver.i2i_candidates.cooccurrence",
+        "gold.i2i_daily",
+        "silver.user_candidates.i2i",
+        "gold.popular_items_daily",
+        "silver.user_candidates.popular",
+        "gold.user_recall_daily",
+        "silver.i2i_candidates.swing",
+        "silver.user_candidates.i2i of swing",
     }
 
 
@@ -226,4 +232,9 @@ def test_the_command_prints_and_writes_every_metric(
     for name in popular:
         assert name in ended.stdout
     steps = [line.strip() for line in ended.stderr.splitlines() if line.startswith("  ")]
-    assert steps == ["popular_items", "by_popularity", "cooccurrence", "by_cooccurrence"]
+    assert steps == [
+        "gold.popular_items_daily",
+        "silver.user_candidates.popular",
+        "silver.i2i_candidates.cooccurrence",
+        "silver.user_candidates.i2i of cooccurrence",
+    ]

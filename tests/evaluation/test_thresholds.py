@@ -65,10 +65,16 @@ def swept(
             "item_id string, brand string, category string, price double",
         ).withColumn("is_sellable", F.lit(True))
         pairs = spark.createDataFrame(after, "user_id string, item_id string")
-        grid = tmp_path / "grid"
-        grid.mkdir()
         return sweep(
-            products, taken, items, pairs, DS, SETTINGS, 20, grid, started=lambda step: None
+            products,
+            taken,
+            items,
+            pairs,
+            DS,
+            SETTINGS,
+            20,
+            Scratch(tmp_path),
+            started=lambda step: None,
         )
 
     return run

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.evaluation.ablation import verdict
 from jobs.judging.regression import (
     OFFERED,
     PUBLISHED,
@@ -19,10 +18,10 @@ from jobs.judging.regression import (
     compare,
     judge_neighbor_lists,
     judge_user_lists,
+    judgement,
 )
 from jobs.judging.settings import MetricsSettings
-from jobs.lake import Run
-from jobs.llm.gate import Verdict
+from jobs.lake import Judgement, Run
 from jobs.settings import RecallAndMetrics
 from tests.recall.shop import DS, interactions, make_run
 
@@ -91,15 +90,15 @@ def test_the_order_of_rows_does_not_change_a_bit() -> None:
 USERS = 300
 
 
-def judged(offered: list[int], published: list[int], **metrics: float) -> Verdict:
-    """The verdict on lists that find what a user takes next at given ranks, 0 for not at all."""
+def judged(offered: list[int], published: list[int], **metrics: float) -> Judgement:
+    """The judgement on lists that find what a user takes next at given ranks, 0 for not at all."""
 
     def lists(ranks: list[int]) -> Lists:
         return {f"u{n}": "x" * (rank - 1) + "a" if rank else "x" for n, rank in enumerate(ranks)}
 
     settings = MetricsSettings.model_validate(metrics)
     wanted = dict.fromkeys(lists(published), "a")
-    return verdict(
+    return judgement(
         compared(lists(offered), lists(published), wanted, settings.k), MADE_ON, settings
     )
 

@@ -76,6 +76,23 @@ def interactions(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:
     return frame(spark, events, _EVENTS)
 
 
+def visits(spark: SparkSession, rows: list[tuple]) -> DataFrame:
+    """silver.interactions from (user_id, item_id, minutes after noon of DS, session_id or None)."""
+    noon = datetime(DS.year, DS.month, DS.day, 12, tzinfo=UTC)
+    events = [
+        {
+            "user_id": user,
+            "item_id": item,
+            "event_ts": noon + timedelta(minutes=minutes),
+            "event_date": (noon + timedelta(minutes=minutes)).date(),
+            "session_id": session,
+            "weight": 1.0,
+        }
+        for user, item, minutes, session in rows
+    ]
+    return spark.createDataFrame(pa.Table.from_pylist(events))
+
+
 def items(
     spark: SparkSession,
     sellable: Iterable[str],

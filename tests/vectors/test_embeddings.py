@@ -29,7 +29,7 @@ def texts(spark: SparkSession) -> DataFrame:
 
 def added(texts: DataFrame, kept: list[tuple], scratch: Path) -> dict[str, list[float]]:
     frame = texts.sparkSession.createDataFrame(kept, KEPT)
-    rows = embeddings_to_add(texts, frame, "item_id", ENCODER, str(scratch)).collect()
+    rows = embeddings_to_add(texts, frame, "item_id", ENCODER, Scratch(scratch)).collect()
     assert {row.encoder for row in rows} <= {"minilm-l6:fp32"}
     assert len({(row.item_id, row.text_hash) for row in rows}) == len(rows)
     return {row.item_id: list(row.embedding) for row in rows}
@@ -86,10 +86,10 @@ def test_each_distinct_word_has_a_vector(texts: DataFrame, tmp_path: Path) -> No
 def test_tasks_are_as_many_as_the_texts_are_worth(
     texts: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tasks(folder: str) -> int:
-        encoded = encode_distinct(texts, ENCODER, Scratch(tmp_path / folder))
+    def tasks() -> int:
+        encoded = encode_distinct(texts, ENCODER, Scratch(tmp_path))
         return encoded.select(F.spark_partition_id()).distinct().count()
 
-    assert tasks("one") == 1
+    assert tasks() == 1
     monkeypatch.setattr(embeddings, "TEXTS_OF_A_TASK", 1)
-    assert tasks("two") == 2
+    assert tasks() == 2

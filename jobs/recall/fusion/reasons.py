@@ -20,12 +20,17 @@ from jobs.recall.sources.source import Source
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
     """Why a neighbor is listed: a phrase for each method that found it, or how it fills.
 
-    scores: map<string,double> by method. support: users behind the pair. title: the neighbor's.
+    scores: map<string,double> by method. support: users behind the pair. title, category: the
+    neighbor's.
     """
-    values = {"users": _users(support), "title": F.coalesce(title, F.lit("untitled"))}
+    values = {
+        "users": _users(support),
+        "title": F.coalesce(title, F.lit("untitled")),
+        "category": F.coalesce(category, F.lit("the shop")),
+    }
     popular = F.when(
         F.map_contains_key(scores, FILL_METHOD),
-        F.concat(F.lit("popular in "), F.coalesce(category, F.lit("the shop"))),
+        F.concat(F.lit("popular in "), values["category"]),
     )
     return F.concat_ws("; ", *_phrases(METHODS, scores, values), popular)
 

@@ -1,4 +1,4 @@
-"""Recall channels: worked numbers, and what is left out."""
+"""Channel `i2i`: sums over a history worked by hand, by both plans."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.channels import ItemHistorySettings, VectorSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
-from jobs.recall.channels.eligible import seen_items
 from jobs.recall.channels.i2i import recall_by_history
-from jobs.recall.channels.listed import popular_lists, recall_listed
-from jobs.recall.channels.popular import recall_popular
-from jobs.recall.channels.vector import recall_by_vector
+from jobs.recall.settings.channels import ItemHistorySettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
@@ -124,120 +120,3 @@ def test_history_scores_equal_plain_loops(by_history: ByHistory) -> None:
                 expected[user, neighbor] += decayed / (decayed + 1) * score
     found = by_history(rows, similar, **PLAIN)
     assert {(row[0], row[2]): row[3] for row in found} == pytest.approx(expected)
-
-
-def test_near_items_are_listed_unless_seen_or_not_sellable(spark: SparkSession) -> None:
-    hits = spark.createDataFrame(
-        [("u", "a", 0.9), ("u", "b", 0.9), ("u", "x", 0.7), ("u", "gone", 1.0), ("u", "y", -0.1)],
-        "user_id string, item_id string, score double",
-    )
-    found = recall_by_vector(
-        hits,
-        interactions(spark, [("u", "b", 89), ("u", "x", 90)]),
-        items(spark, ["a", "b", "x", "y"], unsellable=["gone"]),
-        DS,
-        VectorSettings(exclude_seen_days=90),
-    )
-    assert rows_of(found, *COLUMNS) == [("u", 1, "a", 0.9, None), ("u", 2, "x", 0.7, None)]
-
-
-POPULAR = [
-    ("all", 1, "a"),
-    ("all", 2, "b"),
-    ("all", 3, "c"),
-    ("all", 4, "d"),
-    ("age=young", 1, "c"),
-    ("age=young", 2, "b"),
-]
-
-
-def popular(spark: SparkSession, seen: list[tuple[str, str]], length: int) -> list[tuple]:
-    schema = "user_id string, item_id string"
-    found = recall_popular(
-        spark.createDataFrame(POPULAR, "segment string, rank int, item_id string"),
-        spark.createDataFrame([("y", "age=young")], "user_id string, segment string"),
-        users(spark, "u", "y"),
-        spark.createDataFrame(seen or [("nobody", "a")], schema),
-        length,
-    )
-    return rows_of(found, *COLUMNS)
-
-
-def test_a_segments_list_is_continued_by_everyones(spark: SparkSession) -> None:
-    lists = popular_lists(
-        spark.createDataFrame(POPULAR, "segment string, rank int, item_id string")
-    )
-    assert rows_of(lists, "segment", "position", "item_id") == [
-        ("age=young", 1, "c"),
-        ("age=young", 2, "b"),
-        ("age=young", 3, "a"),
-        ("age=young", 4, "d"),
-        ("all", 1, "a"),
-        ("all", 2, "b"),
-        ("all", 3, "c"),
-        ("all", 4, "d"),
-    ]
-
-
-def test_every_user_gets_a_full_popular_list(spark: SparkSession) -> None:
-    assert popular(spark, [], 3) == [
-        ("u", 1, "a", 1.0, None),
-        ("u", 2, "b", 0.5, None),
-        ("u", 3, "c", pytest.approx(1 / 3), None),
-        ("y", 1, "c", 1.0, None),
-        ("y", 2, "b", 0.5, None),
-        ("y", 3, "a", pytest.approx(1 / 3), None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("seen", "listed"),
-    [
-        ("a", ["b", "c", "d"]),
-        ("ac", ["b", "d", "a"]),
-        ("abcd", ["a", "b", "c"]),
-        ("zzd", ["a", "b", "c"]),
-    ],
-)
-def test_seen_items_only_fill_what_would_be_short(
-    spark: SparkSession, seen: str, listed: list[str]
-) -> None:
-    rows = popular(spark, [("u", item) for item in sorted(set(seen))], 3)
-    assert [row[2] for row in rows if row[0] == "u"] == listed
-
-
-def test_a_list_beside_the_popular_one_leaves_out_what_was_seen(spark: SparkSession) -> None:
-    # Three rows of the list of y: c, b and a; u, who has no segment, reads a, b, c and d.
-    found = recall_listed(
-        spark.createDataFrame(POPULAR, "segment string, rank int, item_id string"),
-        spark.createDataFrame([("y", "age=young")], "user_id string, segment string"),
-        users(spark, "u", "y"),
-        spark.createDataFrame(
-            [("u", "b"), *(("y", item) for item in "abc")], "user_id string, item_id string"
-        ),
-        2,
-    )
-    assert rows_of(found, *COLUMNS) == [
-        ("u", 1, "a", 1.0, None),
-        ("u", 2, "c", 0.5, None),
-        ("y", 1, "d", 1.0, None),
-    ]
-
-
-def test_who_has_no_list_gets_no_rows(spark: SparkSession) -> None:
-    # Nothing is listed for all users, so only the young have a list.
-    found = recall_listed(
-        spark.createDataFrame([("age=young", 1, "c")], "segment string, rank int, item_id string"),
-        spark.createDataFrame([("y", "age=young")], "user_id string, segment string"),
-        users(spark, "u", "y"),
-        spark.createDataFrame([("nobody", "a")], "user_id string, item_id string"),
-        2,
-    )
-    assert rows_of(found, *COLUMNS) == [("y", 1, "c", 1.0, None)]
-
-
-def test_seen_is_by_day_and_counts_the_day_itself(spark: SparkSession) -> None:
-    rows = [("u", "a", 0), ("u", "a", 0), ("u", "b", 6), ("u", "c", 7)]
-    events = interactions(spark, rows)
-    assert rows_of(seen_items(events, DS, 7), "user_id", "item_id") == [("u", "a"), ("u", "b")]
-    assert rows_of(seen_items(events, DS, 0), "user_id", "item_id") == []

@@ -90,9 +90,9 @@ def test_an_attribute_of_too_many_values_is_ignored_however_many_share_one(
     towns = {f"t{n}": {"town": f"town {n}"} for n in range(3)}
     home = {user: {"town": "A" if user in ("u1", "u2") else "B"} for user in HOMES}
     everyone = home | towns | {"n": {"town": "A"}}
-    assert recalled(spark, tmp_path / "5", everyone, [*TAKEN, FIRST]) == []
+    assert recalled(spark, tmp_path, everyone, [*TAKEN, FIRST]) == []
     five = SETTINGS.model_copy(update={"max_values": 5})
-    found = recalled(spark, tmp_path / "6", everyone, [*TAKEN, FIRST], five)
+    found = recalled(spark, tmp_path, everyone, [*TAKEN, FIRST], five)
     assert [row[:3] for row in found] == [("n", 1, "x")]
 
 
@@ -156,7 +156,7 @@ def test_order_and_partitions_change_no_bit(spark: SparkSession, tmp_path: Path)
         SETTINGS,
         Scratch(tmp_path),
     )
-    again = recalled(spark, tmp_path / "again", everyone, rows[::-1])
+    again = recalled(spark, tmp_path, everyone, rows[::-1])
     assert rows_of(shuffled, "user_id", "rank", "item_id", "score", "because_item_id") == [
         row for row in again if row[0] == "n"
     ]

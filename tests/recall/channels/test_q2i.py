@@ -136,7 +136,7 @@ def test_each_distinct_phrase_is_asked_once_and_without_phrases_nothing_is(
             items(spark, SHOP),
             DS,
             SETTINGS,
-            str(tmp_path / str(len(expected))),
+            Scratch(tmp_path),
         )
         assert bool(rows_of(found, "user_id")) is bool(expected)
         assert [len(vectors) for vectors in asked] == expected

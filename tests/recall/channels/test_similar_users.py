@@ -10,6 +10,7 @@ import pytest
 from jobs.recall.settings.channels import SimilarUsersSettings
 from pyspark.sql import SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.similar_users import recall_by_similar_users
 from tests.recall.shop import DS, interactions, items, rows_of
 
@@ -31,7 +32,7 @@ def recall(
         spark.createDataFrame([(user,) for user in active], "user_id string"),
         DS,
         SimilarUsersSettings(**settings),
-        str(folder),
+        Scratch(folder),
     )
     return rows_of(found, *COLUMNS)
 
@@ -43,7 +44,7 @@ def test_a_score_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int)
     # d has one user only. v learns nothing new, w has one item in common with v and so is like
     # nobody when it takes two.
     rows = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abcd"), ("w", "c", 0)]
-    settings = {"max_matrix_entries": limit, "min_support": 2}
+    settings = {"max_matrix_entries": limit, "min_common_items": 2}
     found = recall(spark, rows, list("abcd"), ["u", "v", "w"], tmp_path, **settings)
     score = 2 * 0.25 * 2**-0.5 * 4**-0.7 * 0.5 * 2**-0.2
     assert found == [("u", 1, "c", pytest.approx(score, rel=1e-5), None)]
@@ -54,8 +55,7 @@ def test_one_item_in_common_is_enough_unless_more_is_asked(
 ) -> None:
     rows = [("u", "a", 0), ("v", "a", 0), ("v", "b", 0), ("x", "b", 0)]
     for items_in_common, found in ((1, [("u", "b")]), (2, [])):
-        folder = tmp_path / str(items_in_common)
-        lists = recall(spark, rows, ["a", "b"], ["u"], folder, min_support=items_in_common)
+        lists = recall(spark, rows, ["a", "b"], ["u"], tmp_path, min_common_items=items_in_common)
         assert [(user, item) for user, _, item, *_ in lists] == found
 
 
@@ -83,13 +83,13 @@ def brute_force(
     for user in items_of:
         for other in items_of.keys() - {user}:
             common = items_of[user] & items_of[other]
-            if len(common) < settings.min_support:
+            if len(common) < settings.min_common_items:
                 continue
             likeness = (
                 sum(
                     strength[user, i]
                     * strength[other, i]
-                    * len(users_of[i]) ** -settings.item_exponent
+                    * len(users_of[i]) ** -settings.likeness_exponent
                     for i in common
                 )
                 * len(items_of[other]) ** -settings.user_exponent
@@ -112,9 +112,9 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
     active = [str(n) for n in range(12)]
     options = {"block_products": 6_000, "half_life_days": 10}
     settings = SimilarUsersSettings(**options)
-    in_tasks = recall(spark, rows, sellable, active, tmp_path / "tasks", **options)
+    in_tasks = recall(spark, rows, sellable, active, tmp_path, **options)
     assert in_tasks == recall(
-        spark, rows, sellable, active, tmp_path / "shuffle", max_matrix_entries=0, **options
+        spark, rows, sellable, active, tmp_path, max_matrix_entries=0, **options
     )
     expected = brute_force(rows, sellable, settings)
     assert len(expected) > 20
@@ -128,8 +128,8 @@ def test_only_active_users_get_lists_and_only_the_nearest_are_heard(
     rows = [("u", i, 0) for i in "abc"] + [("v", i, 0) for i in "abx"]
     rows += [("w", i, 0) for i in "abcy"]
     only = {"users": 1, "min_item_users": 1}
-    for name, limit in PLANS.items():
+    for limit in PLANS.values():
         found = recall(
-            spark, rows, list("abcxy"), ["u"], tmp_path / name, max_matrix_entries=limit, **only
+            spark, rows, list("abcxy"), ["u"], tmp_path, max_matrix_entries=limit, **only
         )
         assert [row[:3] for row in found] == [("u", 1, "y")]

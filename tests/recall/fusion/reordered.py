@@ -41,7 +41,7 @@ def reordered(
         for user, found in users.items()
     ]
     batch = pa.record_batch({"rows": pa.array(lists, pa.list_(ROW))})
-    (made,) = reorder_in_tasks(str(table), value)(iter([batch]))
+    (made,) = reorder_in_tasks(table, value)(iter([batch]))
     assert made.schema.field("scores").type == ROW.field("scores").type
     values: dict[str, Scores] = {user: {} for user in users}
     for row in sorted(made.to_pylist(), key=lambda row: (-row["score"], row["item_id"])):

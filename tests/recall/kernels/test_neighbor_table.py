@@ -82,5 +82,5 @@ def test_tasks_read_the_saved_table_and_batches_may_be_slices(tmp_path: Path) ->
     folder = tmp_path / "table"
     NeighborTable.from_rows(as_table(rows)).save(folder)
     batch = as_batch(histories)
-    (found,) = recall_in_tasks(str(folder), 2)(iter([batch.slice(1, 2)]))
+    (found,) = recall_in_tasks(folder, 2)(iter([batch.slice(1, 2)]))
     assert rows_of(found) == [("1", 1, "c", 0.25, "b"), ("2", 1, "c", 1.25, "a")]

@@ -16,6 +16,7 @@ from pyspark.ml.fpm import FPGrowth
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.lists.bundles import bundle_reason, item_bundles
 from jobs.recall.settings.lists import BundleSettings
 from tests.recall.shop import DS, interactions, items, rows_of
@@ -63,7 +64,7 @@ def bundles(
         items(spark, [item for item in "abcde" if item not in unsellable], unsellable),
         DS,
         BundleSettings.model_validate(ANY | changes),
-        str(folder),
+        Scratch(folder),
     )
     return [(*row[:2], tuple(row[2]), *row[3:]) for row in rows_of(found, *COLUMNS)]
 
@@ -108,8 +109,8 @@ def test_users_and_not_only_baskets_stand_behind_a_rule(
 ) -> None:
     # u holds a and b every day; nobody else ever does
     rows = [("u", item, day) for day in range(5) for item in "ab"] + [("v", "c", 0)]
-    assert bundles(spark, rows, tmp_path / "two") == []
-    assert len(bundles(spark, rows, tmp_path / "one", min_support=1)) == 2
+    assert bundles(spark, rows, tmp_path) == []
+    assert len(bundles(spark, rows, tmp_path, min_support=1)) == 2
 
 
 def test_a_consequent_can_be_sold_and_an_antecedent_need_not(
@@ -146,8 +147,8 @@ def test_a_basket_with_too_many_items_is_no_basket(spark: SparkSession, tmp_path
 
 def test_neither_order_nor_partitions_change_anything(spark: SparkSession, tmp_path: Path) -> None:
     rows = rows_in(BASKETS)
-    found = bundles(spark, rows, tmp_path / "first")
-    assert found == bundles(spark, rows[::-1], tmp_path / "second", partitions=5)
+    found = bundles(spark, rows, tmp_path)
+    assert found == bundles(spark, rows[::-1], tmp_path, partitions=5)
 
 
 def test_without_interactions_there_is_no_rule(spark: SparkSession, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Items by the meaning of their text."""
+"""Neighbors by the meaning of their text, on texts of which some are shared."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.methods import ContentSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
-from jobs.recall.channels.vector import recall_hits
-from jobs.recall.kernels.text_search import item_texts_with_vectors
 from jobs.recall.methods.content import content_neighbors
-from tests.recall.shop import exact_index, item_vectors, items, rows_of
+from jobs.recall.settings.methods import ContentSettings
+from tests.recall.shop import exact_index, item_vectors, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
 # Cosine of bread with rye 0.8 and with milk 0, of rye with milk 0.6.
@@ -105,46 +103,3 @@ def test_lists_are_what_comparing_all_items_gives(
                 rank += 1
                 expected.append((item, rank, other, cosine[other], None))
     assert rows_of(found, *COLUMNS) == sorted(expected)
-
-
-def test_only_vectors_of_the_days_text_and_encoder_and_of_sellable_items_count(
-    spark: SparkSession,
-) -> None:
-    texts = spark.createDataFrame(
-        [("a", "new"), ("b", "t"), ("gone", "t"), ("no_vector", "x")],
-        "item_id string, text_hash string",
-    )
-    embeddings = spark.createDataFrame(
-        [
-            ("a", "old", "mini", [1.0]),
-            ("a", "new", "mini", [2.0]),
-            ("a", "new", "other", [3.0]),
-            ("b", "t", "other", [4.0]),
-            ("b", "t", "mini", [5.0]),
-            ("gone", "t", "mini", [6.0]),
-        ],
-        "item_id string, text_hash string, encoder string, embedding array<float>",
-    )
-    found = item_texts_with_vectors(
-        texts, embeddings, items(spark, ["a", "b", "no_vector"], unsellable=["gone"]), "mini"
-    )
-    assert rows_of(found, "item_id", "text_hash", "embedding") == [
-        ("a", "new", [2.0]),
-        ("b", "t", [5.0]),
-    ]
-
-
-def test_users_are_given_a_few_items_of_each_near_text(spark: SparkSession, tmp_path: Path) -> None:
-    users = spark.createDataFrame(
-        [("u", [0.8, 0.6]), ("v", [-1.0, 0.0])], "user_id string, embedding array<float>"
-    )
-    settings = ContentSettings(items_per_text=2)
-    found = recall_hits(
-        users, item_vectors(spark, SHOP), exact_index(SHOP), settings, Scratch(tmp_path)
-    )
-    assert rows_of(found, "user_id", "item_id", "score") == [
-        ("u", "b1", 0.8),
-        ("u", "b2", 0.8),
-        ("u", "m1", 0.6),
-        ("u", "r1", 1.0),
-    ]

@@ -152,12 +152,11 @@ def test_a_matrix_beyond_the_limit_is_shuffled_to_the_same_rows(
 ) -> None:
     rows = random_rows(3)
     catalogue = items(spark, [f"i{n}" for n in range(8)])
-    within = neighbors(spark, rows, catalogue, CooccurrenceSettings(), tmp_path / "within")
-    beyond = neighbors(
-        spark, rows, catalogue, CooccurrenceSettings(max_matrix_entries=0), tmp_path / "beyond"
-    )
-    assert (tmp_path / "within/product").exists()
-    assert not (tmp_path / "beyond/product").exists()
+    product = "*/item_ids.arrow"
+    beyond = neighbors(spark, rows, catalogue, CooccurrenceSettings(max_matrix_entries=0), tmp_path)
+    assert not list(tmp_path.glob(product))
+    within = neighbors(spark, rows, catalogue, CooccurrenceSettings(), tmp_path)
+    assert list(tmp_path.glob(product))
     assert within == beyond
 
 

@@ -11,6 +11,7 @@ from jobs.recall.settings.methods import SlimSettings
 from pyspark.sql import SparkSession
 from scipy.optimize import nnls
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.methods.slim import slim_neighbors
 from tests.recall.shop import DS, interactions, items, rows_of
 
@@ -27,7 +28,7 @@ def neighbors(
     folder: Path,
 ) -> list[tuple]:
     catalogue = items(spark, sellable)
-    found = slim_neighbors(interactions(spark, rows), catalogue, DS, settings, str(folder))
+    found = slim_neighbors(interactions(spark, rows), catalogue, DS, settings, Scratch(folder))
     return rows_of(found, *COLUMNS)
 
 
@@ -93,9 +94,9 @@ def test_both_plans_give_the_same_bits_and_what_a_dense_solver_gives(
 ) -> None:
     rows, names = random_rows(seed), [f"i{n}" for n in range(10)]
     settings = SlimSettings(penalty=3, user_exponent=0.25, min_support=1, block_products=6_000)
-    in_tasks = neighbors(spark, rows, names, settings, tmp_path / "tasks")
+    in_tasks = neighbors(spark, rows, names, settings, tmp_path)
     beyond = settings.model_copy(update={"max_matrix_entries": 0})
-    assert in_tasks == neighbors(spark, rows, names, beyond, tmp_path / "shuffle")
+    assert in_tasks == neighbors(spark, rows, names, beyond, tmp_path)
     expected = dense_weights(rows, settings)
     assert len(expected) > 20
     weights = {(item, neighbor): score for item, _, neighbor, score, _ in in_tasks}
@@ -110,9 +111,9 @@ def test_only_the_nearest_are_candidates_and_lists_are_cut(
 ) -> None:
     settings = SlimSettings(candidates=3, neighbors=2, min_support=1)
     names = [f"i{n}" for n in range(10)]
-    for name, limit in PLANS.items():
+    for limit in PLANS.values():
         cut = settings.model_copy(update={"max_matrix_entries": limit})
-        found = neighbors(spark, random_rows(3), names, cut, tmp_path / name)
+        found = neighbors(spark, random_rows(3), names, cut, tmp_path)
         targets = [neighbor for _, _, neighbor, _, _ in found]
         assert max(targets.count(name) for name in names) <= 3
         assert {rank for _, rank, *_ in found} == {1, 2}
@@ -127,6 +128,6 @@ def test_an_item_that_is_not_sellable_has_neighbors_but_is_none(
 
 
 def test_without_interactions_there_are_no_rows(spark: SparkSession, tmp_path: Path) -> None:
-    for name, limit in PLANS.items():
+    for limit in PLANS.values():
         settings = SlimSettings(max_matrix_entries=limit)
-        assert neighbors(spark, [], ["a"], settings, tmp_path / name) == []
+        assert neighbors(spark, [], ["a"], settings, tmp_path) == []

@@ -58,7 +58,7 @@ def neighbors(
     folder: Path,
 ) -> list[tuple]:
     catalogue = items(spark, sellable)
-    found = swing_neighbors(interactions(spark, rows), catalogue, DS, settings, str(folder))
+    found = swing_neighbors(interactions(spark, rows), catalogue, DS, settings, Scratch(folder))
     return rows_of(found, *COLUMNS)
 
 
@@ -76,7 +76,7 @@ def test_scores_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int) 
         *(("y", item, 0) for item in "cd"),
     ]
     plan = {"max_matrix_entries": limit}
-    found = neighbors(spark, rows, "abd", SwingSettings(**plan, **PAPER), tmp_path / "paper")
+    found = neighbors(spark, rows, "abd", SwingSettings(**plan, **PAPER), tmp_path)
     of_three = (3**-0.5) ** 2 / 16 / 4
     of_all = 2 * 2**-0.5 * 3**-0.5 / 16 / 3 + of_three
     assert found == [
@@ -86,7 +86,7 @@ def test_scores_worked_by_hand(spark: SparkSession, tmp_path: Path, limit: int) 
         ("c", 2, "b", pytest.approx(of_three, rel=1e-9), 2),
     ]
     exponents = {"user_exponent": 0.5, "item_exponent": 1.5, "neighbor_exponent": 0.5}
-    scaled = neighbors(spark, rows, "abd", SwingSettings(**plan, **exponents), tmp_path / "scaled")
+    scaled = neighbors(spark, rows, "abd", SwingSettings(**plan, **exponents), tmp_path)
     assert [(item, neighbor, score) for item, _, neighbor, score, _ in scaled] == [
         ("a", "b", pytest.approx(of_all * 4**-1.5 * 3**-0.5, rel=1e-9)),
         ("b", "a", pytest.approx(of_all * 3**-1.5 * 4**-0.5, rel=1e-9)),
@@ -114,9 +114,9 @@ def test_of_many_users_those_with_the_most_weight_are_heard(
             for item in "ab"]  # fmt: skip
     rows += [(user, "c", 9) for user in "wx"]
     two = SwingSettings(users=2)
-    for name, limit in PLANS.items():
+    for limit in PLANS.values():
         settings = two.model_copy(update={"max_matrix_entries": limit})
-        found = neighbors(spark, rows, "abc", settings, tmp_path / name)
+        found = neighbors(spark, rows, "abc", settings, tmp_path)
         assert [row[:3] for row in found] == [
             ("a", 1, "b"), ("b", 1, "a"), ("c", 1, "a"), ("c", 2, "b"),
         ]  # fmt: skip
@@ -263,6 +263,6 @@ def test_a_history_is_cut_before_pairs_are_made(spark: SparkSession, tmp_path: P
 
 
 def test_without_interactions_there_are_no_rows(spark: SparkSession, tmp_path: Path) -> None:
-    for name, limit in PLANS.items():
+    for limit in PLANS.values():
         settings = SwingSettings(max_matrix_entries=limit)
-        assert neighbors(spark, [], ["a"], settings, tmp_path / name) == []
+        assert neighbors(spark, [], ["a"], settings, tmp_path) == []

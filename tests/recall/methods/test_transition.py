@@ -10,6 +10,7 @@ import pytest
 from jobs.recall.settings.methods import TransitionSettings
 from pyspark.sql import SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.methods.transition import transition_neighbors
 from tests.recall.shop import DS, interactions, items, rows_of
 
@@ -25,7 +26,7 @@ def neighbors(
         items(spark, sellable),
         DS,
         TransitionSettings(**{"half_life_days": NO_DECAY, **chosen}),
-        str(folder),
+        Scratch(folder),
     )
     return rows_of(found, *COLUMNS)
 
@@ -80,7 +81,7 @@ def test_a_transition_ends_with_the_window(spark: SparkSession, tmp_path: Path) 
     ]
     follows = {1: {"ab", "bc", "cd"}, 2: {"ab", "bc", "cd", "ac", "bd"}}
     for window, expected in follows.items():
-        found = neighbors(spark, rows, "abcd", tmp_path / str(window), window=window)
+        found = neighbors(spark, rows, "abcd", tmp_path, window=window)
         assert {"".join(pair) for pair in pairs(found)} == expected
 
 
@@ -94,9 +95,9 @@ def test_large_baskets_and_long_histories_are_cut(spark: SparkSession, tmp_path:
         *((user, "a", 5) for user in "uv"),
     ]  # fmt: skip
     cut = {"basket_length": 2}
-    both = pairs(neighbors(spark, rows, "abcde", tmp_path / "basket", **cut))
+    both = pairs(neighbors(spark, rows, "abcde", tmp_path, **cut))
     assert both == {("a", "b"), ("a", "d"), ("a", "e"), ("b", "e"), ("d", "e")}
-    newest = neighbors(spark, rows, "abcde", tmp_path / "history", **cut, history_length=3)
+    newest = neighbors(spark, rows, "abcde", tmp_path, **cut, history_length=3)
     assert pairs(newest) == {("b", "e"), ("d", "e")}
 
 
@@ -164,8 +165,8 @@ def test_scores_equal_those_of_brute_force_in_any_order_of_the_rows(
 ) -> None:
     rows, sellable = random_rows(seed), [f"i{n}" for n in range(6)]
     chosen = {"half_life_days": 10, "window": 2, "position_decay": 0.6, "item_exponent": 0.6}
-    found = neighbors(spark, rows, sellable, tmp_path / "once", **chosen)
-    assert found == neighbors(spark, rows[::-1], sellable, tmp_path / "again", **chosen)
+    found = neighbors(spark, rows, sellable, tmp_path, **chosen)
+    assert found == neighbors(spark, rows[::-1], sellable, tmp_path, **chosen)
     expected = brute_force(rows, sellable, TransitionSettings(**chosen))
     assert len(expected) > 20
     assert {(i, n): s for i, _, n, _, s in found} == {p: s for p, (_, s) in expected.items()}

@@ -685,7 +685,7 @@ def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
 def test_a_commit_that_fails_stops_the_run_and_the_next_pays_for_the_rest(
     prompt: Prompt, failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.llm.bulk.COMMIT_ATTEMPTS", 1)
+    monkeypatch.setattr("jobs.llm.commits.COMMIT_ATTEMPTS", 1)
 
     class Breaking(MemorySink):
         whole = True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs.recall.methods.augmented import candidates as augmented
 from jobs.recall.methods.cooccurrence import candidates as cooccurrence
@@ -21,6 +22,7 @@ from jobs.recall.settings.methods import (
     TransitionSettings,
 )
 from jobs.settings import RecallAndMetrics
+from jobs.vectors.hits import TextHits
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -103,9 +105,14 @@ ANSWERS = (
 )
 
 
-def without_companions(spark: SparkSession) -> dict[str, DataFrame]:
+def without_companions(spark: SparkSession) -> dict[str, Any]:
     """What a run without a companion_budget does not look at."""
+
+    def no_index(vectors: object, depth: int) -> TextHits:
+        raise AssertionError("the index was asked")
+
     return {
+        "search": no_index,
         "embeddings": spark.createDataFrame([], "item_id string"),
         "companions": spark.createDataFrame([], "content_hash string"),
     }
@@ -122,7 +129,7 @@ def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
         ("2", *answered, "oat flakes", ["cereal"], None, None),
         ("3", *answered, "corn flakes", ["cereal"], None, None),
     ]
-    given = {
+    given: dict[str, Any] = {
         "interactions": interactions(spark, ROWS),
         "items": items(spark, "abc"),
         "texts": spark.createDataFrame(texts, TEXTS),

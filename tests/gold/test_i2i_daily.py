@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.gold.i2i_daily import i2i_daily
 from jobs.llm.prompt import load_prompt
 from jobs.settings import RecallAndMetrics, RunParams, Settings
+from tests.gold import golden
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -147,3 +148,10 @@ def test_the_same_input_gives_the_same_rows(
     )
     columns = list(contract_types("gold.i2i_daily"))
     assert [dict(zip(columns, row, strict=True)) for row in rows_of(found, *columns)] == rows
+
+
+@pytest.mark.parametrize("case", golden.cases("i2i_daily"), ids=lambda case: case.name)
+def test_a_golden_day_has_the_rows_that_were_worked_out_by_hand(
+    spark: SparkSession, tmp_path: Path, case: Path
+) -> None:
+    assert golden.made(spark, case, tmp_path) == golden.expected(case)

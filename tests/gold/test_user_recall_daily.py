@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from jobs.lake.step import find_step, temporary_steps
 from jobs.recall.channels.i2i import candidates as i2i_channel
 from jobs.recall.channels.popular import candidates as popular_channel
 from jobs.settings import RecallAndMetrics, RunParams
+from tests.gold import golden
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -294,3 +296,10 @@ def test_a_day_with_a_channel_that_no_earlier_day_had_is_not_compared(shop: Lake
     with_user(shop, weights={"vector": 1.0}).run("gold.user_recall_daily", ds=second)
     assert gate_rows(shop, second) == [("error", True)]
     assert lists_of(shop, second) == {"other"}
+
+
+@pytest.mark.parametrize("case", golden.cases("user_recall_daily"), ids=lambda case: case.name)
+def test_a_golden_day_has_the_rows_that_were_worked_out_by_hand(
+    spark: SparkSession, tmp_path: Path, case: Path
+) -> None:
+    assert golden.made(spark, case, tmp_path) == golden.expected(case)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from jobs.lake.scratch import Scratch
 
@@ -22,7 +23,13 @@ def scratch(tmp_path: Path) -> Scratch:
 
 def drawn(spark: SparkSession) -> DataFrame:
     """Rows that are others whenever they are computed."""
-    return spark.range(5).select("id", F.uuid().alias("lot"))
+
+    def draw(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            lots = pa.array([uuid.uuid4().hex for _ in range(batch.num_rows)])
+            yield pa.RecordBatch.from_arrays([batch["id"], lots], ["id", "lot"])
+
+    return spark.range(5).mapInArrow(draw, "id long, lot string")
 
 
 def rows(frame: DataFrame) -> list[tuple]:

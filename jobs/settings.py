@@ -87,7 +87,7 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-class Settings(LakeSettings, LLMSettings, MilvusSettings, EncoderSettings, BaseSettings):
+class Settings(EncoderSettings, MilvusSettings, LLMSettings, LakeSettings, BaseSettings):
     """The environment of one reclake process. Unknown nested keys are refused at start."""
 
     model_config = SettingsConfigDict(

@@ -135,11 +135,11 @@ def _jobs(train: pa.Table, home: Path) -> Iterator[Result]:
 
 
 def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[float, float]:
-    from jobs.recall.settings.methods import CooccurrenceSettings
     from pyspark.sql import functions as F
 
     from jobs.lake.scratch import Scratch
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
+    from jobs.recall.sources.methods import CooccurrenceSettings
 
     source, day = str(home / "gowalla"), date(2000, 1, 1)
     pq.write_table(train, home / "gowalla.parquet")

@@ -84,11 +84,11 @@ def _in_a_process(side: str, source: Path) -> dict[str, Any]:
 
 def _ours(source: Path, target: Path) -> float:
     """Seconds of the step on a Spark that has run one of a twentieth before."""
-    from jobs.recall.settings.methods import CooccurrenceSettings
     from pyspark.sql import functions as F
 
     from jobs.lake.scratch import Scratch
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
+    from jobs.recall.sources.methods import CooccurrenceSettings
     from jobs.spark import local
 
     spark = local(target.parent)

@@ -31,7 +31,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.schema import arrow_schema
-from jobs.settings import RecallAndMetrics, Settings
+from jobs.settings import RecallSettings, Settings
 
 D28, D29, D30 = date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30)
 SEPTEMBER = date(2017, 9, 1)
@@ -239,7 +239,7 @@ def _i2i_candidates() -> Iterable[Row]:
 
 
 def _i2i_daily() -> Iterable[Row]:
-    weights, titles = RecallAndMetrics().i2i.weights, _titles()
+    weights, titles = RecallSettings().i2i.weights, _titles()
     for ds in (D29, D30):
         ranks: dict[str, int] = {}
         for (item_id, neighbor), (scores, support) in _PAIRS.items():
@@ -279,7 +279,7 @@ def _user_candidates() -> Iterable[Row]:
 
 
 def _user_recall_daily() -> Iterable[Row]:
-    weights = RecallAndMetrics().user.weights
+    weights = RecallSettings().user.weights
     for ds, user_id, rank, item_id, channels, because in (
         (D29, "ann", 1, "milk", ("popular",), None),
         (D29, "bob", 1, "milk", ("popular",), None),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.cli.explain.llm import why
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from tests.cli.conftest import Reclake
 from tests.cli.small_lake import PROMPT, rewrite
 
@@ -87,7 +87,7 @@ def test_an_item_with_text_and_no_neighbors_is_called_a_fault(explain: Any, own_
             "bread",
             "template",
             "The quality gate rejected its answer, paid for by the run of 2017-12-29: 0.31, "
-            f"needed {LLMSettings().gate_threshold}.",
+            f"needed {BulkSettings().gate_threshold}.",
         ),
         (
             "butter",

@@ -145,7 +145,7 @@ def test_an_active_user_without_a_list_is_called_a_fault(explain: Any, own_lake:
             "bread",
             None,
             "Not in the list: no channel brought it. The user last took it on 2017-12-28; left "
-            "out after a purchase: i2i 7 days, similar_users 7 days, repurchase 7 days, vector 90 "
+            "out after a purchase: repurchase 7 days, i2i 7 days, similar_users 7 days, vector 90 "
             "days.",
         ),
         ("bob", "jam", None, "Not in the list: no channel brought it."),

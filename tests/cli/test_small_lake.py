@@ -8,11 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.lake.sql import LakeSql
 from jobs.recall.fusion.neighbors import fuse_neighbors
+from jobs.recall.fusion.settings import I2ISettings, UserRecallSettings
 from jobs.recall.fusion.user_lists import fuse_channels
 from jobs.recall.lists.bundles import best_rules, with_reasons
 from jobs.settings import Settings
@@ -55,7 +56,7 @@ def test_neighbors_are_fused_as_the_product_does(
         ),
         # of five users content would speak for nearly all that behaviour leaves silent
         I2ISettings(neighbors=LIST_LENGTH, content_trust=0),
-        str(tmp_path),
+        Scratch(tmp_path),
     )
     # a list of one neighbor is filled by the product, and left short here
     found = {
@@ -96,7 +97,7 @@ def test_users_lists_are_fused_as_the_product_does(
         ),
         frame("SELECT * EXCLUDE ds FROM gold.i2i_daily WHERE ds = $ds"),
         UserRecallSettings(items=LIST_LENGTH),
-        str(tmp_path),
+        Scratch(tmp_path),
     )
     words = ("user_id", "rank", "item_id", "channel", "because_item_id", "reason")
     found = sorted((row.asDict() for row in fused.collect()), key=lambda row: key(row, *words[:2]))

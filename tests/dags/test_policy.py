@@ -15,7 +15,7 @@ import yaml
 
 from jobs.airflow_task import PAYING_DAGS, Impact, Triage, data_day
 from jobs.lake.intake.drops import Drops
-from jobs.lake.step import Step, steps
+from jobs.lake.step import Read, Search, Step, steps
 from jobs.settings import RunParams
 from tests.dags.described import (
     DAGS,
@@ -43,14 +43,6 @@ SECTIONS = [
     "Runbooks",
 ]
 RENEW = "If you meant this change, run `python -m tests.dags.described` and commit the diff."
-
-# Edges that no declared read explains: the reader asks Milvus, which is not a table.
-BY_MILVUS = {
-    ("milvus.items", "silver.i2i_candidates.content"),
-    ("milvus.items", "silver.item_companions"),
-    ("milvus.items", "silver.user_candidates.vector"),
-    ("milvus.items", "silver.user_candidates.q2i"),
-}
 PARSE_CPU_SECONDS = 3.0
 HEAVY = {"pyspark", "torch", "great_expectations", "sentence_transformers", "pymilvus", "aiohttp"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "days_ago"}
@@ -179,9 +171,8 @@ def test_every_edge_carries_data(recall_daily: DAG, registry: dict[str, Step]) -
     }
     explained = {(m, task_id) for task_id, step in registry.items() for m in makers(step, registry)}
     explained |= {("llm_shards", task.task_id) for task in recall_daily.tasks if task.is_mapped}
-    needless = sorted(f"{before} >> {task_id}" for before, task_id in edges - explained - BY_MILVUS)
+    needless = sorted(f"{before} >> {task_id}" for before, task_id in edges - explained)
     assert needless == [], "no declared read explains these edges; they only make runs longer"
-    assert edges >= BY_MILVUS
 
 
 def test_the_methods_and_channels_that_a_run_may_choose_are_the_slices(
@@ -240,10 +231,12 @@ def test_the_timetable_page_is_up_to_date(dags: dict[str, DAG]) -> None:
 
 
 def makers(step: Step, registry: dict[str, Step]) -> set[str]:
-    """The tasks that make what a step reads: all slices of a table, the wait for drops."""
+    """The tasks that make what a step reads: all slices of a table, the effect that serves a
+    search, the wait for drops."""
     made = {"drops_are_due" for read in step.inputs if isinstance(read, Drops)}
-    tables = {read.table for read in step.inputs if not isinstance(read, Drops)}
-    made |= {other.task_id for other in registry.values() if other.name in tables}
+    names = {read.table for read in step.inputs if isinstance(read, Read)}
+    names |= {read.effect for read in step.inputs if isinstance(read, Search)}
+    made |= {other.task_id for other in registry.values() if other.name in names}
     return made - {other.task_id for other in registry.values() if other.name == step.name}
 
 

@@ -14,8 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.evaluation.data import INTERACTIONS
 from jobs.evaluation.methods import Bench, UnknownMethod, check_methods, methods_for, prepare
-from jobs.recall.settings import RecallSettings
-from jobs.settings import Settings
+from jobs.settings import RecallSettings, Settings
 from jobs.vectors.encoder import Encoder
 from tests.recall.shop import rows_of
 

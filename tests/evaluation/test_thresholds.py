@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.channels import ProductNamesSettings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -16,6 +15,7 @@ from jobs.evaluation.thresholds import Kept, Sweep, sentence, sweep, sweep_lake
 from jobs.lake import Lake
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.product_names import compare_names
+from jobs.recall.sources.channels import ProductNamesSettings
 from tests.recall.shop import DS, interactions
 
 # Butter has a cosine of 0.8 with margarine and 0 with milk; an item's text is its name.

@@ -26,15 +26,15 @@ from jobs.evaluation.tune import (
     tuned,
 )
 from jobs.judging.metrics import Metrics
-from jobs.settings import RecallAndMetrics, Settings
+from jobs.settings import RecallSettings, Settings
 
 NOTHING = Metrics(0, 0, 0, 0, 0, 0, 0, 0)
-DEFAULT = RecallAndMetrics()
+DEFAULT = RecallSettings()
 
 
 def run(
-    score: Callable[[str, RecallAndMetrics], float], *known: str, minutes: float = 60
-) -> tuple[RecallAndMetrics, list[Trial]]:
+    score: Callable[[str, RecallSettings], float], *known: str, minutes: float = 60
+) -> tuple[RecallSettings, list[Trial]]:
     """Tunes by a made-up score of a method under settings."""
     trials: list[Trial] = []
     tuner = Tuner(
@@ -48,7 +48,7 @@ def run(
 
 
 def test_each_setting_takes_the_value_that_scores_best() -> None:
-    def score(method: str, recall: RecallAndMetrics) -> float:
+    def score(method: str, recall: RecallSettings) -> float:
         if method == "slim":
             return -abs(recall.slim.penalty - 120) / 100 - abs(recall.slim.min_support - 1) / 10
         if method == "i2i":
@@ -64,7 +64,7 @@ def test_each_setting_takes_the_value_that_scores_best() -> None:
 
 
 def test_a_method_without_a_weight_gets_one_where_that_helps() -> None:
-    def score(method: str, recall: RecallAndMetrics) -> float:
+    def score(method: str, recall: RecallSettings) -> float:
         return recall.i2i.weights["swing"] if method == "i2i" else 0.0
 
     found, _ = run(score)
@@ -91,7 +91,7 @@ def test_the_fused_lists_are_sharpened_once_more_at_the_end() -> None:
 
 
 def test_a_gain_within_the_noise_changes_nothing() -> None:
-    def score(method: str, recall: RecallAndMetrics) -> float:
+    def score(method: str, recall: RecallSettings) -> float:
         return 0.0 if recall == DEFAULT else TIE * 0.9
 
     found, trials = run(score, "times", "texts", "tags", "repeats")

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from jobs.gold.i2i_daily import i2i_daily
 from jobs.llm.prompt import load_prompt
-from jobs.settings import RecallAndMetrics, RunParams, Settings
+from jobs.settings import RecallSettings, RunParams, Settings
+from tests.gold import golden
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -51,7 +52,7 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
     found = i2i_daily(
         make_run(
             tmp_path_factory.mktemp("i2i"),
-            RecallAndMetrics.model_validate({"i2i": {"neighbors": K}}),
+            RecallSettings.model_validate({"i2i": {"neighbors": K}}),
         ),
         i2i_candidates(spark, CANDIDATES),
         items(spark, SELLABLE, ["gone"], dict.fromkeys(SELLABLE[:5], "BREAD")),
@@ -103,7 +104,7 @@ def test_a_sentence_of_the_llm_names_its_prompt_version_and_model(
     found = i2i_daily(
         make_run(
             tmp_path,
-            RecallAndMetrics.model_validate({"i2i": {"neighbors": K}}),
+            RecallSettings.model_validate({"i2i": {"neighbors": K}}),
             params=RunParams(reason_budget=2),
         ),
         i2i_candidates(spark, CANDIDATES),
@@ -138,7 +139,7 @@ def test_the_same_input_gives_the_same_rows(
     rows: list[dict], spark: SparkSession, tmp_path: Path
 ) -> None:
     found = i2i_daily(
-        make_run(tmp_path, RecallAndMetrics.model_validate({"i2i": {"neighbors": K}})),
+        make_run(tmp_path, RecallSettings.model_validate({"i2i": {"neighbors": K}})),
         i2i_candidates(spark, CANDIDATES[::-1]).repartition(3),
         items(spark, SELLABLE[::-1], ["gone"], dict.fromkeys(SELLABLE[:5], "BREAD")),
         spark.createDataFrame([(item,) for item in ["gone", *WITH_TEXT]], "item_id string"),
@@ -147,3 +148,10 @@ def test_the_same_input_gives_the_same_rows(
     )
     columns = list(contract_types("gold.i2i_daily"))
     assert [dict(zip(columns, row, strict=True)) for row in rows_of(found, *columns)] == rows
+
+
+@pytest.mark.parametrize("case", golden.cases("i2i_daily"), ids=lambda case: case.name)
+def test_a_golden_day_has_the_rows_that_were_worked_out_by_hand(
+    spark: SparkSession, tmp_path: Path, case: Path
+) -> None:
+    assert golden.made(spark, case, tmp_path) == golden.expected(case)

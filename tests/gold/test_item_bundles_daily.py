@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from jobs.gold.item_bundles_daily import item_bundles_daily
-from jobs.settings import RecallAndMetrics
+from jobs.settings import RecallSettings
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -21,7 +21,7 @@ from tests.recall.shop import (
 def test_it_has_the_rules_that_enough_users_stand_behind(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    recall = RecallAndMetrics.model_validate({"bundles": {"min_baskets": 2, "min_support": 2}})
+    recall = RecallSettings.model_validate({"bundles": {"min_baskets": 2, "min_support": 2}})
     # 2 of 4 baskets hold a and b, none holds one alone
     both = [(user, item, 0) for user in "uv" for item in "ab"]
     rows = [*both, ("w", "c", 0), ("w", "d", 9)]

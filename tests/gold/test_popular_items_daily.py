@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from jobs.gold.popular_items_daily import popular_items_daily
-from jobs.settings import RecallAndMetrics
+from jobs.settings import RecallSettings
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -22,7 +22,7 @@ from tests.recall.shop import (
 def test_it_has_a_list_for_all_users_and_for_each_large_segment(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    recall = RecallAndMetrics.model_validate(
+    recall = RecallSettings.model_validate(
         {"popular": {"items": 2, "segment_min_users": 2}, "user": {"items": 2}}
     )
     ages = {"u": {"age": "65+"}, "v": {"age": "65+"}, "w": {"age": "19-24"}}

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.gold.recall_metrics_daily import recall_metrics_daily
-from jobs.settings import RecallAndMetrics
+from jobs.settings import RecallSettings
 from tests.recall.shop import DS, column_types, contract_types, interactions, make_run
 
 YESTERDAY = DS - timedelta(days=1)
@@ -48,7 +48,7 @@ def measured(spark: SparkSession, tmp_path: Path) -> Measure:
         recalled = [("u", 1, "t"), ("u", 2, "z"), ("u", 3, "h2"), ("v", 1, "h"), ("w", 1, "z")]
         candidates = [("popular", "u", 1, "n"), ("popular", "w", 1, "h")]
         neighbors = [("slim", "t", 1, "h2"), ("slim", "t", 2, "n"), ("slim", "h", 3, "h")]
-        recall = RecallAndMetrics.model_validate(
+        recall = RecallSettings.model_validate(
             {"metrics": {"horizon_days": horizons, "users": users, "k": 3}}
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,8 +19,10 @@ from jobs.lake.errors import AuditFailed
 from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.lake.schema import arrow_schema
 from jobs.lake.step import find_step, temporary_steps
-from jobs.settings import RecallAndMetrics, RunParams
-from jobs.silver import user_candidates
+from jobs.recall.channels.i2i import candidates as i2i_channel
+from jobs.recall.channels.popular import candidates as popular_channel
+from jobs.settings import RecallSettings, RunParams
+from tests.gold import golden
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -30,7 +33,7 @@ from tests.recall.shop import (
 )
 
 LENGTH = 4
-RECALL = RecallAndMetrics.model_validate({"user": {"items": LENGTH}})
+RECALL = RecallSettings.model_validate({"user": {"items": LENGTH}})
 SELLABLE = [f"i{n}" for n in range(9)]
 # `busy` took all that is popular, `new` took one item that has no neighbors, `vector` has hits.
 ACTIVE = ["busy", "new", "vector"]
@@ -72,8 +75,8 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
         "user_id string, rank int, item_id string, score double, because_item_id string",
     )
     channels: dict[str, DataFrame] = {
-        "i2i": i2i(run, events, neighbors, catalogue, profiles),
-        "popular": user_candidates.popular(run, events, popular, no_attributes, profiles),
+        "i2i": i2i_channel(run, events, neighbors, catalogue, profiles),
+        "popular": popular_channel(run, events, popular, no_attributes, profiles),
         "vector": found_by_vector,
     }
     candidates = None
@@ -199,7 +202,7 @@ def put_day(lake: Lake, day: date) -> None:
 @pytest.fixture
 def shop(make_lake: Callable[..., Lake]) -> Lake:
     """A lake with the inputs of three days, of which the first is published."""
-    lake = make_lake(recall=RecallAndMetrics.model_validate({"user": TWO_LONG}))
+    lake = make_lake(recall=RecallSettings.model_validate({"user": TWO_LONG}))
     for day in days(3):
         put_day(lake, day)
     lake.run("gold.user_recall_daily", ds=D1)
@@ -237,9 +240,10 @@ def test_invariant_3_a_day_of_lists_in_reverse_is_refused_and_yesterday_stays(sh
         return user_recall_daily(run, upside_down, **others)
 
     step = find_step("gold.user_recall_daily")
-    with temporary_steps(), pytest.raises(AuditFailed) as error:
+    with temporary_steps():
         table(step.name, reads=step.reads, settings=step.settings, gate=step.gate)(reversed_lists)
-        shop.run("gold.user_recall_daily", ds=second)
+        with pytest.raises(AuditFailed) as error:
+            shop.run("gold.user_recall_daily", ds=second)
     message = str(error.value)
     # what is taken next stands at rank 2: 1/log2(3) of the gain of rank 1
     for words in (
@@ -292,3 +296,10 @@ def test_a_day_with_a_channel_that_no_earlier_day_had_is_not_compared(shop: Lake
     with_user(shop, weights={"vector": 1.0}).run("gold.user_recall_daily", ds=second)
     assert gate_rows(shop, second) == [("error", True)]
     assert lists_of(shop, second) == {"other"}
+
+
+@pytest.mark.parametrize("case", golden.cases("user_recall_daily"), ids=lambda case: case.name)
+def test_a_golden_day_has_the_rows_that_were_worked_out_by_hand(
+    spark: SparkSession, tmp_path: Path, case: Path
+) -> None:
+    assert golden.made(spark, case, tmp_path) == golden.expected(case)

@@ -22,7 +22,7 @@ from jobs.judging.regression import (
 )
 from jobs.judging.settings import MetricsSettings
 from jobs.lake import Judgement, Run
-from jobs.settings import RecallAndMetrics
+from jobs.settings import RecallSettings
 from tests.recall.shop import DS, interactions, make_run
 
 MADE_ON = DS - timedelta(days=2)
@@ -144,7 +144,7 @@ def test_few_users_decide_nothing() -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run that judges by a single user."""
-    return make_run(tmp_path, RecallAndMetrics().with_changes({"metrics": {"min_users": 1}}))
+    return make_run(tmp_path, RecallSettings().with_changes({"metrics": {"min_users": 1}}))
 
 
 def test_user_lists_are_judged_by_what_was_taken_after_their_day(

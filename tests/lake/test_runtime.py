@@ -19,7 +19,7 @@ from jobs.lake.expectations import NO_WORSE
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, SKIPPED, UNCHANGED
 from jobs.lake.settings import ROOT
 from jobs.lake.step import steps, temporary_steps
-from jobs.settings import RecallAndMetrics, RunParams
+from jobs.settings import RecallSettings, RunParams
 from tests.lake import toy
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
@@ -297,7 +297,7 @@ def test_every_slice_that_a_run_selects_has_to_be_there(toy_lake: Lake) -> None:
 
 def test_a_slice_without_a_weight_is_built_only_when_asked_for(toy_lake: Lake) -> None:
     toy.write_contracts(toy_lake.settings.contracts, SLICED)
-    recall = RecallAndMetrics.model_validate({"i2i": {"weights": {"content": 1.0}}})
+    recall = RecallSettings.model_validate({"i2i": {"weights": {"content": 1.0}}})
     lake = Lake(toy_lake.spark, toy_lake.settings.model_copy(update={"recall": recall}))
     lake.create_all()
     register_slices()

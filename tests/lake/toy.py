@@ -79,6 +79,39 @@ CONTRACTS = {
     },
 }
 
+# A log that grows whenever, a daily table that is made of it, and a table that is only appended to.
+NOTES = {
+    "ops.toy_notes": HEAD
+    | {
+        "table": "ops.toy_notes",
+        "layout": "log",
+        "partition": [],
+        "key": ["note"],
+        "columns": [column("note", "string"), column("recorded_at", "timestamp")],
+        "checks": [],
+    },
+    "gold.toy_notes_daily": HEAD
+    | {
+        "table": "gold.toy_notes_daily",
+        "layout": "daily",
+        "partition": ["ds"],
+        "key": ["ds", "note"],
+        "columns": [column("ds", "date"), column("note", "string")],
+        "checks": [],
+    },
+}
+SHELF = {
+    "silver.toy_shelf": HEAD
+    | {
+        "table": "silver.toy_shelf",
+        "layout": "cache",
+        "partition": [],
+        "key": ["item_id"],
+        "columns": [column("item_id", "string")],
+        "checks": [],
+    },
+}
+
 
 def write_contracts(folder: Path, contracts: dict[str, dict[str, object]]) -> None:
     for name, contract in contracts.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake import Lake, Sink
 from jobs.lake.settings import ROOT
+from jobs.lake.step import find_step, temporary_steps
 from jobs.llm import prompt as prompts
 from jobs.settings import RunParams, Settings
 from tests.llm.faulty_server import Response, says, serve
@@ -34,8 +35,8 @@ def block(path: str) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The contracts, with the page's; prompts come from the page too. Returns the contracts."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The contracts, with the page's; prompts come from the page too. Gives the contracts."""
     contracts = tmp_path / "expectations"
     shutil.copytree(ROOT / "expectations", contracts)
     for path in (

@@ -1,4 +1,4 @@
-"""Work lists, payment and commits, against a server whose answers and failures are scripted."""
+"""Payment, budgets and kills, against a server whose answers and failures are scripted."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ from jobs.llm.client import Attempt, Reply
 from jobs.llm.commits import LEDGER
 from jobs.llm.errors import ServerRefuses, TooManyErrors
 from jobs.llm.gate import AnswerGate
-from jobs.llm.plan import Ask, Plan, in_shard, message_hash, plan, posed
+from jobs.llm.plan import plan, posed
 from jobs.llm.prompt import Prompt
-from jobs.llm.settings import BulkSettings, Price
 from tests.llm.conftest import (
     MODEL,
     MemorySink,
@@ -43,44 +42,7 @@ from tests.llm.conftest import (
     target,
 )
 from tests.llm.faulty_server import FaultyServer, Response, says, serve
-
-TABLE = "silver.item_enrichments"
-WORDS = [f"tea{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)]
-
-
-def asks(count: int) -> list[Ask]:
-    """Items titled by a word of their own."""
-    return [Ask({"content_hash": f"c{n}"}, f"c{n}", {"title": WORDS[n]}) for n in range(count)]
-
-
-def title_of(question: str) -> str:
-    return json.loads(question)["title"]
-
-
-def echo(question: str, number: int) -> Response:
-    """A right answer: the title itself."""
-    word = title_of(question)
-    return says(json.dumps({"standard_name": word, "keywords": [word]}))
-
-
-def pay(
-    planned: Plan, prompt: Prompt, server: FaultyServer, sink: object, settings: BulkSettings
-) -> Tally:
-    client = client_of(server.url)
-    gate = AnswerGate(WordEncoder(), settings.gate_threshold)
-    return enrich(planned, prompt, client, gate, sink, target(), settings)  # type: ignore[arg-type]
-
-
-def run(
-    work: Sequence[Ask],
-    prompt: Prompt,
-    server: FaultyServer,
-    sink: MemorySink,
-    settings: BulkSettings | None = None,
-) -> Tally:
-    return pay(
-        plan(posed(work, prompt), sink.rows(TABLE)), prompt, server, sink, settings or limits()
-    )
+from tests.llm.work import TABLE, WORDS, asks, echo, pay, run, title_of
 
 
 def test_every_ask_is_answered_once_and_the_ledger_says_what_it_cost(
@@ -115,16 +77,6 @@ def test_the_most_urgent_are_asked_first(prompt: Prompt, sink: MemorySink) -> No
     assert [title_of(question) for question in server.questions()] == WORDS[:12]
 
 
-def test_the_ledger_of_a_chunk_is_committed_before_its_answers(
-    prompt: Prompt, sink: MemorySink
-) -> None:
-    with serve(echo) as server:
-        run(asks(20), prompt, server, sink)
-    order = list(sink.chunks)
-    assert [table for table, _ in order] == [LEDGER, TABLE] * (len(order) // 2)
-    assert [chunk for _, chunk in order[::2]] == [chunk for _, chunk in order[1::2]]
-
-
 def test_a_second_run_sends_nothing(prompt: Prompt, sink: MemorySink) -> None:
     with serve(echo) as server:
         run(asks(20), prompt, server, sink)
@@ -139,78 +91,6 @@ def test_only_what_is_new_is_sent(prompt: Prompt, sink: MemorySink) -> None:
         run(asks(23), prompt, server, sink)
     # calls of one chunk are under way together, so they may arrive in any order
     assert sorted(title_of(question) for question in server.questions()[20:]) == WORDS[20:23]
-
-
-def test_another_prompt_version_pays_again(prompt: Prompt, sink: MemorySink) -> None:
-    longer = prompt.model_copy(update={"max_tokens": 201})
-    longer.__dict__.pop("prompt_version", None)
-    with serve(echo) as server:
-        run(asks(5), prompt, server, sink)
-        known = [row for row in sink.rows(TABLE) if row["prompt_version"] == longer.prompt_version]
-        planned = plan(posed(asks(5), longer), known)
-    assert len(planned.calls) == 5
-    assert message_hash(prompt, "tea") != message_hash(longer, "tea")
-
-
-def test_asks_with_one_question_share_one_call(prompt: Prompt, sink: MemorySink) -> None:
-    twins = [Ask({"content_hash": key}, key, {"title": "tea"}) for key in ("big", "small")]
-    with serve(echo) as server:
-        tally = run(twins, prompt, server, sink)
-    assert len(server.requests) == 1
-    assert [row["content_hash"] for row in sink.rows(TABLE)] == ["big", "small"]
-    assert tally.rows == Counter(success=2)
-
-
-def test_a_question_answered_for_another_key_is_copied_not_asked(
-    prompt: Prompt, sink: MemorySink
-) -> None:
-    with serve(echo) as server:
-        run([Ask({"content_hash": "big"}, "big", {"title": "tea"})], prompt, server, sink)
-        tally = run(
-            [Ask({"content_hash": "small"}, "small", {"title": "tea"})], prompt, server, sink
-        )
-    assert len(server.requests) == 1
-    assert len(sink.rows(LEDGER)) == 1
-    big, small = sink.rows(TABLE)
-    assert {**big, "content_hash": "small"} == small
-    assert (tally.calls, tally.rows) == (0, Counter(success=1))
-
-
-def twins(count: int) -> list[Ask]:
-    """Each question asked for two keys."""
-    return [
-        Ask({"content_hash": f"{key}{n}"}, f"{key}{n}", {"title": WORDS[n]})
-        for n in range(count)
-        for key in "ab"
-    ]
-
-
-def test_shards_share_out_a_work_list_and_keep_its_order(prompt: Prompt) -> None:
-    work = posed(twins(40), prompt)
-    shares = [in_shard(work, shard, 3) for shard in range(3)]
-    assert sorted(work.index(question) for share in shares for question in share) == list(range(80))
-    assert all(
-        [work.index(question) for question in share] == sorted(work.index(q) for q in share)
-        for share in shares
-    )
-    assert min(len(share) for share in shares) >= 14  # about 27 each
-    assert in_shard(work, 0, 1) == work
-
-
-def test_shards_together_pay_for_every_question_once(prompt: Prompt, sink: MemorySink) -> None:
-    """All of them read the table before any of them writes, as tasks at the same time do."""
-    with serve(echo) as server:
-        run(twins(5)[:1], prompt, server, sink)
-        answered = sink.rows(TABLE)
-        work = posed(twins(40), prompt)
-        plans = [plan(in_shard(work, shard, 4), answered) for shard in range(4)]
-        for planned in plans:
-            pay(planned, prompt, server, sink, limits())
-    assert sorted(title_of(question) for question in server.questions()) == sorted(WORDS[:40])
-    # the twin of the answered row is copied by one shard alone
-    assert sum(len(planned.copies) for planned in plans) == 1
-    keys = [row["content_hash"] for row in sink.rows(TABLE)]
-    assert sorted(keys) == sorted(f"{key}{n}" for n in range(40) for key in "ab")
 
 
 def test_no_more_than_a_chunk_is_sent_and_not_committed(prompt: Prompt) -> None:
@@ -346,66 +226,6 @@ def test_answers_do_not_wait_long_for_others_to_be_committed_with(prompt: Prompt
     assert sizes == [20, 20]
 
 
-def test_invalid_output_is_final_and_keeps_what_was_said(prompt: Prompt, sink: MemorySink) -> None:
-    def behave(question: str, number: int) -> Response:
-        return (
-            says('{"standard_name": "te') if title_of(question) == WORDS[1] else echo(question, 1)
-        )
-
-    with serve(behave) as server:
-        run(asks(3), prompt, server, sink)
-        again = run(asks(3), prompt, server, sink)
-    invalid = [row for row in sink.rows(TABLE) if row["status"] == "invalid_output"]
-    assert [(row["content_hash"], row["raw_text"]) for row in invalid] == [
-        ("c1", '{"standard_name": "te')
-    ]
-    assert invalid[0]["gate_score"] is None
-    assert invalid[0]["standard_name"] is None
-    assert again.calls == 0
-    # asked once more with the same seed, and both requests are accounted for
-    asked = [row for row in sink.rows(LEDGER) if row["subject"] == "c1"]
-    assert [(row["attempt"], row["status"], row["completion_tokens"]) for row in asked] == [
-        (1, "retried", 20),
-        (2, "invalid_output", 20),
-    ]
-    assert all(row["error"].startswith("InvalidAnswer: not JSON") for row in asked)
-
-
-def test_refused_and_too_long_are_final_and_stop_no_day(prompt: Prompt, sink: MemorySink) -> None:
-    refusal = json.dumps(
-        {"choices": [{"message": {"refusal": "No.", "content": None}, "finish_reason": "stop"}]}
-    )
-
-    def behave(question: str, number: int) -> Response:
-        if title_of(question) == WORDS[0]:
-            return Response(body=refusal)
-        return Response(400, '{"message": "This model\'s maximum context length is 8 tokens"}')
-
-    with serve(behave) as server:
-        tally = run(asks(30), prompt, server, sink)
-        again = run(asks(30), prompt, server, sink)
-    assert tally.rows == Counter(too_long=29, refused=1)
-    rows = {row["content_hash"]: row for row in sink.rows(TABLE)}
-    assert (rows["c0"]["status"], rows["c0"]["raw_text"]) == ("refused", "No.")
-    assert (rows["c1"]["status"], rows["c1"]["raw_text"]) == ("too_long", None)
-    assert (tally.errors, again.calls, len(sink.rows(LEDGER))) == (0, 0, 30)
-
-
-def test_a_rejected_answer_is_final_and_kept_to_look_at(prompt: Prompt, sink: MemorySink) -> None:
-    with serve(
-        lambda question, number: says('{"standard_name":"crab","keywords":["crab"]}')
-    ) as server:
-        run(asks(1), prompt, server, sink)
-        again = run(asks(1), prompt, server, sink)
-    (row,) = sink.rows(TABLE)
-    assert (row["status"], row["gate_score"], row["standard_name"]) == (
-        "rejected_by_gate",
-        0,
-        "crab",
-    )
-    assert again.calls == 0
-
-
 def test_a_failed_call_is_in_the_ledger_alone_and_asked_again_by_the_next_run(
     prompt: Prompt, sink: MemorySink
 ) -> None:
@@ -518,28 +338,6 @@ def test_a_list_that_a_budget_cuts_short_stops_the_day_too_when_all_of_it_fails(
     assert Counter(row["status"] for row in sink.rows(LEDGER))["skipped_budget"] == 27
 
 
-@pytest.mark.parametrize("text", ["tea \ud83d", '{"standard_name":"tea \\ud83d","keywords":["a"]}'])
-def test_half_a_character_is_kept_as_an_unreadable_answer(
-    prompt: Prompt, sink: MemorySink, text: str
-) -> None:
-    """Neither Arrow nor Parquet can hold one, and the commit of its chunk would fail."""
-    loose = prompt.model_copy(
-        update={
-            "answer_schema": {
-                **prompt.answer_schema,
-                "properties": {"standard_name": {"type": "string"}, "keywords": {"type": "array"}},
-            }
-        }
-    )
-    loose.__dict__.pop("prompt_version", None)
-    with serve(lambda question, number: says(text)) as server:
-        run(asks(1), loose, server, sink)
-    (row,) = sink.rows(TABLE)
-    assert row["status"] == "invalid_output"
-    assert row["raw_text"] == text.replace("\ud83d", "?")
-    assert "half of a character" in sink.rows(LEDGER)[-1]["error"] or text[0] != "{"
-
-
 def test_a_short_list_of_unanswerable_questions_does_not_stop_the_day(
     prompt: Prompt, sink: MemorySink
 ) -> None:
@@ -590,27 +388,6 @@ def test_the_ledger_has_every_request_that_a_stopped_day_sent(
     ]
     assert cut_short.count("the run ended before an answer came") == 2
     assert sink.rows(TABLE) == []
-
-
-def test_a_lost_acknowledgement_does_not_double_rows(prompt: Prompt) -> None:
-    class Forgetful(MemorySink):
-        """Commits, and once for each table says that it did not."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.lost: set[str] = set()
-
-        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-            super().append(table, rows, chunk_id)
-            if table not in self.lost:
-                self.lost.add(table)
-                raise ConnectionError("connection reset")
-
-    sink = Forgetful()
-    with serve(echo) as server:
-        run(asks(6), prompt, server, sink)
-    assert len(sink.rows(TABLE)) == len(sink.rows(LEDGER)) == 6
-    assert sink.lost == {TABLE, LEDGER}
 
 
 def tables_in(folder: str) -> Tables:
@@ -681,42 +458,9 @@ def test_invariant_4_a_killed_run_pays_again_for_at_most_one_chunk(
     assert before + after - tables.rows(LEDGER, ["call_id"], []).num_rows <= limits().chunk_size
 
 
-@pytest.mark.parametrize("failing", [LEDGER, TABLE])
-def test_a_commit_that_fails_stops_the_run_and_the_next_pays_for_the_rest(
-    prompt: Prompt, failing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.llm.bulk.COMMIT_ATTEMPTS", 1)
-
-    class Breaking(MemorySink):
-        whole = True
-
-        def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-            if self.whole and table == failing and len(self.chunks) >= 2:
-                raise OSError("disk full")
-            super().append(table, rows, chunk_id)
-
-    sink = Breaking()
-    with serve(echo) as server:
-        with pytest.raises(OSError, match="disk full"):
-            run(asks(40), prompt, server, sink)
-        committed = len(sink.rows(TABLE))
-        assert 0 < committed < 40
-        sink.whole = False
-        tally = run(asks(40), prompt, server, sink)
-    assert tally.calls == 40 - committed
-    assert len(sink.rows(TABLE)) == 40
-
-
 def test_an_empty_plan_needs_no_server(prompt: Prompt, sink: MemorySink) -> None:
     nowhere = FaultyServer(echo, "http://127.0.0.1:9/v1")
     assert pay(plan(posed([], prompt), []), prompt, nowhere, sink, limits()) == Tally()
-
-
-def test_a_plan_counts_what_is_cached(prompt: Prompt, sink: MemorySink) -> None:
-    with serve(echo) as server:
-        run(asks(4), prompt, server, sink)
-    planned = plan(posed(asks(6), prompt), sink.rows(TABLE))
-    assert (planned.cached, planned.copies, planned.asked) == (4, [], 2)
 
 
 Behaviour = Callable[[str, int], Response]
@@ -738,28 +482,6 @@ def test_a_server_that_stumbles_on_every_call_loses_nothing(
         tally = run(asks(25), prompt, server, sink)
     assert tally.rows == Counter(success=25)
     assert (tally.retries, len(sink.rows(LEDGER)), len(server.requests)) == (25, 50, 50)
-
-
-PRICED = {"prices": {MODEL: Price(input=2.0, cached=0.5, output=10.0)}}
-
-
-def test_the_ledger_has_what_each_request_cost(prompt: Prompt, sink: MemorySink) -> None:
-    def behave(question: str, number: int) -> Response:
-        return Response(503, "{}") if number == 1 else echo(question, number)
-
-    with serve(behave) as server:
-        tally = run(asks(2), prompt, server, sink, limits(**PRICED))
-    # 10 tokens at 2.0, 90 cached at 0.5 and 20 received at 10.0 a million
-    assert sorted(row["cost"] or 0 for row in sink.rows(LEDGER)) == pytest.approx(
-        [0, 0, 265e-6, 265e-6]
-    )
-    assert tally.cost == pytest.approx(530e-6)
-
-
-def test_without_a_price_the_cost_is_unknown_not_nothing(prompt: Prompt, sink: MemorySink) -> None:
-    with serve(echo) as server:
-        run(asks(1), prompt, server, sink)
-    assert [row["cost"] for row in sink.rows(LEDGER)] == [None]
 
 
 def within(

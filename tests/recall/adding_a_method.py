@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from jobs.cli import main
+from jobs.cli.app import main
 from jobs.evaluation.data import INTERACTIONS
 from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
 from jobs.evaluation.tune import CHOICES

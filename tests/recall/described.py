@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jobs.recall.sources import CHANNELS, FILL_CHANNEL, METHODS, Source
+from jobs.recall.sources import FILL_CHANNEL
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import Source
 from jobs.settings import RecallSettings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "glossary.md"

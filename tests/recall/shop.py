@@ -15,8 +15,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.lake import Run
 from jobs.lake.contract import load_contract, spark_type
 from jobs.lake.scratch import Scratch
-from jobs.lake.settings import Sections
-from jobs.settings import ROOT, RecallAndMetrics, RunParams, Settings
+from jobs.lake.settings import ROOT, Sections
+from jobs.settings import RecallSettings, RunParams, Settings
 from jobs.vectors.hits import TextSearch
 
 DS = date(2026, 11, 20)
@@ -51,7 +51,7 @@ _VECTORS = pa.schema(
 
 def make_run(
     scratch: Path,
-    recall: RecallAndMetrics | None = None,
+    recall: RecallSettings | None = None,
     params: RunParams | None = None,
 ) -> Run:
     """A run of DS with its own scratch folder, for calling a table function by hand."""
@@ -60,7 +60,7 @@ def make_run(
         known_on=DS,
         watermark=None,
         params=params or RunParams(),
-        settings=Sections(Settings(home=scratch, recall=recall or RecallAndMetrics())),
+        settings=Sections(Settings(home=scratch, recall=recall or RecallSettings())),
         run_id="test",
         scratch=Scratch(scratch),
     )

@@ -9,19 +9,13 @@ from string import Formatter
 import pytest
 
 from jobs.lake.contract import Contracts
+from jobs.lake.settings import ROOT
 from jobs.lake.step import Read, Search, find_step
-from jobs.recall.settings import RecallSettings
-from jobs.recall.sources import (
-    CHANNEL_NAMES,
-    CHANNELS,
-    FILL_CHANNEL,
-    METHOD_NAMES,
-    METHODS,
-    MODULES_IN_TASKS,
-    Family,
-    Source,
-)
-from jobs.settings import ROOT, Settings
+from jobs.recall.sources import CHANNEL_NAMES, FILL_CHANNEL, METHOD_NAMES, MODULES_IN_TASKS
+from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import Family, Source
+from jobs.settings import RecallSettings, Settings
 
 SOURCES = (*METHODS, *CHANNELS)
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
+from typing import Any
 
 import pytest
-from jobs.recall.settings.methods import (
-    AugmentedSettings,
-    CooccurrenceSettings,
-    SlimSettings,
-    SwingSettings,
-    TransitionSettings,
-)
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs.recall.methods.augmented import candidates as augmented
 from jobs.recall.methods.cooccurrence import candidates as cooccurrence
 from jobs.recall.methods.slim import candidates as slim
 from jobs.recall.methods.swing import candidates as swing
 from jobs.recall.methods.transition import candidates as transition
-from jobs.settings import RecallAndMetrics
+from jobs.recall.sources.methods import (
+    AugmentedSettings,
+    CooccurrenceSettings,
+    SlimSettings,
+    SwingSettings,
+    TransitionSettings,
+)
+from jobs.settings import RecallSettings
+from jobs.vectors.hits import TextHits
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -36,7 +38,7 @@ ROWS = [(user, item, 0) for user in "uv" for item in "abc"]
 def test_cooccurrence_follows_its_contract_and_its_settings(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    recall = RecallAndMetrics(cooccurrence=CooccurrenceSettings(neighbors=1))
+    recall = RecallSettings(cooccurrence=CooccurrenceSettings(neighbors=1))
     found = cooccurrence(
         make_run(tmp_path, recall), interactions(spark, ROWS), items(spark, "ab", unsellable="c")
     )
@@ -52,7 +54,7 @@ def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_pat
     # Every strength is 1/2; both users of b took a, which a third took as well. With a penalty of
     # one user, a by b is (2 · 1/4) / (2 · 1/4 + 1/4) = 2/3; b is not on sale, so a has no neighbor.
     rows = [(user, item, 0) for user in "uv" for item in "ab"]
-    recall = RecallAndMetrics(slim=SlimSettings(penalty=1, user_exponent=0))
+    recall = RecallSettings(slim=SlimSettings(penalty=1, user_exponent=0))
     found = slim(
         make_run(tmp_path, recall),
         interactions(spark, [*rows, ("w", "a", 0)]),
@@ -67,7 +69,7 @@ def test_slim_follows_its_contract_and_its_settings(spark: SparkSession, tmp_pat
 def test_swing_follows_its_contract_and_its_settings(spark: SparkSession, tmp_path: Path) -> None:
     # Every strength is 1/2, so the only pair of users counts (1/2)^4 / (2 + 3 items in common), and
     # each item has two users.
-    recall = RecallAndMetrics(
+    recall = RecallSettings(
         swing=SwingSettings(
             alpha=2, user_exponent=0, item_exponent=1, neighbor_exponent=1, neighbors=1
         )
@@ -87,7 +89,7 @@ def test_transition_follows_its_contract_and_its_settings(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     rows = [(user, item, days) for user in "uv" for item, days in (("a", 2), ("b", 1), ("c", 0))]
-    recall = RecallAndMetrics(transition=TransitionSettings(window=1))
+    recall = RecallSettings(transition=TransitionSettings(window=1))
     found = transition(make_run(tmp_path, recall), interactions(spark, rows), items(spark, "abc"))
     assert column_types(found) == contract_types("silver.i2i_candidates")
     assert rows_of(found, "item_id", "rank", "neighbor_item_id", "support") == [
@@ -103,9 +105,14 @@ ANSWERS = (
 )
 
 
-def without_companions(spark: SparkSession) -> dict[str, DataFrame]:
+def without_companions(spark: SparkSession) -> dict[str, Any]:
     """What a run without a companion_budget does not look at."""
+
+    def no_index(vectors: object, depth: int) -> TextHits:
+        raise AssertionError("the index was asked")
+
     return {
+        "search": no_index,
         "embeddings": spark.createDataFrame([], "item_id string"),
         "companions": spark.createDataFrame([], "content_hash string"),
     }
@@ -122,7 +129,7 @@ def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
         ("2", *answered, "oat flakes", ["cereal"], None, None),
         ("3", *answered, "corn flakes", ["cereal"], None, None),
     ]
-    given = {
+    given: dict[str, Any] = {
         "interactions": interactions(spark, ROWS),
         "items": items(spark, "abc"),
         "texts": spark.createDataFrame(texts, TEXTS),
@@ -137,7 +144,7 @@ def test_augmented_follows_its_contract_and_sees_what_the_texts_of_the_day_see(
         ("a", 1, "b", score, None),
         ("b", 1, "a", score, None),
     ]
-    strict = RecallAndMetrics(augmented=AugmentedSettings(max_users=1))
+    strict = RecallSettings(augmented=AugmentedSettings(max_users=1))
     assert augmented(make_run(tmp_path, strict), **given).count() == 0
 
 

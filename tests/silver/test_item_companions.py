@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.methods import AugmentedSettings
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.lake import EffectResult, Lake, Sink
+from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.text_search import search_among_all
 from jobs.recall.methods.augmented import augmented_neighbors
 from jobs.recall.methods.companions import companion_candidates, companion_pairs, questions
+from jobs.recall.sources.methods import AugmentedSettings
 from jobs.settings import RunParams
 from jobs.silver import item_companions
 from tests.llm.faulty_server import Response, says, serve
@@ -71,7 +72,7 @@ def test_candidates_are_near_but_not_the_same_and_named_once(
     items: DataFrame, vectors: DataFrame, tmp_path: Path
 ) -> None:
     asked = contents(items, "DOG FOOD")
-    found = companion_candidates(asked, items, vectors, near(), SETTINGS, f"{tmp_path}/hits")
+    found = companion_candidates(asked, items, vectors, near(), SETTINGS, Scratch(tmp_path))
     # the other size of dog food is too near and soap too far
     rows = sorted(tuple(row) for row in found.collect())
     assert rows == [
@@ -87,7 +88,7 @@ def test_a_content_with_fewer_than_two_candidates_is_not_asked_about(
 ) -> None:
     asked = contents(items, "SOAP")
     settings = SETTINGS.model_copy(update={"min_cosine": 0.77})
-    found = companion_candidates(asked, items, vectors, near(), settings, f"{tmp_path}/hits")
+    found = companion_candidates(asked, items, vectors, near(), settings, Scratch(tmp_path))
     assert [row["name"] for row in found.collect()] == ["dog treats"]
     assert questions(asked, found).count() == 0
 
@@ -96,7 +97,7 @@ def test_pairs_are_what_was_chosen_of_the_same_list(
     spark: SparkSession, items: DataFrame, vectors: DataFrame, tmp_path: Path
 ) -> None:
     asked = contents(items, "DOG FOOD")
-    found = companion_candidates(asked, items, vectors, near(), SETTINGS, f"{tmp_path}/hits")
+    found = companion_candidates(asked, items, vectors, near(), SETTINGS, Scratch(tmp_path))
     shown = questions(asked, found)
     said = "content_hash string, candidates string, status string, also array<string>"
 
@@ -148,9 +149,7 @@ def test_a_day_asks_within_its_budget_and_pays_once(
     items: DataFrame,
     vectors: DataFrame,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(item_companions, "search_of_day", lambda settings, ds: near())
     interactions = spark.createDataFrame(
         [("u", "food", DAY, 2.0)], "user_id string, item_id string, event_date date, weight double"
     )
@@ -160,10 +159,11 @@ def test_a_day_asks_within_its_budget_and_pays_once(
     def ask(lake: Lake, **params: object) -> EffectResult:
         scratch = tmp_path / f"run-{next(runs)}"
         scratch.mkdir()
-        run = Run(DAY, DAY, None, RunParams(**params), lake.settings, "run-1", str(scratch))  # type: ignore[arg-type]
+        run = lake.by_hand(DAY, Scratch(scratch), RunParams(**params))  # type: ignore[arg-type]
         from jobs.vectors.encoder import Encoder
 
-        embeddings = vectors.selectExpr("*", f"'{Encoder.of(lake.settings).name}' AS encoder")
+        encoder = Encoder.of(run.settings.encoder).name
+        embeddings = vectors.selectExpr("*", f"'{encoder}' AS encoder")
         return item_companions.ask_companions(
             run,
             Sink(lake.tables),
@@ -173,6 +173,7 @@ def test_a_day_asks_within_its_budget_and_pays_once(
             embeddings,
             lake.tables.read(item_companions.TABLE),
             lake.tables.read("ops.llm_ledger"),
+            near(),
         )
 
     with serve(answer) as server:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake import EffectResult, Lake, Sink
 from jobs.llm.errors import ServerRefuses
 from jobs.llm.prompt import Fields, Prompt, load_prompt
-from jobs.llm.settings import LLMSettings
+from jobs.llm.settings import BulkSettings
 from jobs.settings import RunParams
 from jobs.silver.item_enrichments import enrich_items
 from tests.llm.faulty_server import Response, says, serve
@@ -64,8 +64,8 @@ def enrich(
     shard: int | None = None,
     **params: object,
 ) -> EffectResult:
-    params = RunParams(**params)  # type: ignore[arg-type]
-    run = replace(lake.by_hand(ds, params=params), run_id="run-1", shard=shard)
+    chosen = RunParams(**params)  # type: ignore[arg-type]
+    run = replace(lake.by_hand(ds, params=chosen), run_id="run-1", shard=shard)
     enrichments = lake.tables.read("silver.item_enrichments")
     ledger = lake.tables.read("ops.llm_ledger")
     return enrich_items(run, Sink(lake.tables), items, interactions, enrichments, ledger)
@@ -202,9 +202,11 @@ def test_the_long_prompt_fills_every_column_that_the_table_has_for_an_answer(
         "reason": "Potato chips for a snack.",
     }
     with serve(lambda question, number: says(json.dumps(said))) as server:
-        lake = make_lake(llm_url=server.url, llm=LLMSettings(prompts={"item": 2}, gate_threshold=0))
+        lake = make_lake(
+            llm_url=server.url, llm=BulkSettings(prompts={"item": 2}, gate_threshold=0)
+        )
         enrich(lake, items, interactions, item_budget=1)
-        strict = make_lake(llm_url=server.url, llm_model="m", llm=LLMSettings(prompts={"item": 2}))
+        strict = make_lake(llm_url=server.url, llm_model="m", llm=BulkSettings(prompts={"item": 2}))
         enrich(strict, items, interactions, item_budget=1)
     rows = lake.tables.read("silver.item_enrichments").collect()
     loose, kept = (row.asDict() for row in sorted(rows, key=lambda row: row["model"] == "m"))

@@ -52,7 +52,14 @@ def texts(run: Run, items: DataFrame, answers: list[tuple], sold: list[str]) -> 
 
 def answer(run: Run, content: str, status: str = "success", version: str = "") -> tuple:
     version = version or load_prompt("item").prompt_version
-    return (content, version, run.settings.llm_model, status, "Crusty loaf.", ["baguette", "loaf"])
+    return (
+        content,
+        version,
+        run.settings.llm.llm_model,
+        status,
+        "Crusty loaf.",
+        ["baguette", "loaf"],
+    )
 
 
 def test_own_words_alone_are_a_template_text(make_run, items: DataFrame) -> None:
@@ -69,7 +76,7 @@ def test_an_accepted_answer_joins_every_item_of_the_content(make_run, items: Dat
     made = texts(run, items, [answer(run, "c1")], ["i1"])
     said = "Crusty loaf. baguette, loaf"
     bread = "bread italian french. bread. pastry. private brand."
-    by = (load_prompt("item").prompt_version, run.settings.llm_model)
+    by = (load_prompt("item").prompt_version, run.settings.llm.llm_model)
     assert made["i1"] == (f"{bread} 12 oz. {said}", "enriched", *by)
     assert made["i2"] == (f"{bread} 24 oz. {said}", "enriched", *by)
     assert made["i3"][1] == "template"

@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 from jobs.lake import Outcome, Run
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import struct_type
-from jobs.lake.settings import ROOT
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import ROOT, Sections
 from jobs.settings import RunParams, Settings
 from jobs.silver.items import items
 
@@ -56,8 +57,8 @@ def version(item: str, day: date, title: str) -> dict[str, Any]:
 @pytest.fixture
 def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
     def run_once(received: Iterable[dict], held: Iterable[dict] = ()) -> Outcome:
-        scratch = tempfile.mkdtemp(dir=tmp_path)  # each run has its own
-        run = Run(D3, D3, None, RunParams(), Settings(home=tmp_path), "run", scratch)
+        scratch = Scratch(Path(tempfile.mkdtemp(dir=tmp_path)))  # each run has its own
+        run = Run(D3, D3, None, RunParams(), Sections(Settings(home=tmp_path)), "run", scratch)
         frames = (
             spark.createDataFrame([tuple(row.values()) for row in given], struct_type(contract))
             for given, contract in ((received, BRONZE), (held, SILVER))

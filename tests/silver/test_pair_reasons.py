@@ -8,16 +8,17 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.fusion import PairReasonsSettings
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake import EffectResult, Lake, Run, Sink
+from jobs.lake import EffectResult, Lake, Sink
+from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.pair_reasons import (
     head_pairs,
     most_used,
     with_written_reasons,
     written_reasons,
 )
+from jobs.recall.fusion.settings import PairReasonsSettings
 from jobs.settings import RunParams
 from jobs.silver.pair_reasons import TABLE, ask_pair_reasons
 from tests.llm.faulty_server import Response, says, serve
@@ -151,7 +152,7 @@ def test_a_day_asks_within_its_budget_and_pays_once(
     def ask(lake: Lake, **params: object) -> EffectResult:
         scratch = tmp_path / f"run-{next(runs)}"
         scratch.mkdir()
-        run = Run(DAY, DAY, None, RunParams(**params), lake.settings, "run-1", str(scratch))  # type: ignore[arg-type]
+        run = lake.by_hand(DAY, Scratch(scratch), RunParams(**params))  # type: ignore[arg-type]
         return ask_pair_reasons(
             run,
             Sink(lake.tables),

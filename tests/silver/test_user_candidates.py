@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.channels import SimilarUsersSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.recall.channels.i2i import candidates as i2i
@@ -17,8 +16,10 @@ from jobs.recall.channels.q2i import candidates as q2i
 from jobs.recall.channels.seasonal import candidates as seasonal
 from jobs.recall.channels.similar_users import candidates as similar_users
 from jobs.recall.channels.trending import candidates as trending
-from jobs.settings import RecallAndMetrics
+from jobs.recall.sources.channels import SimilarUsersSettings
+from jobs.settings import RecallSettings
 from jobs.vectors.encoder import Encoder
+from jobs.vectors.hits import TextHits
 from tests.recall.shop import (
     column_types,
     contract_types,
@@ -59,10 +60,10 @@ def test_similar_users_recalls_what_a_user_like_this_one_took(
 ) -> None:
     # Every strength is 1/2. u and v share a and b: 2 · 1/2 · 1/2 = 1/2 without the exponents, and
     # v's c is worth half of it, 1/4. v is inactive: listened to, but without a list.
-    channel = SimilarUsersSettings(item_exponent=0, user_exponent=0, popularity_exponent=0)
+    channel = SimilarUsersSettings(likeness_exponent=0, user_exponent=0, popularity_exponent=0)
     taken = [("u", "a", 0), ("u", "b", 0), *(("v", item, 0) for item in "abc"), ("w", "c", 0)]
     found = similar_users(
-        make_run(tmp_path, RecallAndMetrics(similar_users=channel)),
+        make_run(tmp_path, RecallSettings(similar_users=channel)),
         interactions(spark, taken),
         items(spark, "abc"),
         spark.createDataFrame([("u",)], "user_id string"),
@@ -76,7 +77,7 @@ def test_similar_users_recalls_what_a_user_like_this_one_took(
 def test_popular_fills_the_list_of_every_active_user(spark: SparkSession, tmp_path: Path) -> None:
     listed = [("popular", "all", rank, f"i{rank:03}") for rank in range(1, 101)]
     listed += [("trending", "all", rank, f"t{rank}") for rank in range(1, 9)]
-    recall = RecallAndMetrics.model_validate({"user": {"items": 5}})
+    recall = RecallSettings.model_validate({"user": {"items": 5}})
     found = popular(
         make_run(tmp_path, recall),
         interactions(spark, [("u", "i002", 0), ("v", "i001", 30)]),
@@ -106,7 +107,7 @@ def test_each_kind_of_list_has_its_channel(spark: SparkSession, tmp_path: Path) 
         ("new", "all", 2, "a"),
     ]
     by_channel = {}
-    for channel in (trending, new, seasonal):
+    for name, channel in {"trending": trending, "new": new, "seasonal": seasonal}.items():
         found = channel(
             make_run(tmp_path),
             interactions(spark, [("u", "c", 30), ("v", "c", 0)]),
@@ -115,7 +116,7 @@ def test_each_kind_of_list_has_its_channel(spark: SparkSession, tmp_path: Path) 
             spark.createDataFrame([("u",), ("v",)], "user_id string"),
         )
         assert column_types(found) == contract_types("silver.user_candidates")
-        by_channel[channel.__name__] = rows_of(found, "user_id", "rank", "item_id")
+        by_channel[name] = rows_of(found, "user_id", "rank", "item_id")
     # u took c a month ago: known for longer than a week, and so no longer new to u.
     assert by_channel == {
         "trending": [("u", 1, "c"), ("u", 2, "a"), ("u", 3, "b"), ("v", 1, "b"), ("v", 2, "a")],
@@ -169,7 +170,7 @@ def user_enrichments(spark: SparkSession, said: dict[str, str]) -> DataFrame:
 def shop(spark: SparkSession, tmp_path: Path) -> dict[str, DataFrame]:
     """Three items; the LLM named one of them, and its answer about another came after the day."""
     titles = {"bun": "HMBRGR BNS 8CT", "ale": "BEER/ALES", "cat": "CAT FOOD"}
-    encoder = Encoder.of(make_run(tmp_path).settings)
+    encoder = Encoder.of(make_run(tmp_path).settings.encoder)
     vectors = encoder.encode(["hamburger buns", "beer ales", "cat food"])
     return {
         "interactions": interactions(spark, [("u", "cat", 0)]),
@@ -221,17 +222,22 @@ def test_answers_of_the_day_are_needed_by_q2i_and_product_names(
     spark: SparkSession, tmp_path: Path, shop: dict[str, DataFrame]
 ) -> None:
     # No index has to be there for the day either.
+    def no_index(vectors: object, depth: int) -> TextHits:
+        raise AssertionError("the index was asked")
+
+    read_by_q2i = ("interactions", "items", "item_texts")
     later = {
         "user_texts": user_texts(spark, [], ["u"]),
         "user_enrichments": user_enrichments(spark, {"u": "cat food"}),
     }
     for number, (channel, reads) in enumerate(
         [
-            (q2i, ("interactions", "items", "item_texts")),
-            (product_names, tuple(shop)),
+            (q2i, {n: shop[n] for n in read_by_q2i} | {"search": no_index}),
+            (product_names, shop),
         ]
     ):
-        run = make_run(tmp_path / str(number))
-        found = channel(run, **{name: shop[name] for name in reads}, **later)
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        found = channel(make_run(scratch), **reads, **later)
         assert column_types(found) == contract_types("silver.user_candidates")
         assert rows_of(found, "user_id") == []

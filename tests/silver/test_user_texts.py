@@ -29,7 +29,7 @@ def test_only_selected_users_with_an_accepted_answer_get_more_than_their_profile
         ("u2", "Buys cheese.", "p2", DS, 20),
         ("u3", "Buys beer.", "p3", DS, 10),
     ]
-    version, model = load_prompt("user").prompt_version, run.settings.llm_model
+    version, model = load_prompt("user").prompt_version, run.settings.llm.llm_model
     answers = [
         ("u1", "p1", version, model, "success", ["baking"], ["rye bread"], ["butter"]),
         ("u2", "p2", version, model, "rejected_by_gate", ["x"], ["y"], ["z"]),

@@ -17,6 +17,8 @@ from jobs.lake import Run
 from jobs.lake.errors import BadDrop, Terminal
 from jobs.lake.intake import landing
 from jobs.lake.intake.landing import DropsTaken, LandingFile
+from jobs.lake.scratch import Scratch
+from jobs.lake.settings import Sections
 from jobs.settings import RunParams, Settings
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
@@ -84,7 +86,8 @@ class Shop:
         scratch = self.home / "scratch" / f"{entity}-{ds}"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        run = Run(ds, ds, watermark, RunParams(), self.settings, "run", str(scratch))
+        sections = Sections(self.settings)
+        run = Run(ds, ds, watermark, RunParams(), sections, "run", Scratch(scratch))
         known = [(f.entity, f.file, f.sha256, f.bytes, f.rows, f.status) for f in self.recorded]
         recorded = self.spark.createDataFrame(known, RECORDED)
         taken = landing.take_in(self.spark, self.settings, entity, run, recorded)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.i2i import recall_by_history
-from jobs.recall.settings.channels import ItemHistorySettings
+from jobs.recall.sources.channels import ItemHistorySettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")

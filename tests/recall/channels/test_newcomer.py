@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.channels import NewcomerSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.newcomer import recall_newcomers
+from jobs.recall.sources.channels import NewcomerSettings
 from tests.recall.shop import DS, interactions, items, rows_of, users
 
 Attributes = Mapping[str, Mapping[str, str]]

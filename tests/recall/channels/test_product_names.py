@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.channels import ProductNamesSettings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -25,6 +24,7 @@ from jobs.recall.channels.product_names import (
     used_names,
     weighted_mean,
 )
+from jobs.recall.sources.channels import ProductNamesSettings
 from tests.recall.shop import DS, interactions, rows_of
 
 # Cosine of butter with margarine 0.8 and with milk 0, of margarine with milk 0.6.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.channels import Q2ISettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.q2i import recall_by_phrases, user_phrases
+from jobs.recall.sources.channels import Q2ISettings
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 # Cosine of bread with rye 0.8 and with milk 0, of rye with milk 0.6.

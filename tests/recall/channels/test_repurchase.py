@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from jobs.recall.settings.channels import RepurchaseSettings
 from pyspark.sql import SparkSession
 
 from jobs.recall.channels.repurchase import recall_repurchases
+from jobs.recall.sources.channels import RepurchaseSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 

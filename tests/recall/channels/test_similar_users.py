@@ -7,11 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.channels import SimilarUsersSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.similar_users import recall_by_similar_users
+from jobs.recall.sources.channels import SimilarUsersSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")

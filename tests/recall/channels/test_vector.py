@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.vector import recall_by_vector, recall_hits
-from jobs.recall.settings.channels import VectorSettings
-from jobs.recall.settings.methods import ContentSettings
+from jobs.recall.sources.channels import VectorSettings
+from jobs.recall.sources.methods import ContentSettings
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.neighbors import fuse_neighbors
-from jobs.recall.settings.fusion import I2ISettings
+from jobs.recall.fusion.settings import I2ISettings
 from tests.recall.shop import i2i_candidates, items, rows_of
 
 I2I = ("item_id", "rank", "neighbor_item_id", "score", "methods", "method_scores", "reason")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.fusion import UserRecallSettings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.exposure import cap_exposure
+from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.kernels.ranking import top_k
 
 Scores = dict[tuple[str, str], float]

@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.fusion.neighbors import best_neighbors
-from jobs.recall.settings.fusion import I2ISettings
+from jobs.recall.fusion.settings import I2ISettings
 from tests.recall.fusion.fused import fuse_i2i
 from tests.recall.shop import i2i_candidates, items, rows_of
 

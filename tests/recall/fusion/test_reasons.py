@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.recall.fusion.fill import FILL_METHOD
 from jobs.recall.fusion.reasons import filled, neighbor_reason, user_reason
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
+from jobs.recall.fusion.settings import I2ISettings, UserRecallSettings
 
 
 def reasons(spark: SparkSession, sources: dict[str, str], reason: Column) -> dict[str, str]:

@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
+from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.fusion.user_lists import fuse_channels
-from jobs.recall.settings.fusion import UserRecallSettings
 from tests.recall.shop import items, rows_of
 
 USER = (

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from jobs.recall.settings.methods import CooccurrenceSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.matrix import fixed_point_bits, matrix_entries, matrix_in_memory
+from jobs.recall.sources.methods import CooccurrenceSettings
 from tests.recall.shop import rows_of
 
 COLUMNS = ("user_id", "owner_id", "item_id", "left", "right", "row_scale")

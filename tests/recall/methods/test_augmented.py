@@ -10,11 +10,11 @@ from math import log
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs.recall.settings.methods import AugmentedSettings
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.recall.methods.augmented import augmented_neighbors, described_items, tags
+from jobs.recall.sources.methods import AugmentedSettings
 from tests.recall.shop import interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

@@ -15,8 +15,8 @@ from jobs.recall.methods.companions import (
     questions,
     rare_contents,
 )
-from jobs.recall.settings.methods import AugmentedSettings
-from jobs.settings import RecallAndMetrics, RunParams
+from jobs.recall.sources.methods import AugmentedSettings
+from jobs.settings import RecallSettings, RunParams
 from jobs.vectors.encoder import Encoder
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, make_run, rows_of
 
@@ -155,9 +155,7 @@ def test_a_name_has_nothing_that_separates_names_or_ends_a_text(spark: SparkSess
 
 def test_a_day_asks_about_rare_items_within_its_budget(spark: SparkSession, tmp_path: Path) -> None:
     # u and v took the lamp, only u the tent and nobody the rope; of two users at most one counts.
-    recall = RecallAndMetrics().with_changes(
-        {"augmented": SETTINGS.model_dump() | {"max_users": 1}}
-    )
+    recall = RecallSettings().with_changes({"augmented": SETTINGS.model_dump() | {"max_users": 1}})
     run = make_run(tmp_path, recall, RunParams(companion_budget=1))
     vectors = item_vectors(spark, SHOP)
     encoder = Encoder.of(run.settings.encoder).name

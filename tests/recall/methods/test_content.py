@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.content import content_neighbors
-from jobs.recall.settings.methods import ContentSettings
+from jobs.recall.sources.methods import ContentSettings
 from tests.recall.shop import exact_index, item_vectors, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

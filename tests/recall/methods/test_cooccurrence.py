@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.methods import CooccurrenceSettings
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
@@ -19,6 +18,7 @@ from jobs.recall.methods.cooccurrence import (
     neighbors_by_shuffle,
     neighbors_in_tasks,
 )
+from jobs.recall.sources.methods import CooccurrenceSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

@@ -12,20 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from jobs.recall.settings.fusion import I2ISettings
-from jobs.recall.settings.methods import (
-    AugmentedSettings,
-    ContentSettings,
-    CooccurrenceSettings,
-    SlimSettings,
-    SwingSettings,
-    TransitionSettings,
-)
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.neighbors import fuse_neighbors
+from jobs.recall.fusion.settings import I2ISettings
 from jobs.recall.lists.popular import count_uses, recent_uses
 from jobs.recall.methods.augmented import augmented_neighbors
 from jobs.recall.methods.content import content_neighbors
@@ -34,6 +26,14 @@ from jobs.recall.methods.slim import slim_neighbors
 from jobs.recall.methods.swing import swing_neighbors
 from jobs.recall.methods.transition import transition_neighbors
 from jobs.recall.settings.lists import PopularSettings
+from jobs.recall.sources.methods import (
+    AugmentedSettings,
+    ContentSettings,
+    CooccurrenceSettings,
+    SlimSettings,
+    SwingSettings,
+    TransitionSettings,
+)
 from tests.recall.shop import DS, exact_index, interactions, item_vectors, items, rows_of
 
 K = 3

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.session import session_neighbors
-from jobs.recall.settings.methods import SessionSettings
+from jobs.recall.sources.methods import SessionSettings
 from tests.recall.shop import DS, items, rows_of, visits
 
 FAR_APART = [

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs.recall.settings.methods import SlimSettings
 from pyspark.sql import SparkSession
 from scipy.optimize import nnls
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.slim import slim_neighbors
+from jobs.recall.sources.methods import SlimSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

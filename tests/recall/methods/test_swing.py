@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from jobs.recall.settings.methods import SwingSettings
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
@@ -28,6 +27,7 @@ from jobs.recall.methods.swing import (
     swing_in_tasks,
     swing_neighbors,
 )
+from jobs.recall.sources.methods import SwingSettings
 from tests.recall.shop import DS, interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")

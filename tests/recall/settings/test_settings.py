@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from jobs.recall.settings.fusion import I2ISettings, UserRecallSettings
 from pydantic import ValidationError
 
-from jobs.recall.settings import RecallSettings
+from jobs.recall.fusion.settings import I2ISettings, UserRecallSettings
 from jobs.recall.sources import METHOD_NAMES
+from jobs.settings import RecallSettings
 
 
 def test_the_defaults_are_valid() -> None:

@@ -25,7 +25,7 @@ def blocks(path: str) -> list[str]:
     """The code blocks of the section whose first sentence names the file."""
     section = re.search(rf"\n`{re.escape(path)}`(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
     assert section, path
-    return re.findall(r"```python\n(.*?)```", section[1], re.DOTALL)
+    return re.findall(r"```(?:python|text)\n(.*?)```", section[1], re.DOTALL)
 
 
 def insert(file: Path, before: str, block: str) -> None:

@@ -70,11 +70,12 @@ class Source:
     summary: what it goes by, for the glossary. model: its settings, the section `section` of
     `RecallSettings`. function: `module:function`, called as `function(run, **reads)`; it returns
     the columns of the candidates' contract without `ds` and the slice. also: other sections of the
-    environment that it reads. reads: as of `jobs.lake.table`. reason: what a row of
-    this source says to a reader; `{users}` (how many stand behind it), `{title}` of the item,
-    `{category}`, `{because}` (the title of the item of the history) and `{popular}` are filled in.
-    Sources of one reason say it once. needs: what data must have. grid: what tuning tries.
-    in_tasks: whether its module has Python functions that run in Spark's tasks.
+    environment that it reads. reads: as in `jobs.lake.table`. reason: what a row of this source
+    says to a reader. A method's reason may hold `{users}` (how many stand behind the pair),
+    `{title}` and `{category}` of the neighbor; a channel's reason may hold `{because}` (the title
+    of the history's item) and `{popular}`. Sources with the same reason say it once. needs: what
+    data must have. grid: what tuning tries. in_tasks: whether its module has Python functions that
+    run in Spark's tasks.
     """
 
     name: str

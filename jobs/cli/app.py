@@ -24,7 +24,7 @@ from jobs.cli import (
     tables,
     tune,
 )
-from jobs.cli.output import note
+from jobs.cli.terminal.output import note
 
 TERMINAL, TRANSIENT = 1, 75
 

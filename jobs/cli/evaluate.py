@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.cli.late_help import LateHelp
-from jobs.cli.options import DAY, day
-from jobs.cli.output import as_json, note, print_json, print_table
+from jobs.cli.terminal.late_help import LateHelp
+from jobs.cli.terminal.options import DAY, day
+from jobs.cli.terminal.output import as_json, note, print_json, print_table
 from jobs.evaluation.vocabulary import Format, Seen
 
 _ACCURACY = ("recall", "ndcg", "hit_rate", "mrr")
@@ -32,8 +32,8 @@ def _file(flag: str, help: str) -> typer.models.OptionInfo:
 
 def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
     """Build the metrics of the day on which the horizon is over, and show those of the lists."""
-    from jobs.cli.session import reader, runtime
-    from jobs.cli.session import settings as current
+    from jobs.cli.terminal.session import reader, runtime
+    from jobs.cli.terminal.session import settings as current
 
     ds, in_use = as_of + timedelta(days=horizon), current()
     horizons = tuple(sorted({*in_use.recall.metrics.horizon_days, horizon}))
@@ -63,7 +63,7 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
 
 def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
     """Make the day's lists once more without texts, from templates and with what the LLM said."""
-    from jobs.cli.session import runtime
+    from jobs.cli.terminal.session import runtime
     from jobs.evaluation.ablation import ARMS, ablate, shop_of, verdict
     from jobs.evaluation.evaluate import settings_for
     from jobs.evaluation.thresholds import sentence as thresholds_sentence
@@ -221,7 +221,7 @@ def evaluate(
         raise typer.BadParameter("--ablation needs the texts of a lake: --lake and --as-of")
     if train is None or test is None or format is None:
         raise typer.BadParameter("name --train, --test and --format, or --lake and --as-of")
-    from jobs.cli.session import settings as current
+    from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
     from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
     from jobs.evaluation.methods import check_methods, methods_for

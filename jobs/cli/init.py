@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from jobs.cli.options import Json
-from jobs.cli.output import print_json, say
+from jobs.cli.terminal.options import Json
+from jobs.cli.terminal.output import print_json, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def init(as_json: Json = False) -> None:
     Example:
       reclake init
     """
-    from jobs.cli.session import runtime, settings
+    from jobs.cli.terminal.session import runtime, settings
 
     made = runtime().create_all()
     if as_json:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import Json
-from jobs.cli.output import print_json, say
+from jobs.cli.terminal.options import Json
+from jobs.cli.terminal.output import print_json, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def init_source(
     Example:
       reclake init-source my_shop orders.csv products.csv customers.csv
     """
-    from jobs.cli.session import settings
+    from jobs.cli.terminal.session import settings
     from jobs.lake.intake.init_source import init_source as propose
 
     proposals = propose(name, files, settings().sources)

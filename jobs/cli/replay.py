@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import DAY, Json, day
-from jobs.cli.output import counted, print_json, print_table, say
+from jobs.cli.terminal.options import DAY, Json, day
+from jobs.cli.terminal.output import counted, print_json, print_table, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +51,7 @@ def replay(
     Example:
       reclake replay bronze.events --ds 2017-12-29 --into 2017-12-30 --reason quantity
     """
-    from jobs.cli.session import runtime
+    from jobs.cli.terminal.session import runtime
     from jobs.lake.intake.requeue import requeue
 
     lake = runtime()

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import Json, ReadDs
-from jobs.cli.output import print_json, say
+from jobs.cli.terminal.options import Json, ReadDs
+from jobs.cli.terminal.output import print_json, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def report(
       reclake report --ds 2017-12-30 --horizon 1 --out recall.html
       reclake report --ablation ablation.json
     """
-    from jobs.cli.session import reader
+    from jobs.cli.terminal.session import reader
     from jobs.evaluation.report import gather, html
 
     found = gather(reader(), ds, horizon, ablation)

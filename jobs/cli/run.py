@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.late_help import LateHelp, given
-from jobs.cli.options import DryRun, FromDs, KnownOn, RunDs, ToDs
-from jobs.cli.output import print_json, say
+from jobs.cli.terminal.late_help import LateHelp, given
+from jobs.cli.terminal.options import DryRun, FromDs, KnownOn, RunDs, ToDs
+from jobs.cli.terminal.output import print_json, say
 
 _CHOSEN = (
     "item_budget",
@@ -111,7 +111,7 @@ def run(
     days = chosen_days(ds, from_ds, to_ds)
     from pydantic import ValidationError
 
-    from jobs.cli.session import runtime
+    from jobs.cli.terminal.session import runtime
     from jobs.lake.step import find_step, steps
     from jobs.settings import RunParams
 

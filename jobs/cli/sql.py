@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import SqlDs
-from jobs.cli.output import note, print_csv, print_json, print_table
+from jobs.cli.terminal.options import SqlDs
+from jobs.cli.terminal.output import note, print_csv, print_json, print_table
 
 DEFAULT_LIMIT = 1000
 
@@ -43,7 +43,7 @@ def sql(
       reclake sql "SELECT * FROM gold.user_recall_latest ORDER BY user_id, rank" --limit 20
       reclake sql "SELECT count(*) FROM gold.i2i_daily WHERE ds = \\$ds" --ds 2017-12-30
     """
-    from jobs.cli.session import reader
+    from jobs.cli.terminal.session import reader
 
     lake = reader(ds)
     answer = lake.query(query, {"ds": ds}, limit=limit)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from jobs.cli.options import Json
-from jobs.cli.output import counted, print_json, print_records, print_table, say
+from jobs.cli.terminal.options import Json
+from jobs.cli.terminal.output import counted, print_json, print_records, print_table, say
 
 if TYPE_CHECKING:
-    from jobs.cli.services import Service
+    from jobs.cli.terminal.services import Service
     from jobs.lake.sql import LakeSql
     from jobs.settings import Settings
 
@@ -104,8 +104,8 @@ def status(as_json: Json = False) -> None:
     Example:
       reclake status
     """
-    from jobs.cli.services import ask_all
-    from jobs.cli.session import reader, settings
+    from jobs.cli.terminal.services import ask_all
+    from jobs.cli.terminal.session import reader, settings
 
     current = settings()
     found = read_status(current, reader(), ask_all(current, airflow_url(current.home)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.options import Json
-from jobs.cli.output import print_json, print_table, say
+from jobs.cli.terminal.options import Json
+from jobs.cli.terminal.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from jobs.lake.contract import Contract, Contracts
@@ -59,7 +59,7 @@ def tables(
       reclake tables
       reclake tables gold --json
     """
-    from jobs.cli.session import reader, settings
+    from jobs.cli.terminal.session import reader, settings
     from jobs.lake.contract import ZONES, Contracts
 
     if zone and zone not in ZONES:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli.evaluate import FORMAT, ITEMS, NEIGHBORS, SEEN, TRAIN
-from jobs.cli.output import as_json, note, print_table
+from jobs.cli.terminal.output import as_json, note, print_table
 from jobs.evaluation.vocabulary import Format, Metric, Seen, Split
 
 
@@ -62,7 +62,7 @@ def tune(
       reclake tune --train train.txt.gz --format lightgcn --json tuned.json
       reclake tune --train a.parquet --format parquet --seen exclude --json tuned.json
     """
-    from jobs.cli.session import settings as current
+    from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
     from jobs.evaluation.evaluate import Data, evaluation, settings_for
     from jobs.evaluation.split import cut

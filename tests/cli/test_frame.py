@@ -140,7 +140,7 @@ def test_a_lake_error_is_one_clean_message(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("jobs.cli.session.settings", fail)
+    monkeypatch.setattr("jobs.cli.terminal.session.settings", fail)
     ended = reclake("tables")
     assert (ended.code, ended.out, ended.err) == (code, "", f"reclake: {error}\n")
 
@@ -158,7 +158,7 @@ def test_an_unexpected_error_says_how_to_see_more(
     def fail() -> None:
         raise KeyError("surprise\nsecond line")
 
-    monkeypatch.setattr("jobs.cli.session.settings", fail)
+    monkeypatch.setattr("jobs.cli.terminal.session.settings", fail)
     ended = reclake("tables")
     assert ended.code == 1
     assert ended.err.startswith("reclake: unexpected KeyError: ")

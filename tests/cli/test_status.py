@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from jobs.cli.services import ServerSilent, Service, ask_all, require_spark
 from jobs.cli.status import Status, next_command
+from jobs.cli.terminal.services import ServerSilent, Service, ask_all, require_spark
 from jobs.settings import Settings
 from tests.cli.conftest import Reclake
 from tests.cli.small_lake import D30, rewrite

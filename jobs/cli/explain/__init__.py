@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import Json, ReadDs
+from jobs.cli.terminal.options import Json, ReadDs
 
 app = typer.Typer(
     help="Say why a recommendation is there, or is not.",
@@ -49,7 +49,7 @@ def user(
     """
     from jobs.cli.explain.day import open_day
     from jobs.cli.explain.user import print_user, user_facts
-    from jobs.cli.output import print_json
+    from jobs.cli.terminal.output import print_json
 
     day = open_day("gold.user_recall_daily", ds)
     facts = user_facts(day, user_id, item)
@@ -85,7 +85,7 @@ def item(
     """
     from jobs.cli.explain.day import open_day
     from jobs.cli.explain.item import item_facts, print_item
-    from jobs.cli.output import print_json
+    from jobs.cli.terminal.output import print_json
 
     day = open_day("gold.i2i_daily", ds)
     facts = item_facts(day, item_id, neighbor)

@@ -77,7 +77,7 @@ def open_day(table: str, ds: date | None) -> Day:
 
     Raises UpstreamMissing when the table has no such day, with the days that it has.
     """
-    from jobs.cli.session import reader, settings
+    from jobs.cli.terminal.session import reader, settings
 
     lake = reader()
     days = lake.days(table)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.cli.explain import llm
 from jobs.cli.explain.day import Day, Row, heading
-from jobs.cli.output import counted, print_records, say, shown, text
+from jobs.cli.terminal.output import counted, print_records, say, shown, text
 
 _NEIGHBORS = """
     SELECT g.rank, g.neighbor_item_id, g.score, g.methods, g.method_scores, g.reason,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.cli.explain.day import Day, Row
-from jobs.cli.output import say, text
+from jobs.cli.terminal.output import say, text
 
 HEAD = ("status", "gate_score", "prompt_version", "model", "selected_ds")
 

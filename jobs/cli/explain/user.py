@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.cli.explain import llm
 from jobs.cli.explain.day import Day, Row, heading
-from jobs.cli.output import counted, print_records, say, shown, text
+from jobs.cli.terminal.output import counted, print_records, say, shown, text
 from jobs.recall.sources import FILL_CHANNEL
 
 # `silver.user_profiles`: who has an interaction in this many days is active.

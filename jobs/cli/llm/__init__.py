@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.options import DAY, DryRun, FromDs, Json, ReadDs, ToDs, day
+from jobs.cli.terminal.options import DAY, DryRun, FromDs, Json, ReadDs, ToDs, day
 
 app = typer.Typer(
     help="Look at what the LLM cost and said; try prompts and answers again.",
@@ -54,8 +54,8 @@ def cost(
       reclake llm cost --by model
     """
     from jobs.cli.llm.ledger import cost_by, print_cost
-    from jobs.cli.output import print_json
-    from jobs.cli.session import reader
+    from jobs.cli.terminal.output import print_json
+    from jobs.cli.terminal.session import reader
 
     keys = _keys(by)
     rows = cost_by(reader(), [KEYS[key] for key in keys], from_ds, to_ds)
@@ -83,8 +83,8 @@ def show(
       reclake llm show 1029743 --json
     """
     from jobs.cli.llm.ledger import item_facts, print_item
-    from jobs.cli.output import print_json
-    from jobs.cli.session import reader, settings
+    from jobs.cli.terminal.output import print_json
+    from jobs.cli.terminal.session import reader, settings
 
     facts = item_facts(reader(ds), settings(), item_id, ds)
     if as_json:
@@ -122,8 +122,8 @@ def diff(
       reclake llm diff item 1 2 --ds 2017-12-30 --sample 100 --dry-run
     """
     from jobs.cli.llm.versions import compare, print_comparison
-    from jobs.cli.output import print_json
-    from jobs.cli.session import runtime
+    from jobs.cli.terminal.output import print_json
+    from jobs.cli.terminal.session import runtime
 
     found = compare(runtime(), prompt, (old, new), ds, sample, dry_run=dry_run)
     if as_json:
@@ -162,8 +162,8 @@ def replay(
       reclake llm replay --status invalid_output --dry-run
       reclake llm replay --status rejected_by_gate --prompt item --dry-run
     """
-    from jobs.cli.output import print_json, say
-    from jobs.cli.session import runtime
+    from jobs.cli.terminal.output import print_json, say
+    from jobs.cli.terminal.session import runtime
     from jobs.llm.second_try import try_again
 
     done = try_again(runtime(), prompt, status, dry_run=dry_run)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from jobs.cli.output import counted, print_records, say, text
+from jobs.cli.terminal.output import counted, print_records, say, text
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.sql import LakeSql
 from jobs.llm.prompt import prompt_of

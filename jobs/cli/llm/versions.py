@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from jobs.cli.output import print_table, say, text
+from jobs.cli.terminal.output import print_table, say, text
 from jobs.lake import Sink
 from jobs.lake.errors import UpstreamMissing
 from jobs.llm.answers import of_version

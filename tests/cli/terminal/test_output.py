@@ -10,7 +10,8 @@ from decimal import Decimal
 
 import pytest
 
-from jobs.cli import docs, output
+from jobs.cli import docs
+from jobs.cli.terminal import output
 
 
 @pytest.mark.parametrize("module", [output, docs])

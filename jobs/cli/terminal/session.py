@@ -47,7 +47,7 @@ def reader(ds: date | None = None) -> LakeSql:
 
 def runtime(changed: Settings | None = None) -> Lake:
     """The lake, for running tables on Spark. changed: other settings than this process's."""
-    from jobs.cli.services import require_spark
+    from jobs.cli.terminal.services import require_spark
     from jobs.lake.runtime import Lake
     from jobs.spark import connect, submitted
 

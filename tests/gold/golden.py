@@ -38,7 +38,8 @@ def cases(table: str) -> list[Path]:
 
 
 def made(spark: SparkSession, case: Path, scratch: Path) -> list[dict[str, Any]]:
-    """The rows that the table function makes of a case's files, sorted by their columns."""
+    """The rows that the table function makes of a case's files, each list in the order of its
+    ranks."""
     table = f"gold.{case.parent.name}"
     step, chosen = find_step(table), _params(case)
     recall = RecallSettings.model_validate(chosen.get("settings", {}))
@@ -58,11 +59,8 @@ def made(spark: SparkSession, case: Path, scratch: Path) -> list[dict[str, Any]]
 def expected(case: Path) -> list[dict[str, Any]]:
     """The rows of `expected.jsonl`, to be compared with those that are made."""
     lines = (case / "expected.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{name: _near(value) for name, value in row.items()} for row in _in_order(lines)]
-
-
-def _in_order(lines: list[str]) -> list[dict[str, Any]]:
-    return _sorted([json.loads(line) for line in lines])
+    rows = _sorted([json.loads(line) for line in lines])
+    return [{name: _near(value) for name, value in row.items()} for row in rows]
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -47,6 +47,9 @@ class MemorySink:
     def __init__(self) -> None:
         self.chunks: dict[tuple[str, str], pa.Table] = {}
 
+    def schema(self, table: str) -> pa.Schema:
+        return contract_schema(table)
+
     def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
         self.chunks.setdefault((table, chunk_id), rows)
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
 
-# What a session of our own needs; a Connect server is started with the same (infra/stack/spark.py).
+# What Delta needs of a session; the Connect server has the same (infra/stack/services/spark.py).
 DELTA_CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",

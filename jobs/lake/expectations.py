@@ -140,7 +140,7 @@ OURS: dict[str, Rows] = {
 # Every value is one that some function builds a slice of the table for.
 SLICES_OF = "expect_column_values_to_be_slices_of"
 TRAILING_MEAN = "expect_row_count_near_trailing_mean"
-# Not of the staged rows alone: the runtime asks the gate of the table (`jobs.lake.step.Gate`).
+# Not of the staged rows alone: the runtime asks the table's `jobs.lake.step.PublishGate`.
 NO_WORSE = "expect_lists_no_worse_than_published"
 
 

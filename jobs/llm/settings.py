@@ -91,11 +91,11 @@ class LLMSettings(BaseModel):
     @field_validator("llm_url")
     @classmethod
     def _llm_url_holds_no_secret(cls, url: str) -> str:
-        """It stands in the ledger and in logs."""
+        """The address stands in the ledger and in logs."""
         if any("@" in urlsplit(one.strip()).netloc for one in url.split(",")):
             raise ValueError(
                 "holds a user or a password, which would stand in the ledger and in logs; "
-                "RECLAKE_LLM_API_KEY is for what a server wants to know"
+                "RECLAKE_LLM_API_KEY holds a server's key"
             )
         return url
 

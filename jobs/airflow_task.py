@@ -1,7 +1,7 @@
-"""How a step of the lake becomes a task of Airflow: params, page, retries, and the task's body.
+"""How a step of the lake becomes a task of Airflow: params, page, retries and body.
 
-The only module of `jobs/` that imports Airflow. DAG files import it when they are parsed, so it
-imports neither Spark nor a model.
+This is the only module of `jobs/` that imports Airflow. DAG files import it when they are parsed,
+so it imports neither Spark nor a model.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Triage(StrEnum):
 
 
 class DayNotOver(Terminal):
-    """A run was asked for a day that has not ended."""
+    """A run is for a day that has not ended."""
 
 
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
@@ -77,9 +77,8 @@ def step(
     """The task that runs one step of the lake; its id is the step's `task_id`.
 
     A gold table is also an asset, so that other DAGs can be scheduled on it.
-    shards: numbers of shards (`llm_shards`), when a task instance is to run each of them.
-    task_arguments: go to the operator as they are. Without `doc_md`, the table's contract is the
-    task's page.
+    shards: numbers of shards (`llm_shards`), each for a task instance of its own. task_arguments:
+    arguments of the operator; without `doc_md` the task's page is made from the table's contract.
     """
     arguments: dict[str, Any] = {"task_id": f"{name}.{slice}" if slice else name}
     if name.startswith("gold."):
@@ -123,16 +122,16 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
         run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
     )
     if record.status == SKIPPED:
-        raise AirflowSkipException(f"{record.summary()}: not asked for, or without a weight")
+        raise AirflowSkipException(f"{record.summary()}: not chosen by a param, or no weight")
     return record.summary()
 
 
 def between_days(name: str, of: str = "", **task_arguments: Any) -> XComArg:
-    """The task that runs a step for the newest day that the lake holds all inputs of.
+    """The task that runs a step for the newest day whose inputs are all in the lake.
 
-    For work that goes on between daily runs. Skipped, and so what follows it, where no day is there
-    yet or an effect found nothing to do. of: the step whose inputs say which day; without it the
-    task's own. The arguments and the task's page are those of `step`.
+    For work between daily runs. The task and those after it are skipped when no day is there yet,
+    or when an effect found nothing to do. of: the step whose inputs determine the day; by default
+    the step itself. The arguments and the task's page are those of `step`.
     """
     arguments: dict[str, Any] = {"task_id": name, "doc_md": table_page(name)}
     decorated: Any = _run_newest.override(**arguments, **task_arguments)
@@ -150,7 +149,7 @@ def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
         raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
     wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
     params = RunParams.model_validate(dict(context["params"]))
-    # A known_on of its own lets it see what was answered since the day was published.
+    # An explicit known_on lets the run see answers that came after the day was published.
     params = params.model_copy(update={"known_on": params.known_on or ds})
     record = lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id))
     if not record.rows_out:
@@ -159,7 +158,7 @@ def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
 
 
 def _lake(spark: SparkSession) -> Lake:
-    """The lake of a task's body; what it imports would slow down every parse of a DAG file."""
+    """The lake of a task's body; its imports would slow down every parse of a DAG file."""
     from jobs.lake import Lake
     from jobs.spark import impatient
 
@@ -167,12 +166,12 @@ def _lake(spark: SparkSession) -> Lake:
 
 
 def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:
-    """Give the task up for a while when a task of the same name works for another DAG run.
+    """Reschedule the task while a task of the same name works for another DAG run.
 
-    Shards of one run ask different questions, while two runs, of one DAG or of two that pay, may
-    ask the same: however many slots the pool has, only one run at a time may pay. Both wait when
-    both look at the same moment; neighbouring days do not wait equally long.
-    Raises AirflowRescheduleException, which costs no retry.
+    Shards of one run ask different questions, but two runs of paying DAGs may ask the same. So only
+    one run at a time may pay, however many slots the pool has. When both look at the same moment,
+    both wait; neighboring days wait for different times. Raises AirflowRescheduleException, which
+    costs no retry.
     """
     working = {"task_ids": [ti.task_id], "states": ["running"]}
     everywhere = sum(ti.get_ti_count(dag_id=dag_id, **working) for dag_id in PAYING_DAGS)
@@ -185,13 +184,13 @@ def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:
 def data_day(logical_date: datetime | None, run_after: datetime) -> date:
     """The `ds` of a run: the UTC day of its logical date, which has to be over by `run_after`.
 
-    Raises DayNotOver. A day that was taken in never changes, so an unfinished one must not be.
+    Raises DayNotOver: a day that was taken in never changes, so an unfinished day must wait.
 
     >>> from datetime import UTC
     >>> data_day(datetime(2017, 12, 28, tzinfo=UTC), datetime(2017, 12, 29, tzinfo=UTC))
     datetime.date(2017, 12, 28)
     """
-    advice = "Nothing was read. Trigger it with the logical date of a finished day, or backfill."
+    advice = "Nothing was read. Trigger a run for the logical date of a day that is over."
     if logical_date is None:
         raise DayNotOver(f"This run has no logical date, and so no ds. {advice}")
     ds = logical_date.date()
@@ -206,8 +205,8 @@ def airflow_params(
 ) -> dict[str, Param]:
     """The fields of `RunParams` as Airflow params: name, default, JSON schema and description.
 
-    defaults: other defaults than those of the fields. choices: for a field that is a list, the
-    values that it may hold; others are refused when the run is created.
+    defaults: replace the fields' defaults. choices: for a field that is a list, the values that it
+    may hold; Airflow refuses other values when the run is created.
     """
     fields = RunParams.model_json_schema()["properties"]
     own = RunParams(**(defaults or {})).model_dump(mode="json", include=set(defaults or {}))

@@ -1,11 +1,12 @@
-"""Where Spark forks its Python workers from: a process that has imported what they run.
+"""The daemon from which Spark forks its Python workers, with the workers' modules imported.
 
-For Spark's setting `spark.python.daemon.module`. Spark's own daemon differs in two ways. It imports
-only PySpark, lest a library starts a thread before the fork, so each worker imports pandas, pyarrow
-and numba anew, which takes longer than most tasks of a day; here the libraries are told to start
-none. And it never ends: every session of Spark Connect has one of its own, which outlives it
-(SPARK-54055), so a server that runs days loses some 100 MB with each of their tasks; here it ends
-when it has had no worker for a while. Spark starts another when it needs one.
+Named in Spark's setting `spark.python.daemon.module`. It differs from Spark's own daemon in two
+ways. First, Spark's daemon imports only PySpark, lest a library start a thread before the fork. So
+each worker imports pandas, pyarrow and numba anew, which takes longer than most tasks of a day.
+This daemon imports them, and tells them to start no threads. Second, Spark's daemon never ends.
+Every session of Spark Connect has its own, which outlives the session (SPARK-54055), so a server
+loses some 100 MB with each task of a day. This daemon ends when it has had no worker for a while;
+Spark starts another when it needs one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from types import SimpleNamespace
 
 from jobs.recall.sources import MODULES_IN_TASKS
 
-# Modules with functions that run in tasks, but for those that load a model.
+# Modules with functions that run in tasks, except modules that load a model.
 IN_TASKS = (
     "pandas",
     "pyspark.worker",
@@ -29,12 +30,12 @@ IN_TASKS = (
 )
 # A task has one core. The second is for the allocator of pyarrow.
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-# Spark ends a worker that had nothing to do for a minute, and this is counted from there.
+# Counted from the end of the last worker, which Spark ends after an idle minute.
 IDLE_SECONDS = 60.0
 
 
 def import_for_tasks() -> None:
-    """Import IN_TASKS; no thread is started, which a fork would lose."""
+    """Import IN_TASKS without starting a thread, which a fork would lose."""
     os.environ.update(NO_THREADS)
     for name in IN_TASKS:
         importlib.import_module(name)
@@ -52,9 +53,9 @@ def has_children() -> bool:
 class PollUntilIdle:
     """`select.poll` that ends the process when it has had no child for `idle_seconds`.
 
-    It ends where Spark's daemon looks for requests, so none is in its hands. One that comes at that
-    very moment is refused, and Spark starts a daemon for it. clock: seconds, only ever forward.
-    is_busy: whether there is a child.
+    It ends where Spark's daemon looks for requests, so it holds none at that point. A request that
+    comes at this very moment is refused, and Spark starts a daemon for it. clock: seconds, only
+    ever forward. is_busy: whether there is a child.
     """
 
     def __init__(

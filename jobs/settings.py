@@ -1,8 +1,8 @@
 """The environment of one process: every part's settings, composed once and read from variables.
 
 Each field is an environment variable `RECLAKE_<FIELD>`; fields of a nested model take a double
-underscore (`RECLAKE_RECALL__USER__ITEMS`). Each part's model stands beside its owner, where its
-defaults are. Secrets are `SecretStr`, which prints as asterisks.
+underscore (`RECLAKE_RECALL__USER__ITEMS`). Each part's model, with its defaults, stands beside its
+owner. Secrets are `SecretStr`, which prints as asterisks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RunParams(LLMParams, RecallParams):
     """What a caller may choose for one run; the Airflow params of `recall_daily` are these fields.
 
     Raises pydantic's ValidationError for a method or channel that does not exist, and for channels
-    without `popular`, which alone fills the lists of users that no other channel knows.
+    without `popular`: it alone fills the list of a user whom no other channel knows.
     """
 
 
@@ -108,7 +108,7 @@ class Settings(EncoderSettings, MilvusSettings, LLMSettings, LakeSettings, BaseS
 
     @property
     def params(self) -> RunParams:
-        """What a run is given whose caller chooses nothing."""
+        """The params of a run whose caller chooses nothing."""
         return RunParams()
 
     def section(self, name: str) -> Any:

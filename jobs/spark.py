@@ -11,14 +11,14 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
 
-# What a session of our own needs; a Connect server is started with the same (infra/stack/spark.py).
+# What Delta needs of a session; the Connect server has the same (infra/stack/services/spark.py).
 DELTA_CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
 }
 
-# What Spark forks its Python workers from.
+# The daemon from which Spark forks its Python workers.
 PYTHON_WORKERS_CONF = {"spark.python.daemon.module": "jobs.python_workers"}
 
 
@@ -51,12 +51,12 @@ def connect(settings: Settings) -> SparkSession:
 
 
 def impatient(spark: SparkSession) -> SparkSession:
-    """The session, which gives a Connect server up that is away for some 45 s.
+    """The session, made to give up after some 45 s without its Connect server.
 
-    PySpark tries for more than ten minutes, at the end of a process too, although a session is gone
-    once its server has died: only a network that stumbles comes back in time.
+    PySpark tries for more than ten minutes, also at the end of a process. But a session is gone
+    once its server has died, and a network that only stumbles is back sooner.
     """
-    # half a second, which a process that only starts or submits Spark can spare
+    # imported here: it takes half a second, and a process that only starts Spark does not need it
     from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 

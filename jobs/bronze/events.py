@@ -1,7 +1,7 @@
 """Events as their sources sent them: one row per usable record of an events drop.
 
 Columns are parsed to our types; nothing is judged, joined or deduplicated here (see
-`silver.interactions`). What can't be parsed is in `ops.quarantine`.
+`silver.interactions`). Rows that can't be parsed are in `ops.quarantine`.
 """
 
 from __future__ import annotations

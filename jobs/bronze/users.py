@@ -1,4 +1,4 @@
-"""User records as their sources sent them, less what is personal (`jobs.lake.intake.mapping`)."""
+"""User records as their sources sent them, less personal columns (`jobs.lake.intake.mapping`)."""
 
 from __future__ import annotations
 

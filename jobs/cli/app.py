@@ -71,6 +71,6 @@ def _report(error: Exception) -> int:
     first_line = next(iter(str(error).splitlines()), "")
     note(
         f"reclake: unexpected {type(error).__name__}: {first_line}\n"
-        "The same command with --debug shows where."
+        "Run the same command with --debug to see where."
     )
     return TERMINAL

@@ -27,8 +27,8 @@ _SETTINGS = """\
 ## Settings
 
 Environment variables, read at start. `make demo` writes the addresses of its own servers to
-`$RECLAKE_HOME/stack/reclake.env`, where `reclake` finds them; a variable that is set wins. A value
-that cannot be used stops the command with the variable's name.
+`$RECLAKE_HOME/stack/reclake.env`, which `reclake` reads; a variable that you set wins. A bad value
+stops the command with an error that names the variable.
 
 | variable | default | meaning |
 |---|---|---|

@@ -31,7 +31,7 @@ def _file(flag: str, help: str) -> typer.models.OptionInfo:
 
 
 def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
-    """Build the metrics of the day on which the horizon is over, and show those of the lists."""
+    """Build the metrics of the horizon's last day, and show them."""
     from jobs.cli.terminal.session import reader, runtime
     from jobs.cli.terminal.session import settings as current
 
@@ -50,7 +50,7 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
     if _wrote_to_stdout(report, json):
         return
     if not rows:
-        note(f"no lists of {as_of}, or nobody with a list took anything up to {ds}")
+        note(f"No lists are published for {as_of}, or no user with one took anything up to {ds}.")
     found = {(r["table"], r["channel"], r["slice"], r["metric"]): r for r in rows}
     lines = []
     for table, channel, part in dict.fromkeys(key[:3] for key in found):
@@ -62,7 +62,7 @@ def _evaluate_lake(as_of: date, horizon: int, json: Path | None) -> None:
 
 
 def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
-    """Make the day's lists once more without texts, from templates and with what the LLM said."""
+    """Make the day's lists again without texts, with template texts and with LLM texts."""
     from jobs.cli.terminal.session import runtime
     from jobs.evaluation.ablation import ARMS, ablate, shop_of, verdict
     from jobs.evaluation.evaluate import settings_for
@@ -111,7 +111,7 @@ def _ablate_lake(as_of: date, horizon: int, k: int, json: Path | None) -> None:
 
 
 def _wrote_to_stdout(report: dict[str, Any], json: Path | None) -> bool:
-    """Write the report as JSON where it was asked for; whether that was standard output."""
+    """Write the report as JSON to the file, if any; whether it went to standard output."""
     if json is None:
         return False
     if str(json) == "-":
@@ -121,11 +121,11 @@ def _wrote_to_stdout(report: dict[str, Any], json: Path | None) -> bool:
     return False
 
 
-TRAIN = _file("--train", "What users took before.")
+TRAIN = _file("--train", "Interactions to make the lists from.")
 FORMAT: typer.models.OptionInfo = typer.Option(
     "--format",
-    help="lightgcn: `user item item …` a line, also gzipped. parquet: user_id, item_id "
-    "and, if known, event_ts, weight and session_id.",
+    help="lightgcn: a line `user item item …` for each user, also gzipped. parquet: user_id, "
+    "item_id and, if known, event_ts, weight and session_id.",
 )
 ITEMS = _file(
     "--items",
@@ -133,17 +133,17 @@ ITEMS = _file(
 )
 SEEN: typer.models.OptionInfo = typer.Option(
     "--seen",
-    help="Items of train in lists and in test: exclude or allow them. auto allows them if "
-    "test has any.",
+    help="Whether lists and test may hold items that the user took in train. auto: allow if test "
+    "has any.",
 )
 NEIGHBORS: typer.models.OptionInfo = typer.Option(
-    "--neighbors", min=1, max=1000, help="Neighbors kept of an item."
+    "--neighbors", min=1, max=1000, help="Neighbors to keep of each item."
 )
 
 
 def evaluate(
     train: Annotated[Path | None, TRAIN] = None,
-    test: Annotated[Path | None, _file("--test", "What they took next.")] = None,
+    test: Annotated[Path | None, _file("--test", "Later interactions to find.")] = None,
     format: Annotated[Format | None, FORMAT] = None,
     items: Annotated[Path | None, ITEMS] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Length of a list.")] = 20,
@@ -152,21 +152,23 @@ def evaluate(
         typer.Option(
             "--method",
             metavar="METHOD,…",
-            help="default (what the daily run publishes), all, or some of {methods_known}. Some "
-            "need texts, or texts and attributes of users.",
+            help="default (the lists that the daily run publishes), all, or some of "
+            "{methods_known}. Some need item texts (--items). Those that need texts or attributes "
+            "of users cannot be evaluated on files.",
         ),
     ] = "default",
     seen: Annotated[Seen, SEEN] = Seen.auto,
     neighbors: Annotated[int, NEIGHBORS] = 200,
     settings: Annotated[
-        Path | None, _file("--settings", "What `reclake tune` wrote, on top of the environment.")
+        Path | None,
+        _file("--settings", "A file of `reclake tune`; its settings replace the environment's."),
     ] = None,
     lake: Annotated[
         bool, typer.Option("--lake", help="Evaluate the published tables instead of files.")
     ] = False,
     as_of: Annotated[
         date | None,
-        typer.Option("--as-of", metavar=DAY, parser=day, help="With --lake: the lists' day."),
+        typer.Option("--as-of", metavar=DAY, parser=day, help="With --lake: the day of the lists."),
     ] = None,
     horizon: Annotated[
         int,
@@ -174,30 +176,31 @@ def evaluate(
             "--horizon",
             min=1,
             max=28,
-            help="With --lake: days after --as-of that count as what users did next.",
+            help="With --lake: days after --as-of whose interactions the lists should find.",
         ),
     ] = 7,
     ablation: Annotated[
         bool,
         typer.Option(
             "--ablation",
-            help="With --lake: what the texts are worth. The lists of the day without texts, with "
-            "template texts, and with what the LLM said; and what theta and epsilon of the channel "
+            help="With --lake: measure what texts add. Makes the day's lists without texts, with "
+            "template texts and with LLM texts. Also says what theta and epsilon of the channel "
             "product_names keep and find.",
         ),
     ] = False,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write JSON too; - prints it.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Also write JSON; - prints JSON only."),
     ] = None,
 ) -> None:
-    """Hold methods, or published lists, against what users did next.
+    """Measure methods, or published lists, on what users took next.
 
-    With files: the same functions that the daily run calls make the lists, with the settings of
-    this environment (RECLAKE_RECALL__*). Needs no running server; a local Spark is started.
+    With files: the functions of the daily run make the lists, with this environment's settings
+    (RECLAKE_RECALL__*). Needs no running server; starts a local Spark.
 
-    With --lake: the lists of one day, of each channel and method, for kinds of users and items,
-    with 95% intervals. The result is gold.recall_metrics_daily of the day on which the horizon is
-    over, which is built for it; needs Spark, and that day's run.
+    With --lake: measures one day's lists, of each channel and method, for kinds of users and items,
+    with 95% intervals. Builds gold.recall_metrics_daily for the last day of the horizon, and shows
+    it. Needs Spark, and the tables of that last day.
 
     \b
     Examples:
@@ -211,7 +214,9 @@ def evaluate(
         if as_of is None:
             raise typer.BadParameter("--lake needs the day of the lists: --as-of DAY")
         if train or test or format or items:
-            raise typer.BadParameter("--lake reads no files; leave out --train, --test, --format")
+            raise typer.BadParameter(
+                "--lake reads no files; leave out --train, --test, --format and --items"
+            )
         if ablation:
             _ablate_lake(as_of, horizon, k, json)
         else:

@@ -15,8 +15,8 @@ def add_to(app: typer.Typer) -> None:
 def init(as_json: Json = False) -> None:
     """Create every table of the lake from its contract.
 
-    Tables that exist are left as they are. Do this once, before the first run, because two runs
-    that create the same table at once fail. Needs Spark.
+    Leaves tables that exist as they are. Do this once, before the first run, because two runs that
+    create the same table at once fail. Needs Spark.
 
     \b
     Example:

@@ -31,9 +31,9 @@ def init_source(
 ) -> None:
     """Propose the mappings of your own data from sample files.
 
-    Give one file each of events (who took what, when), items and users; users may be left out.
-    Writes one YAML for each to the folder of mappings (RECLAKE_SOURCES) and lists what it could
-    not tell. A mapping that is there already is left alone. Needs no Spark.
+    Give one file of events (who took what, when), one of items and, if there is one, one of users.
+    Writes a YAML for each to the folder of mappings (RECLAKE_SOURCES), and lists open questions.
+    Leaves a mapping that exists as it is. Needs no Spark.
 
     \b
     Example:

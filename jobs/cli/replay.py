@@ -18,16 +18,16 @@ def add_to(app: typer.Typer) -> None:
 
 def replay(
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="The table that rejected them: bronze.events.")
+        str, typer.Argument(metavar="TABLE", help="Table that rejected the rows: bronze.events.")
     ],
     ds: Annotated[
         date,
-        typer.Option("--ds", metavar=DAY, parser=day, help="The data day that rejected them."),
+        typer.Option("--ds", metavar=DAY, parser=day, help="Data day that rejected the rows."),
     ],
     into: Annotated[
         date,
         typer.Option(
-            "--into", metavar=DAY, parser=day, help="The data day that shall take them in."
+            "--into", metavar=DAY, parser=day, help="Data day that is to take the rows in."
         ),
     ],
     reason: Annotated[
@@ -40,12 +40,11 @@ def replay(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Give quarantined rows another try, as a drop of their own.
+    """Take quarantined rows in again, as a drop of their own.
 
-    Do this after the mapping or the check that rejected them was mended. The rows are written to
-    the landing folder of --into and go the whole way again when that day is run; if that day was
-    taken in before, the next new day takes them in. The same replay twice writes nothing new.
-    `reclake status` lists the reasons. Needs Spark.
+    First mend the mapping or the check that rejected the rows. Writes them to the landing folder of
+    --into; the run of that day takes them in, or the next new day if --into was taken in before.
+    The same replay twice writes nothing new. `reclake status` lists the reasons. Needs Spark.
 
     \b
     Example:
@@ -60,7 +59,7 @@ def replay(
     if as_json:
         print_json(asdict(done))
         return
-    say(f"{counted(done.rows, 'row')} in {counted(len(done.files), 'file')} of the landing.")
+    say(f"{counted(done.rows, 'row')} in {counted(len(done.files), 'file')} of the landing folder.")
     for file in done.files:
         say(f"  {file}")
     if done.skipped:

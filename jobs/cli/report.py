@@ -1,4 +1,4 @@
-"""`reclake report`: how good the published lists turned out, as one page."""
+"""`reclake report`: the quality of the published lists, as one page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def report(
         typer.Option(
             "--horizon",
             min=1,
-            help="Days after a list that count as what users did next. Default: the longest there "
-            "is.",
+            help="Days after a list whose interactions it should find. Default: the longest "
+            "horizon of the day.",
         ),
     ] = None,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", dir_okay=False, help="Where the page goes."),
+        typer.Option("--out", metavar="FILE", dir_okay=False, help="File for the page."),
     ] = Path("recall.html"),
     ablation: Annotated[
         Path | None,
@@ -37,16 +37,16 @@ def report(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="What `reclake evaluate --lake --ablation --json FILE` wrote.",
+            help="A file of `reclake evaluate --lake --ablation --json FILE`.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a page on how good the published lists turned out.
+    """Write a page on the quality of the published lists.
 
     One HTML file that works offline: metrics over days, what each channel and method finds alone,
-    for whom and for which items, coverage and accuracy, the texts, and the worst misses to read.
-    Reads the lake alone. --ds is the day up to which users were watched, not the day of the lists.
+    for which users and items, coverage and accuracy, the texts, and the worst misses. Reads only
+    the lake. --ds is the last day on which users were watched, not the day of the lists.
 
     \b
     Examples:

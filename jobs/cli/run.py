@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _budget(flag: str, unit: str, least: int = 0) -> typer.models.OptionInfo:
-    """An option for the field of RunParams of its name, which has the text and the default."""
+    """An option for the field of RunParams with the same name; the field has text and default."""
     field = flag.removeprefix("--").replace("-", "_")
     option: typer.models.OptionInfo = typer.Option(
         flag, metavar=unit, min=least, help=f"{{{field}}}"
@@ -55,7 +55,7 @@ def run(
         typer.Option(
             "--slice",
             metavar="VALUE",
-            help="One method or channel of a table that is built in slices. Default: all of them.",
+            help="One method or channel, for a table that is built in slices. Default: all slices.",
         ),
     ] = "",
     known_on: KnownOn = None,
@@ -73,8 +73,7 @@ def run(
             "--shard",
             metavar="NUMBER",
             min=0,
-            help="The one of the --shards parts that this command pays for, 0 first. Default: all "
-            "parts.",
+            help="Pay only for this shard of --shards, counted from 0. Default: all shards.",
         ),
     ] = None,
     companion_budget: Annotated[int | None, _budget("--companion-budget", "CONTENTS")] = None,
@@ -82,13 +81,13 @@ def run(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--methods", metavar="METHOD", help="{methods} Repeat the option for each method."
+            "--methods", metavar="METHOD", help="{methods} Repeat the option to name several."
         ),
     ] = None,
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            "--channels", metavar="CHANNEL", help="{channels} Repeat the option for each channel."
+            "--channels", metavar="CHANNEL", help="{channels} Repeat the option to name several."
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -97,9 +96,10 @@ def run(
 ) -> None:
     """Build and publish a day of one table, as Airflow would.
 
-    The same work as the Airflow task of that table, run here. Building a day again gives the same
-    rows; a day that fails a check is not published. What the table reads must have been built for
-    that day before. Needs Spark, and an LLM or Milvus where the table uses them.
+    Does the same work as the table's Airflow task. Building a day again gives the same rows; a day
+    that fails a check is not published. The tables that it reads must be built for that day first.
+    A range is built one day after the other. Needs Spark, and an LLM or Milvus if the table uses
+    one.
 
     \b
     Examples:
@@ -122,7 +122,7 @@ def run(
         raise typer.BadParameter("; ".join(problems)) from error
     if shard is not None and shard >= params.shards:
         raise typer.BadParameter(
-            f"--shard {shard} is not one of the {params.shards} of --shards, 0 first"
+            f"--shard {shard}: expected 0 to {params.shards - 1}, for --shards {params.shards}"
         )
     slices = [slice] if slice else [s.slice for s in steps().values() if s.name == table] or [""]
     for value in slices:

@@ -34,9 +34,9 @@ def sql(
 ) -> None:
     """Query the lake with SQL, without Spark or any server.
 
-    Tables are zone.table, as in `reclake tables`. gold.i2i_latest, gold.user_recall_latest and
-    their like show the newest day of the table whose name ends in _daily. A `$ds` in the query
-    stands for --ds. Only the lake can be read, and nothing is written.
+    Tables are zone.table, as in `reclake tables`. For each gold.NAME_daily there is a view
+    gold.NAME_latest of its newest day. A `$ds` in the query stands for --ds. The query can read
+    only the lake, and writes nothing.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`reclake status`: is it well, and if not, what to do next."""
+"""`reclake status`: whether the lake is well, and what to do next."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Next:
 
 @dataclass(frozen=True)
 class Status:
-    """All that `reclake status` knows; rows of the lake are dicts, `absent` are missing tables."""
+    """All that `reclake status` knows. Rows of the lake are dicts; absent: tables not created."""
 
     lake: str
     services: list[Service]
@@ -97,8 +97,8 @@ def add_to(app: typer.Typer) -> None:
 def status(as_json: Json = False) -> None:
     """Show servers, last runs, failed checks and LLM spend.
 
-    Also the rows in quarantine, and at the end the one command that makes most sense next.
-    Seconds are wall time, tokens are the LLM's. Works with every server down.
+    Also shows quarantined rows and, at the end, the one command to run next. Seconds are wall time,
+    tokens are the LLM's. Works with every server down.
 
     \b
     Example:
@@ -117,7 +117,7 @@ def status(as_json: Json = False) -> None:
 
 
 def airflow_url(home: Path) -> str:
-    """Where Airflow answers: as its own variable says, or where `make demo` put it, or ''."""
+    """Airflow's address: from its own variable, else that of `make demo`, else ''."""
     if given := os.environ.get("AIRFLOW__API__BASE_URL"):
         return given
     demo = home / "stack" / "state.json"
@@ -128,7 +128,7 @@ def airflow_url(home: Path) -> str:
 
 
 def read_status(settings: Settings, lake: LakeSql, services: list[Service]) -> Status:
-    """What the ops tables say, on top of what the services answered."""
+    """What the ops tables say, with the answers of the services."""
     gold = [name for name in lake.tables if name.startswith("gold.")]
     lists = "gold.user_recall_daily"
     users = (
@@ -150,7 +150,8 @@ def read_status(settings: Settings, lake: LakeSql, services: list[Service]) -> S
 
 
 def next_command(now: Status) -> Next:
-    """What to do first. A missing lake comes before a failed run, that before rejected rows."""
+    """What to do first: a missing lake comes before a failed run, a failed run before a server
+    that is down."""
     if "ops.runs" in now.absent:
         return Next("make demo", "there is no lake yet; this fills one with three published days")
     if now.absent:

@@ -23,9 +23,9 @@ class TableState:
     """One table of the lake.
 
     rows: in all days; null when the table is not in the lake yet. newest: the newest day of a
-    daily table, and of any other the newest day whose run ended well.
-    freshness: fresh, late (behind the newest run by more than the contract allows), not
-    built, absent (not created) or no promise.
+    daily table; for any other table, the newest day whose run ended well. freshness: fresh, late
+    (further behind the newest run than the contract allows), not built, absent (not created) or no
+    promise.
     """
 
     table: str
@@ -51,8 +51,8 @@ def tables(
 ) -> None:
     """List the tables: owner, rows, newest day, freshness.
 
-    Rows are those of all days. A table is late when its newest day is more days behind the newest
-    run than its contract's freshness_days.
+    Counts the rows of all days. A table is late when its newest day is more than its contract's
+    freshness_days behind the newest run.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`reclake tune`: the settings of recall that serve some data best, chosen within train."""
+"""`reclake tune`: the best settings of recall for some data, chosen on a part of train."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ def tune(
     json: Annotated[
         Path,
         typer.Option(
-            "--json", metavar="FILE", dir_okay=False, help="Where the settings go, and each trial."
+            "--json", metavar="FILE", dir_okay=False, help="File for the settings and all trials."
         ),
     ],
     items: Annotated[Path | None, ITEMS] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Length of a list.")] = 20,
     metric: Annotated[
-        Metric, typer.Option("--metric", help="What has to become larger.")
+        Metric, typer.Option("--metric", help="The metric to maximize.")
     ] = Metric.ndcg,
     split: Annotated[
         Split,
         typer.Option(
             "--split",
-            help="What is held out of train to choose on: last (of each user the newest fifth), "
-            "one (of each user the newest time), "
-            "time (the newest fifth of all), random (a fifth of each user). auto: last, or random "
-            "where there are no times.",
+            help="Part of train to hold out: last (each user's newest fifth), one (each user's "
+            "newest time), time (the newest fifth of all), random (a fifth of each user's items). "
+            "auto: last, or random if the data has no times.",
         ),
     ] = Split.auto,
     seen: Annotated[Seen, SEEN] = Seen.auto,
     neighbors: Annotated[int, NEIGHBORS] = 200,
     users: Annotated[
-        int, typer.Option("--users", min=1, help="Most users to choose on, drawn by the seed.")
+        int,
+        typer.Option("--users", min=1, help="Most users in the held-out part, drawn by --seed."),
     ] = 5000,
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0, help="No trial begins after so many minutes.")
+        float, typer.Option("--minutes", min=0, help="Minutes after which no trial begins.")
     ] = 30,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random draws.")] = 7,
 ) -> None:
-    """Choose the settings of recall on a part of train that is held out.
+    """Choose the settings of recall on a held-out part of train.
 
-    One setting after the other takes the best of a few values, from those of this environment
-    on (RECLAKE_RECALL__*). What comes out is written as JSON: `reclake evaluate --settings FILE`
-    takes it, and its `recall` is the value of RECLAKE_RECALL for the daily run.
+    Starts from this environment's settings (RECLAKE_RECALL__*). Tries a few values of one setting
+    after the other, and keeps the best. `reclake evaluate --settings FILE` reads the JSON that it
+    writes; the daily run takes the file's `recall` as RECLAKE_RECALL.
 
     \b
     Examples:

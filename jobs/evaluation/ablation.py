@@ -1,9 +1,9 @@
-"""Is the LLM worth it? The same lists made without texts, from templates, and from its answers.
+"""Is the LLM worth its cost? The same lists without texts, with template texts, with LLM texts.
 
-The arms differ in nothing but the texts that the encoder reads: none, so that no method of content
-exists; each item's own words; the texts of the day, in which the LLM's words stand beside them
-where the gate let them pass. Everything else is that of the daily run, and so are the slices of
-`jobs.judging.published`. Texts of users are not part of it.
+The arms differ only in the item texts that the encoder reads. `no text`: none, so the content
+method does not exist. `template`: each item's own words. `enriched`: the day's texts, which add the
+LLM's words where the gate accepted them. All else is that of the daily run; the slices are those of
+`jobs.judging.published`. Texts of users play no part.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DRAWS = 1000
 class Row:
     """One metric of one method's lists for one slice of the test items.
 
-    users: how many the mean is over. values: by arm; an arm without the method is left out.
+    users: over how many the mean goes. values: by arm; an arm without the method is left out.
     uplift: enriched less template, over the same users, with its 95% bootstrap interval.
     """
 
@@ -59,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Shop:
-    """What the arms share, and their texts.
+    """The interactions that the arms share, and the texts of each arm.
 
     train, test: in the columns of `jobs.evaluation.data.INTERACTIONS`. texts: item_id, template,
     enriched string. described: items whose two texts differ.
@@ -79,7 +79,7 @@ class Shop:
 def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
     """What the lake knew on a day, and what a sample of its users took in the days after.
 
-    Raises UpstreamMissing where the day has no texts, or nobody known took anything afterwards.
+    Raises UpstreamMissing where the day has no texts, or no known user took anything afterwards.
     """
     from jobs.silver.item_texts import own_words
 
@@ -105,8 +105,8 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
         missing = "silver.item_texts has no rows" if not texts.num_rows else "nobody took anything"
         raise UpstreamMissing(
             f"ablation as of {as_of}, {horizon_days} days after: {missing}. Nothing was evaluated. "
-            f"Run recall_daily for {as_of}, and have the drops up to "
-            f"{as_of + timedelta(days=horizon_days)} taken in."
+            f"Run recall_daily for {as_of}, and take in the drops up to "
+            f"{as_of + timedelta(days=horizon_days)}."
         )
     return Shop(
         before.select(*columns).toArrow().cast(INTERACTIONS), test.cast(INTERACTIONS), texts
@@ -177,15 +177,13 @@ class Remembering:
 def verdict(rows: Sequence[Row], described: int) -> str:
     """One sentence: whether the LLM's texts made the published lists better, worse, or neither."""
     if not described:
-        return (
-            "No text of the day holds anything that the LLM said, so there is nothing to compare."
-        )
+        return "No text of the day holds an LLM answer, so there is nothing to compare."
     row = next(
         row for row in rows if (row.method, row.slice, row.metric) == ("default", "all", METRICS[0])
     )
     change = row.uplift / row.values[TEMPLATE] if row.values[TEMPLATE] else 0.0
     figures = (
-        f"recall {row.values[ENRICHED]:.4f} with its texts, {row.values[TEMPLATE]:.4f} with "
+        f"recall {row.values[ENRICHED]:.4f} with LLM texts, {row.values[TEMPLATE]:.4f} with "
         f"templates ({change:+.1%}; 95% interval of the difference {row.low:+.4f} to "
         f"{row.high:+.4f}), {row.values[NO_TEXT]:.4f} without texts; {row.users:,} users, "
         f"{described:,} items described"
@@ -218,7 +216,7 @@ def _row(
 
 
 def _sliced(wanted: Pairs, taken: Pairs, items: int) -> dict[str, Pairs]:
-    """The test pairs of each slice that has any, by the train users of the item."""
+    """The test pairs of each slice that has any; an item's slice depends on its train users."""
     counts = np.bincount(taken.item, minlength=items)
     known = np.flatnonzero(counts)
     order = known[np.lexsort((known, -counts[known]))]

@@ -3,8 +3,8 @@
     lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
     parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction
 
-Items, where texts are known: Parquet with item_id, text and, if an LLM described them, tags: a list
-of strings.
+Item texts, if known: Parquet with item_id, text and, if an LLM described the items, tags (a list of
+strings).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from jobs.evaluation.vocabulary import Format
 from jobs.lake.errors import Terminal
 
-# The day of interactions that have no time: all are equally old, so nothing decays.
+# The day of interactions without a time: all are equally old, so nothing decays.
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 INTERACTIONS = pa.schema(
     [
@@ -57,8 +57,8 @@ def read_interactions(path: Path, format: Format) -> pa.Table:
 
 
 def read_items(path: Path) -> pa.Table:
-    """item_id, text string of every item that has a text, and tags list<string> where the file has
-    them. Raises BadData."""
+    """item_id, text string of every item that has a text, and tags list<string> if the file has
+    tags. Raises BadData."""
     try:
         found = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

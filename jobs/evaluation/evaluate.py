@@ -1,4 +1,4 @@
-"""Methods of the daily run against what users did next."""
+"""Methods of the daily run, measured on what users took next."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ALWAYS = 36_500
 
 @dataclass(frozen=True)
 class Data:
-    """train, test: as `jobs.evaluation.data.read_interactions` returns them. texts: as its
-    `read_items` does, or None."""
+    """train, test: as `jobs.evaluation.data.read_interactions` returns them. texts: as
+    `read_items` there returns them, or None."""
 
     train: pa.Table
     test: pa.Table
@@ -38,7 +38,7 @@ class Data:
         return bool(pc.any(self._repeats()).as_py())
 
     def without_repeats(self) -> Data:
-        """The same, without the test rows whose pair is in train."""
+        """The data without the test rows whose pair is in train."""
         return replace(self, test=self.test.filter(pc.invert(self._repeats())))
 
     def seen_as(self, seen: Seen) -> tuple[Data, bool]:
@@ -48,7 +48,7 @@ class Data:
 
     @property
     def known(self) -> frozenset[str]:
-        """What is known beside who took what: of times (more than one), texts and tags."""
+        """Which of these the data has: times (more than one), texts, tags."""
         columns = [] if self.texts is None else self.texts.column_names
         found = {"times": is_timed(self.train), "texts": bool(columns), "tags": "tags" in columns}
         return frozenset(name for name, is_known in found.items() if is_known)
@@ -59,7 +59,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Result:
-    """One method at one k. seconds, gigabytes: of all steps that made its lists."""
+    """One method at one k. seconds: of all steps that made its lists. gigabytes: of the largest."""
 
     method: str
     metrics: Metrics
@@ -72,8 +72,8 @@ class Result:
 
 
 def settings_for(settings: Settings, k: int, neighbors: int, repeats: bool) -> Settings:
-    """The settings of the daily run with lists of k, tables of `neighbors`, and no item left out
-    of a list (repeats), or every item that the user ever took."""
+    """The settings of the daily run for lists of k and `neighbors` of each item. Lists leave out
+    no item (repeats), or every item that the user ever took."""
     days = 0 if repeats else _ALWAYS
     length = max(k, settings.recall.user.items)
     popular = max(length, settings.recall.popular.items)
@@ -114,7 +114,7 @@ def evaluation(
     folder: Path,
     started: Callable[[str], None],
 ) -> Callable[[str, RecallSettings], Result]:
-    """A function that evaluates one method under settings, making nothing twice.
+    """A function that evaluates one method under settings, and runs no step twice.
 
     The arguments are those of `evaluate_methods`. Lists are made for the users of test alone.
     """

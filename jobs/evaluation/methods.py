@@ -1,8 +1,8 @@
-"""The methods that can be held against a test set: the steps of the daily run.
+"""The methods that can be measured on a test set: the steps of the daily run.
 
-Each step runs once, on what the steps before it wrote, as in the daily run. What that run asks of
-Milvus, the texts near a text, is found here by comparing with all. Which sources can be evaluated
-follows from their entries (`jobs.recall.sources`) and from what the data has.
+Each step runs once, on what the steps before it wrote, as in the daily run. The texts near a text,
+which the daily run gets from Milvus, are found here by comparing with all texts. Which sources can
+be evaluated follows from their entries (`jobs.recall.sources`) and from the data.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ BY_HISTORY = f"{CANDIDATES}.i2i"
 # All that can be evaluated: the fused lists, each method's own by the history of users, channels.
 NAMES = tuple(dict.fromkeys(["default", "i2i", *(s.name for s in (*METHODS, *CHANNELS))]))
 _SOURCES = {source.name: source for source in (*METHODS, *CHANNELS)}
-# How to give what a source cannot be made without.
+# How to give the data what a source needs.
 _GIVEN_BY = {
     Need.texts: "the texts of the items; name them with --items",
     Need.tags: "what an LLM said of the items: a column tags, a list of strings, in the file of "
     "--items",
-    Need.user_texts: "texts of users, which are in no data to evaluate on",
-    Need.user_attributes: "attributes of users, which are in no data to evaluate on",
+    Need.user_texts: "texts of users, which files to evaluate on do not have",
+    Need.user_attributes: "attributes of users, which files to evaluate on do not have",
 }
 
 
@@ -57,7 +57,7 @@ class UnknownMethod(Terminal):
 
 
 def methods_for(known: Collection[str]) -> list[str]:
-    """All methods that can be evaluated. known: what the data has, as `Data.known`."""
+    """All methods that can be evaluated. known: as `Data.known`."""
     return [name for name in NAMES if not _lacks(name, known)]
 
 
@@ -71,7 +71,7 @@ def check_methods(methods: Sequence[str], known: Collection[str]) -> None:
 
 
 def _lacks(name: str, known: Collection[str]) -> list[Need]:
-    """What a source cannot be made without and the data does not have."""
+    """The needs of a source that the data does not meet."""
     source = _SOURCES.get(name)
     needs = source.needs if source else frozenset()
     return sorted(need for need in needs if need in _GIVEN_BY and need not in known)
@@ -82,7 +82,7 @@ class Train:
     """The train part, as the tables and the search that the daily run reads.
 
     tables: by the name of the table, as of the last day. search: over the texts of the items.
-    known: what the data has, of the needs of `jobs.recall.sources`.
+    known: the needs (`jobs.recall.sources.Need`) that the data meets.
     """
 
     ds: date
@@ -98,8 +98,8 @@ EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class _Task:
-    """A step of the lake to be run here. own: one table that it reads of another task, not of its
-    usual maker: a method's own lists in the place of the fused ones."""
+    """A step of the lake to be run here. own: a table that it reads from another task than usual:
+    one method's lists instead of the fused lists."""
 
     step: Step
     own: tuple[str, _Task] | None = None
@@ -121,7 +121,7 @@ def _task_of(method: str) -> _Task:
 
 @dataclass(frozen=True)
 class Bench:
-    """Runs steps on one train part, each once for the settings that it and its needs read.
+    """Runs steps on one train part, each once for the settings that it and its inputs read.
 
     folder: shared with the executors. started: called with the name of each step that begins.
     """
@@ -133,7 +133,7 @@ class Bench:
     _gigabytes: dict[str, float] = field(default_factory=dict)
 
     def with_recall(self, recall: RecallSettings) -> Bench:
-        """The same bench under other settings; what they do not change is not made again."""
+        """The same bench under other settings; steps that they do not change do not run again."""
         settings = self.train.settings.model_copy(update={"recall": recall})
         return replace(self, train=replace(self.train, settings=settings))
 
@@ -147,7 +147,7 @@ class Bench:
         return sum(self._seconds[key] for key in keys), max(self._gigabytes[key] for key in keys)
 
     def _key(self, task: _Task) -> str:
-        """The name of a task's rows: the same for settings under which they are the same."""
+        """The name of a task's rows; settings that give the same rows give the same name."""
         section = self.train.settings.section
         read = [section(name).model_dump_json() for name in task.step.settings]
         needs = [self._key(need) for _, of_table in self._needs(task) for need in of_table]

@@ -1,7 +1,7 @@
-"""The report on recall: one HTML file without a link, from what the lake holds.
+"""The report on recall: one HTML file without a link, made from the lake.
 
-Each figure is made from rows that the report also gives as JSON. Nothing is computed here that a
-table holds: `gold.recall_metrics_daily` has the metrics, the published tables have the lists.
+Each figure is made from rows that the report also gives as JSON. The metrics come from
+`gold.recall_metrics_daily`, the lists from the published tables.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def gather(
 ) -> Report:
     """All rows of the report. Raises UpstreamMissing when no lists have been judged.
 
-    ds: the day of the metrics; the newest without one. horizon: the longest of that day without.
-    ablation: a file of `reclake evaluate --ablation`; raises BadData when it is none.
+    ds: the day of the metrics, by default the newest. horizon: by default the longest of that day.
+    ablation: a file of `reclake evaluate --ablation`; raises BadData for another file.
     """
     asked = lake.query(
         "SELECT ds, as_of, horizon_days FROM gold.recall_metrics_daily "
@@ -134,7 +134,7 @@ def gather(
         day, days = ds or "any day", f" of {horizon} days" if horizon else ""
         raise UpstreamMissing(
             f"gold.recall_metrics_daily has no metrics of {day} with a horizon{days}: lists are "
-            "judged when days after them are in the lake. Run `reclake evaluate --lake --as-of "
+            "judged once the days after them are in the lake. Run `reclake evaluate --lake --as-of "
             "DAY --horizon DAYS`, or let recall_daily run for another day."
         )
     (found,) = asked
@@ -182,19 +182,19 @@ def _grid(thresholds: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _sentence(report: Report) -> str:
-    """What the texts say in one sentence: whether items with LLM text are found more often."""
+    """One sentence: whether items with an LLM text are found more often by their text."""
     shares = {row["text_source"]: row for row in report.rows["texts"]}
     if "enriched" not in shares or len(shares) < 2:
-        return "No item that users took next had a text of the LLM, so nothing can be said of it."
+        return "No item that users took next had an LLM text, so there is nothing to compare."
     llm = shares.pop("enriched")
     wanted = sum(row["wanted"] for row in shares.values())
     others = sum(row["found_by_text"] * row["wanted"] for row in shares.values()) / wanted
     more = "more" if llm["found_by_text"] > others else "not more"
     return (
-        f"By their text, items that the LLM described were found {more} often than others: "
-        f"{llm['found_by_text']:.1%} of {llm['wanted']:,} that users took next, against "
-        f"{others:.1%} of {wanted:,}. Best sellers are described first, so this compares "
-        "different items; it is not a test of the LLM."
+        f"The channel vector found items that the LLM described {more} often than other items: "
+        f"{llm['found_by_text']:.1%} of the {llm['wanted']:,} that users took next, against "
+        f"{others:.1%} of {wanted:,}. The LLM describes best sellers first, so this compares "
+        "different items; it is no test of the LLM."
     )
 
 
@@ -210,7 +210,7 @@ def _figures(report: Report) -> dict[str, str]:
     return {
         "over_days": _over_days(rows["over_days"]),
         "channels": _bars(of_users, "channel", "recall@20"),
-        "methods": _bars(of_items, "channel", "recall@20 of the neighbors of the last items"),
+        "methods": _bars(of_items, "channel", "recall@20 of the last items' neighbors"),
         "slices": _bars(rows["slices"], "slice", "recall@20"),
         "coverage": _curve(rows["coverage"]),
         "ablation": _arms(report.ablation["results"]) if report.ablation else "",
@@ -279,7 +279,7 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any) -> str:
-    """The figure as SVG that stands in a page, the same bytes for the same rows."""
+    """The figure as SVG for a page, the same bytes for the same rows."""
     import matplotlib
 
     out = io.StringIO()

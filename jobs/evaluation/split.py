@@ -1,9 +1,9 @@
-"""A validation part cut from train: what settings are chosen on, so that test stays unseen.
+"""A validation part cut from train, to choose settings on while test stays unseen.
 
-    last     of each user the newest fifth of their times, at least one and never all
-    one      of each user the newest time, never all
+    last     each user's newest fifth of times, at least one and never all
+    one      each user's newest time, never all
     time     the newest fifth of all interactions, cut between two days
-    random   of each user a fifth of the items, at least one and never all
+    random   a fifth of each user's items, at least one and never all
     auto     last, or random where all interactions have one time
 
 The same rows and seed give the same parts, in whatever order the rows come.
@@ -27,10 +27,10 @@ SHARE = 0.2
 def cut(
     interactions: pa.Table, split: Split, seed: int, most_users: int
 ) -> tuple[pa.Table, pa.Table]:
-    """What is kept to learn from, and what is held out. Raises BadData when one would be empty.
+    """The part to learn from, and the held-out part. Raises BadData when one would be empty.
 
-    interactions: as `jobs.evaluation.data` reads them. most_users: of those with something held
-    out, a random sample of so many stays in the second part; nothing leaves the first.
+    interactions: as `jobs.evaluation.data` reads them. most_users: users in the held-out part, a
+    random sample if there are more; the first part keeps its rows of all users.
     """
     rows = interactions.sort_by(
         [("user_id", "ascending"), ("event_ts", "ascending"), ("item_id", "ascending")]
@@ -67,11 +67,11 @@ def cut(
 def _first_units(
     user: NDArray, unit: NDArray, share: float, order: Callable[[int], NDArray] | None = None
 ) -> NDArray[np.bool_]:
-    """Which rows belong to the first distinct units of their user, a share of them.
+    """Which rows belong to the first share of their user's distinct units.
 
-    unit: of each row, an item or a time; a unit goes as a whole. share: 0 to 1; at least one unit
-    goes, and one stays. order: a key for each of so many units, smallest first; the units
-    themselves without one.
+    unit: of each row, an item or a time; all rows of a unit go together. share: 0 to 1; at least
+    one unit goes, and one stays. order: makes a key for each of a number of units, the smallest
+    first; without it units are in their own order.
     """
     units, row = np.unique(np.stack([user, unit]), axis=1, return_inverse=True)
     keys = units[1] if order is None else order(units.shape[1])

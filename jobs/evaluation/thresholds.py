@@ -1,8 +1,8 @@
-"""What theta and epsilon of the channel `product_names` keep, and what they let it find.
+"""How theta and epsilon of the channel `product_names` change what it lists and finds.
 
-For a grid of both, the channel's own functions make its lists of a day, which are held against
-what users did next. Names and vectors are made once; each theta matches them anew, and each
-epsilon selects items of the matches.
+For each theta and epsilon of a grid, the channel's own functions make a day's lists, which are
+measured on what users took next. Names and vectors are made once; each theta matches the names
+anew, and each epsilon selects items of the matches.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Kept:
     """What the channel keeps at one theta and epsilon.
 
     names: pairs of a user and a matched name of the catalogue, which epsilon does not change.
-    users: with an item or more. items: distinct ones in lists. recall: mean over the judged users,
-    of whom one without a list counts 0; None where nobody is judged. is_set: the settings in use.
+    users: those with a list. items: distinct items in lists. recall: mean over the judged users, 0
+    for a user without a list; None where nobody is judged. is_set: whether it is in use.
     """
 
     theta: float
@@ -53,7 +53,7 @@ class Kept:
 class Sweep:
     """The grid, by theta and then epsilon, empty where the LLM named nothing.
 
-    asked: users of whom the LLM named a product. judged: those of them who took something next.
+    asked: users for whom the LLM named a product. judged: those who took something next.
     """
 
     asked: int
@@ -104,9 +104,9 @@ def sweep(
 ) -> Sweep:
     """The grid, the settings' own thresholds in it.
 
-    products, interactions, items: as the channel takes them. after: user_id, item_id string, what
-    was taken next. k: the first ranks that count. scratch: of the caller. started: called with each
-    step.
+    products, interactions, items: as the channel takes them. after: user_id, item_id string, taken
+    in the days after. k: how many first ranks count. scratch: of the caller. started: called with
+    each step.
     """
     asked = products.wanted.select("user_id").distinct()
     users = asked.count()
@@ -148,26 +148,27 @@ def _recall(rows: pa.Table, test: pa.Table, k: int) -> float:
 
 
 def sentence(found: Sweep) -> str:
-    """What the thresholds in use do, and whether the grid has better ones, in words."""
+    """One sentence: what the thresholds in use find, and whether the grid has better ones."""
     if not found.asked:
         return (
-            "No answer about a user that passed the gate is in a text of the day, so the channel "
-            "product_names has no data and theta and epsilon change nothing."
+            "No user's text of the day holds an LLM answer, so the channel product_names lists "
+            "nothing, and theta and epsilon change nothing."
         )
     (used,) = (kept for kept in found.kept if kept.is_set)
     said = (
         f"With theta {used.theta:g} and epsilon {used.epsilon:g}, as set, the channel "
         f"product_names lists {used.items:,} items for {used.users:,} of the {found.asked:,} users "
-        "of whom the LLM named products"
+        "for whom the LLM named products"
     )
     if used.recall is None:
         return f"{said}; none of these users took anything in the days after, so it has no recall."
     best = max(found.kept, key=lambda kept: (kept.recall or 0.0, kept.is_set))
     better = (
-        "no other thresholds of the grid find more"
+        "no other thresholds of the grid reach more"
         if best.recall == used.recall
-        else f"theta {best.theta:g} and epsilon {best.epsilon:g} find most, {best.recall:.4f}"
+        else f"theta {best.theta:g} and epsilon {best.epsilon:g} reach the most, {best.recall:.4f}"
     )
     return (
-        f"{said}, and finds {used.recall:.4f} of what {found.judged:,} of them took next; {better}."
+        f"{said}. Its recall on what {found.judged:,} of them took next is {used.recall:.4f}; "
+        f"{better}."
     )

@@ -1,11 +1,12 @@
 """Settings chosen on a validation part: one after the other takes the best of its values.
 
-First what is cheap to try, the weights of channels and what is done to the fused lists, since their
-lists are made once; then each method and channel that has a weight alone, and the weights of
-methods, each of which makes new lists; then the first once more. The second time those without a
-weight are tried too, which have to be built for it.
-A value has to be better than the one before it by more than TIE, so that noise changes nothing, and
-what a step does not read is not made again.
+First the weights of channels and the settings of fused lists, which are cheap to try, since the
+channels' lists are made once. Then each method and channel that has a weight, by its own lists, and
+the weights of methods; each of these trials makes new lists. Then the first group once more, now
+with the channels that had no weight, whose lists have to be built for it.
+
+A value has to be better than the best so far by more than TIE, so that noise changes nothing. A
+step runs again only if a setting that it reads has changed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jobs.recall.sources.methods import METHODS
 from jobs.recall.sources.source import Source
 from jobs.settings import RecallSettings, Settings
 
-# A gain of less is noise: the standard error of a mean over 5,000 users is about twice this.
+# A smaller gain is noise: the standard error of a mean over 5,000 users is about twice this.
 TIE = 0.001
 
 Changes = dict[str, dict[str, Any]]
@@ -33,8 +34,8 @@ Changes = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice among values. method: by whose lists it is judged. needs: what the data must have,
-    of `jobs.recall.sources.Need`."""
+    """One choice among values. method: whose lists judge the values. needs: what the data must
+    have."""
 
     method: str
     name: str
@@ -61,7 +62,7 @@ OF_FUSED_LISTS = (
 )
 # What the data needs before a source has anything to say.
 SOURCE_NEEDS = {source.name: source.needs for source in (*METHODS, *CHANNELS)}
-# A weight becomes so many times what it is beside the others; one of 0 becomes so large a share.
+# A weight is tried at these multiples; a weight of 0 at these shares of the sum.
 FACTORS = (0.0, 0.3, 3.0)
 SHARES = (0.1, 0.3)
 
@@ -80,8 +81,8 @@ class Trial:
 class Tuner:
     """Looks for the best settings. judge: the metrics of a method's lists under settings.
 
-    metric: a field of Metrics. known: what the data has, of `jobs.recall.sources.Need`.
-    minutes: after which no new trial begins. tried: called with each trial as it ends.
+    metric: a field of Metrics. known: the needs (`jobs.recall.sources.Need`) that the data meets.
+    minutes: after these no new trial begins. tried: called with each trial as it ends.
     """
 
     judge: Callable[[str, RecallSettings], Metrics]
@@ -103,7 +104,7 @@ class Tuner:
         return self._best_fusion(recall, all_sources)
 
     def _best_fusion(self, recall: RecallSettings, sources: Collection[str]) -> RecallSettings:
-        """The best weights of channels beside each other, and what is done to the fused lists."""
+        """The best weights of channels, and the best settings of the fused lists."""
         recall = self._best_weights("default", "user", recall, sources)
         return self._best_of_all(recall, OF_FUSED_LISTS)
 
@@ -160,9 +161,9 @@ def tuned(settings: Settings, path: Path) -> Settings:
 
 
 def chosen_fields(recall: RecallSettings) -> Changes:
-    """All that can be chosen, by section and field: what RECLAKE_RECALL takes.
+    """All settings that tuning can choose, by section and field, as RECLAKE_RECALL takes them.
 
-    Complete, so that it means the same when defaults change.
+    Unchanged ones are included, so that the result means the same when defaults change.
     """
     values = recall.model_dump()
     found: Changes = {section: {"weights": values[section]["weights"]} for section in WEIGHTED}
@@ -174,7 +175,7 @@ def chosen_fields(recall: RecallSettings) -> Changes:
 
 
 def _other_weights(weights: dict[str, float], source: str) -> list[dict[str, float]]:
-    """The weights with other values of one of them, all to a sum of 1; none that leaves nothing."""
+    """The weights with other values for one source, scaled to a sum of 1; none where all are 0."""
     others = sum(weight for name, weight in weights.items() if name != source)
     if weights[source]:
         tried = [weights[source] * factor for factor in FACTORS]

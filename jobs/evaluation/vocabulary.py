@@ -1,4 +1,4 @@
-"""The words of `reclake evaluate`, apart from what they do: importing them costs nothing."""
+"""The choices of options of `reclake evaluate`, without their code: importing them is cheap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Format(StrEnum):
 
 
 class Metric(StrEnum):
-    """What settings are chosen by (`jobs.judging.metrics`)."""
+    """The metric that settings are chosen by (`jobs.judging.metrics`)."""
 
     recall = "recall"
     ndcg = "ndcg"
@@ -32,7 +32,7 @@ class Split(StrEnum):
 
 
 class Seen(StrEnum):
-    """Whether the items that a user took in train may be listed, and count in test."""
+    """Whether items that a user took in train may be listed, and count in test."""
 
     auto = "auto"
     exclude = "exclude"

@@ -1,10 +1,10 @@
-"""gold.i2i_daily: the items most like an item, one row per (ds, item_id, rank).
+"""gold.i2i_daily: the neighbors of each item, one row per (ds, item_id, rank).
 
 The lists of every method in silver.i2i_candidates, fused by weight
-(`jobs.recall.fusion.neighbors`). A list that no method fills is filled with what is popular in the
-item's category. A day whose neighbors are clearly worse than those published before is not
-published (`jobs.judging.regression`). With a `reason_budget` the LLM's sentences about the day's
-most seen pairs stand before the reasons that are made from templates (`silver.pair_reasons`).
+(`jobs.recall.fusion.neighbors`). Popular items of the item's category fill a list that the methods
+leave short. A day whose neighbors are clearly worse than those published before is not published
+(`jobs.judging.regression`). With a `reason_budget`, the LLM's sentences about the day's most seen
+pairs stand before the template reasons (`silver.pair_reasons`).
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def i2i_daily(
     interactions: DataFrame,
     reasons: DataFrame,
 ) -> DataFrame:
-    """The day's neighbors of every item that has any, full for sellable items with text.
+    """The day's neighbors of every item that has any; a full list for sellable items with text.
 
-    reasons: all answers ever given; those about the pairs count that the day asked about.
+    reasons: all answers ever given; only those count whose pair the day asked about.
     """
     settings, budget = run.settings, run.params.reason_budget
     popularity = count_uses(recent_uses(interactions, run.ds, settings.popular))

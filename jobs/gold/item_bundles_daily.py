@@ -1,7 +1,7 @@
-"""gold.item_bundles_daily: what baskets with some items hold besides, one row per (ds, rule_id).
+"""gold.item_bundles_daily: rules between the items of a basket, one row per (ds, rule_id).
 
-Association rules over the sessions of the window (`jobs.recall.lists.bundles`): confidence, lift,
-and how many baskets and users stand behind each.
+Association rules over the sessions of the window (`jobs.recall.lists.bundles`), with confidence,
+lift, and the number of baskets and users behind each rule.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ from jobs.recall.lists.bundles import item_bundles
     settings=("bundles",),
 )
 def item_bundles_daily(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
-    """The day's best rules of one or two items and one that goes with them."""
+    """The day's best rules from one or two items to one that goes with them."""
     return item_bundles(interactions, items, run.ds, run.settings.bundles, run.scratch)

@@ -1,9 +1,9 @@
 """How well the LLM answered on each day, so that a drift is seen.
 
-One row per (ds, prompt, prompt_version, model) of which a question was answered or given up. A
-model that is changed behind its name, a template that breaks, a catalogue that turns to another
-language: each shows in the share of readable answers, in gate scores or in lengths before it shows
-in lists. The limits are in the contract, and those beside the week before in `jobs.llm.drift`.
+One row per (ds, prompt, prompt_version, model) with a question that was answered or given up. When
+a model changes behind its name, a template breaks or a catalogue turns to another language, the
+share of readable answers, gate scores or lengths show it before lists do. The contract has the
+limits; `jobs.llm.drift` has the limits of change against the week before.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _KEY = ("prompt", "prompt_version", "model")
     ),
 )
 def llm_quality_daily(run: Run, ledger: DataFrame, **answers: DataFrame) -> DataFrame:
-    """The day's questions by prompt version and model; none where nothing was asked.
+    """The day's questions by prompt version and model; no row where nothing was asked.
 
     ledger: prompt, prompt_version, model, ds, status, completion_tokens, latency_ms, cost. answers:
-    of each prompt prompt_version, model, selected_ds, gate_score: all answers ever given.
+    of each prompt, all answers ever given: prompt_version, model, selected_ds, gate_score.
     """
     asked = ledger.where(F.col("ds") == F.lit(run.ds)).where(
         ~F.col("status").isin(RETRIED, SKIPPED)

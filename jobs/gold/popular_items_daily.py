@@ -1,10 +1,10 @@
 """gold.popular_items_daily: what many users take, one row per (ds, kind, segment, rank).
 
-popular: what most users took lately. Its list of all users is the fallback of recall, so it never
-runs short.
-trending: what users take faster than usual (`jobs.recall.lists.trending`).
-new: what the shop has not had for long (`jobs.recall.lists.new_items`).
-seasonal: what users took in these weeks of earlier years (`jobs.recall.lists.seasonal`).
+popular: items that most users took lately. The list of all users is the fallback of recall, so it
+never runs short.
+trending: items that users take more often lately than usual (`jobs.recall.lists.trending`).
+new: items that the shop has not had for long (`jobs.recall.lists.new_items`).
+seasonal: items that users took in these weeks of earlier years (`jobs.recall.lists.seasonal`).
 """
 
 from __future__ import annotations

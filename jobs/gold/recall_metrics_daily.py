@@ -1,8 +1,8 @@
-"""gold.recall_metrics_daily: how good earlier lists turned out, by what users did next.
+"""gold.recall_metrics_daily: the quality of earlier lists, by what users took next.
 
-One row per (ds, horizon_days, table, channel, slice, metric). The lists of `ds` less the horizon
-are held against the days up to ds (`jobs.judging.published`), so a day is judged when its
-horizon is over, and only by what is known then.
+One row per (ds, horizon_days, table, channel, slice, metric). Lists made a horizon before `ds` are
+measured on the days up to ds (`jobs.judging.published`). So lists are judged when their horizon is
+over, and only by what is known then.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def recall_metrics_daily(
     neighbors: DataFrame,
     interactions: DataFrame,
 ) -> DataFrame:
-    """The metrics of every horizon that is over on the day; none where no lists were published."""
+    """The metrics of every horizon that ends on the day; none where no lists were published."""
     settings = run.settings.metrics
     found = []
     for horizon in settings.horizon_days:

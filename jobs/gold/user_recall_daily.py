@@ -2,8 +2,8 @@
 
 The lists of every channel in silver.user_candidates, fused by weight
 (`jobs.recall.fusion.user_lists`). Every active user (a row in silver.user_profiles of the day) gets
-a full list. A day whose lists would have been clearly worse than those of the trailing week is not
-published (`jobs.judging.regression`).
+a full list. A day is not published when its code and settings would have made clearly worse lists
+than those published in the trailing week (`jobs.judging.regression`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How good published lists turned out, and whether a day's may be published."""
+"""The quality of published lists, and whether a day's lists may be published."""

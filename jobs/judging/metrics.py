@@ -1,4 +1,4 @@
-"""Metrics of ranked lists against what users did next.
+"""Metrics of ranked lists, by what users took next.
 
 Accuracy is the mean over all users with at least one test item; a user without a list counts as 0.
 
@@ -8,16 +8,17 @@ Accuracy is the mean over all users with at least one test item; a user without 
     hit_rate   share of users with at least one hit
     mrr        1 / rank of the first hit, 0 without one
 
-The others look at the lists alone, over all users with a list.
+The other metrics look at the lists alone, over all users with a list.
 
     coverage         share of the catalogue that is in some list
-    cold_coverage    the same of the items that nobody took in train; 0 where there are none
+    cold_coverage    share of the items that nobody took in train that is in some list; 0 if there
+                     are no such items
     novelty          mean -log2(share of train users who took the item), in bits (Zhou et al., PNAS
-                     2010); an item that nobody took counts as one taken by one user
+                     2010); an item that nobody took counts as taken by one user
     diversity        1 - mean cosine of two items of a list, by their train users; lists of one
                      item are left out
     popularity_bias  mean train users of a listed item / mean train users of a test item; 1 where
-                     lists are as popular as what users choose
+                     listed items are as popular as test items
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lists:
-    """Recommended items, one row each: `user` and `item` are codes from 0, `rank` is from 1.
+    """Recommended items, one a row: `user` and `item` are codes from 0, `rank` is from 1.
 
     At most one row for each (user, rank) and for each (user, item); in any order.
     """

@@ -1,7 +1,7 @@
-"""Published lists against what users did next.
+"""The accuracy of published lists, by what users took next.
 
-Lists of day A are held against the days after it, up to A + horizon. Of the users who took
-something then, a sample is asked; each row says of how many. Slices:
+Lists of day A are measured on the days after A, up to A + horizon, for a sample of the users who
+took something in these days. `users` is the number of users behind a row. Slices:
 
     all         every user, every item
     new_users   users whose first interaction was in the NEW_DAYS days up to A
@@ -9,8 +9,8 @@ something then, a sample is asked; each row says of how many. Slices:
     cold        test items with at most COLD_USERS users up to A
     long_tail   the other test items
 
-I2I lists have no users, so they are asked what a user of a shop asks them: the neighbors of what
-the user took last, by their best rank.
+I2I lists have no users. So each user of the sample gets the neighbors of the items that the user
+took last, by their best rank.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEAD_SHARE = 0.1
 COLD_USERS = 2
 SLICES = ("all", "new_users", "head", "long_tail", "cold")
 METRICS = ("recall", "ndcg", "hit_rate", "mrr")
-# What stands for the whole list where a table has no channel or method of its own.
+# Stands in the place of a channel or method for the fused list.
 FUSED = "fused"
 _DRAWS = 200
 SCHEMA = pa.schema(
@@ -62,7 +62,8 @@ def measure(
     horizon_days: int,
     settings: MetricsSettings,
 ) -> pa.Table:
-    """The accuracy of one day's lists, in the columns of SCHEMA; no row without lists or test.
+    """The accuracy of one day's lists, in the columns of SCHEMA; no row without lists or later
+    interactions.
 
     user_lists: by table, user_id, item_id string, rank int and channel string. item_lists: by
     table, item_id, neighbor_item_id string, rank int and channel string. Both of day `as_of` alone.
@@ -105,7 +106,7 @@ def measure(
 
 
 def in_sample_order(users: DataFrame) -> DataFrame:
-    """Users in an order that says nothing of them and is the same each time. users: user_id."""
+    """Users in an arbitrary order that is the same each time. users: user_id."""
     return users.orderBy(F.xxhash64("user_id"), "user_id")
 
 
@@ -116,7 +117,7 @@ def together(frames: Mapping[str, DataFrame], column: str) -> DataFrame:
 
 
 def last_items(taken: DataFrame) -> DataFrame:
-    """user_id, item_id of what each user took on their last day.
+    """user_id, item_id: the items that each user took on their last day.
 
     taken: user_id, item_id string, event_date date.
     """
@@ -126,7 +127,7 @@ def last_items(taken: DataFrame) -> DataFrame:
 
 
 def by_last_items(lists: DataFrame, last: DataFrame, k: int, key: Sequence[str]) -> DataFrame:
-    """The neighbors of what each user took last, by their best rank.
+    """The neighbors of the items that each user took last, by their best rank.
 
     lists: `key`, item_id, neighbor_item_id string, rank int. last: user_id, item_id string. k: how
     many ranks of a list count. Returns `key`, user_id, item_id string, rank int.

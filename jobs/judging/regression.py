@@ -1,13 +1,14 @@
-"""Whether lists would have been clearly worse: the gates of the two gold tables of lists.
+"""Whether a day's lists are clearly worse than published ones: the gates of the two gold tables.
 
-What a day's lists are worth shows in what users do next, which nobody knows on the day. So lists of
-an earlier day are held against what their users did since, in pairs of the same users and days:
+Only what users take next shows the quality of a day's lists, and on the day nobody knows it. So the
+gates measure lists on what users took since an earlier day, and compare them with the lists that
+were published for that day, for the same users:
 
-    lists of users   the function makes an earlier day again, of what was known then. Where neither
-                     code nor settings changed these are the published rows, and the loss is 0.
-    neighbors        the day's own table is asked for the neighbors of what users took last before.
-                     It knows what they did since, the published one did not: a table that finds
-                     less in spite of it is broken, a slightly worse one may pass.
+    lists of users   the table function makes the earlier day again, from what was known then. If
+                     neither code nor settings changed, these are the published rows: the loss is 0.
+    neighbors        the day's own table gives the neighbors of what users took last before the
+                     earlier day's end. It knows what users took since; the published table did not.
+                     So a table that finds less is broken, but a slightly worse table may pass.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def judge_user_lists(
 ) -> Judgement:
     """Whether readers may get the user lists of a day, for `jobs.lake.PublishGate`.
 
-    rows, published: user_id, item_id string, rank int; both of day `made_on`, rows as its lists
-    would be made now. interactions: user_id, item_id string, event_date date, weight double.
+    rows, published: user_id, item_id string, rank int; both of day `made_on`: rows as they would be
+    made now. interactions: user_id, item_id string, event_date date, weight double.
     """
     settings = run.settings.metrics
     wanted = _taken_since(interactions, made_on, settings)
@@ -74,8 +75,8 @@ def judge_neighbor_lists(
     """Whether readers may get the neighbors of a day, for `jobs.lake.PublishGate`.
 
     rows, published: item_id, neighbor_item_id string, rank int; rows of the run's own day,
-    published of day `made_on`. interactions: as for `judge_user_lists`. Asked are users who took
-    something else in the HISTORY_DAYS days up to `made_on`.
+    published of day `made_on`. interactions: as for `judge_user_lists`. The sample holds users who
+    also took something in the HISTORY_DAYS days up to `made_on`.
     """
     settings = run.settings.metrics
     wanted = _taken_since(interactions, made_on, settings)
@@ -88,10 +89,10 @@ def judge_neighbor_lists(
 
 
 def compare(lists: pa.Table, wanted: pa.Table, k: int) -> Comparison:
-    """Hold both lists of each user against what the users took.
+    """Measure both lists of each user on what the user took.
 
     lists: made string (`offered` or `published`), user_id, item_id string, rank int. wanted:
-    distinct user_id, item_id string. Users without a published list are not asked; one without an
+    distinct user_id, item_id string. Users without a published list are left out; a user without an
     offered list counts 0 there.
     """
     offered, published = (lists.filter(pc.equal(lists["made"], m)) for m in (OFFERED, PUBLISHED))
@@ -114,8 +115,8 @@ def compare(lists: pa.Table, wanted: pa.Table, k: int) -> Comparison:
 
 
 def judgement(found: Comparison, made_on: date, settings: MetricsSettings) -> Judgement:
-    """Refused are lists that surely lose more than `max_loss` of what the published ones reach:
-    the lower end of the interval is more. Fewer than `min_users` users decide nothing."""
+    """Refuses lists when the lower end of the interval of their loss is above `max_loss` of the
+    published lists' ndcg. Fewer than `min_users` users decide nothing."""
     what = f"{found.users:,} users who had lists of {made_on} and took something since"
     if found.users < settings.min_users:
         return Judgement(True, f"not compared, for want of users: {what}")
@@ -134,7 +135,8 @@ def _both(rows: DataFrame, published: DataFrame, *columns: str) -> DataFrame:
 
 
 def _taken_since(interactions: DataFrame, made_on: date, settings: MetricsSettings) -> pa.Table:
-    """The distinct user_id, item_id taken after a day; of many users, the same sample each time."""
+    """The distinct user_id, item_id taken after a day; if users are many, of a sample that is the
+    same each time."""
     after = interactions.where((F.col("event_date") > F.lit(made_on)) & (F.col("weight") > 0))
     asked = in_sample_order(after.select("user_id").distinct()).limit(settings.users)
     return (
@@ -143,6 +145,6 @@ def _taken_since(interactions: DataFrame, made_on: date, settings: MetricsSettin
 
 
 def _users(wanted: pa.Table, beside: DataFrame) -> DataFrame:
-    """The users of a table of this process, small enough to be sent to every task."""
+    """The users of a table in this process, which is small enough to send to every task."""
     users = pa.table({"user_id": wanted["user_id"].unique()})
     return F.broadcast(beside.sparkSession.createDataFrame(users, "user_id string"))

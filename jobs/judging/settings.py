@@ -13,20 +13,18 @@ class MetricsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizon_days: tuple[int, ...] = Field(
-        (1, 7), description="days after a list that count as what users did next, one or several"
+        (1, 7), description="horizons: days after a list in which users are watched"
     )
     k: int = Field(20, ge=1, le=1000, description="ranks of a list that count")
-    users: int = Field(20_000, ge=1, description="most users that are asked, the same every day")
+    users: int = Field(20_000, ge=1, description="most users in the sample, the same every day")
     max_loss: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="share of the ndcg of published lists that a day's may surely lose (lower end "
-        "of the 95% interval) before the day is refused; 1 refuses none",
+        description="share of the published lists' ndcg that a day's lists may lose, by the lower "
+        "end of the 95% interval, before the day is refused; 1 refuses none",
     )
-    min_users: int = Field(
-        30, ge=1, description="users who have to be watched before a day can be refused"
-    )
+    min_users: int = Field(30, ge=1, description="fewest compared users for a day to be refused")
 
     @model_validator(mode="after")
     def _horizons_are_kept(self) -> MetricsSettings:

@@ -15,12 +15,12 @@ def as_of(frame: DataFrame, contract: Contract, read: Read, run: Run, own: bool)
     """The rows of one table that a run may see, by the table's layout.
 
     frame: the whole table, with the contract's columns.
-    own: the reading table is the table itself, so it sees its state up to its own watermark.
+    own: whether the table reads itself; it then sees its state up to its own watermark.
 
-    received: `ingest_ds` ≤ known_on; with `read.pending` only those after the watermark.
-    events: `ingest_ds` ≤ known_on and `event_date` ≤ ds. history: of each id the row with the
+    received: `ingest_ds` ≤ known_on; with `read.pending` only rows after the watermark.
+    events: `ingest_ds` ≤ known_on and `event_date` ≤ ds. history: for each id the row with the
     newest `valid_from` ≤ known_on. daily: `ds` in [ds - days_back, ds]. cache, log: all rows of the
-    version that is read, the newest unless the read is `pinned`. answers: one row of each key.
+    version that is read, the newest unless the read is `pinned`. answers: one row for each key.
     """
     known_on = run.watermark if own else run.known_on
     if contract.layout in (Layout.cache, Layout.log):
@@ -51,7 +51,7 @@ def days_between(ds: date, days_back: int) -> Column:
 
 
 def first_answers(frame: DataFrame, contract: Contract) -> DataFrame:
-    """Of each key the row that was selected first, whichever of two was committed first."""
+    """For each key the row that was selected first, even if another was committed first."""
     order = [F.col("selected_ds"), F.col("message_hash"), F.xxhash64("raw_text")]
     first = Window.partitionBy(*contract.key).orderBy(*order)
     numbered = frame.withColumn("_place", F.row_number().over(first))
@@ -59,7 +59,7 @@ def first_answers(frame: DataFrame, contract: Contract) -> DataFrame:
 
 
 def newest_version(frame: DataFrame, contract: Contract, known_on: date) -> DataFrame:
-    """Of each id the row with the newest `valid_from` that is not after `known_on`."""
+    """For each id the row with the newest `valid_from` that is not after `known_on`."""
     ids = [name for name in contract.key if name != "valid_from"]
     others = [name for name in contract.column_names if name not in ids]
     newest = F.max_by(F.struct(*others), F.col("valid_from")).alias("newest")

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of one run. observed: what was found; details: its arguments."""
+    """One check of one run. observed: what the check found; details: its arguments."""
 
     check: str
     severity: str
@@ -29,7 +29,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class _Planned:
-    """One check that the day can be held against, and its Great Expectations object."""
+    """One check, and its Great Expectations object."""
 
     check: str
     severity: str
@@ -70,8 +70,8 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
         found = batch.validate(suite, result_format=result_format).results
         return {result.expectation_config.meta["number"]: result for result in found}
 
-    # To say what was found, Great Expectations looks through the day once more for every check of
-    # values. Whether a value broke it comes from one pass for all; only then it is worth the look.
+    # Great Expectations needs one more pass over the day to report what each check of values found.
+    # So one pass for all checks tells which of them failed, and only these are reported on.
     values = [number for number, check in enumerate(planned) if _is_of_every_value(check)]
     found = validate(values, "BOOLEAN_ONLY")
     wanted = [n for n in range(len(planned)) if n not in found or not found[n].success]
@@ -99,7 +99,7 @@ def _plan(contract: Contract, context: AuditContext) -> list[_Planned]:
 
 
 def _is_of_every_value(check: _Planned) -> bool:
-    """Whether a check of Great Expectations' own holds for all values, or else names the first."""
+    """Whether a check of Great Expectations' own must hold for every single value."""
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,

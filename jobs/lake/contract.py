@@ -1,4 +1,4 @@
-"""Contracts: `expectations/<zone>/<table>.yaml`, the single source of a table's promise.
+"""Contracts: `expectations/<zone>/<table>.yaml`, the one place that says what a table promises.
 
 A contract is read into `Contract`, which refuses unknown keys, missing keys, unknown types and
 unknown checks with an error that names the file and the key.
@@ -34,15 +34,15 @@ _SCALARS = {
 class Layout(StrEnum):
     """How a table grows, which decides how it is read as of a day and how a run is published.
 
-    received: bronze; a run replaces the `ingest_ds` it takes in; as of d is `ingest_ds` ≤ known_on.
-    events: one row an event; as of d is `ingest_ds` ≤ known_on and `event_date` ≤ d.
-    history: versions of a record; as of d is the newest `valid_from` ≤ known_on of each id.
-    daily: a run replaces partition `ds` (and its slice); as of d is that partition.
+    received: bronze; a run replaces the `ingest_ds` it takes in; as of d: `ingest_ds` ≤ known_on.
+    events: one row an event; as of d: `ingest_ds` ≤ known_on and `event_date` ≤ d.
+    history: versions of a record; as of d: the newest `valid_from` ≤ known_on of each id.
+    daily: a run replaces partition `ds` (and its slice); as of d: that partition.
     cache: rows that are a function of their key, kept for ever; read by joining on the key.
-    answers: a cache that effects append to in chunks, which looks for no key first; where two that
-        pay at once answered one key, readers see the row that was selected first.
-    log: what happened; appended to. A table function reads it `pinned` (`jobs.lake.step.Read`), so
-        that what happens later changes no rerun.
+    answers: a cache that effects append chunks to without looking for the key first; where two runs
+        answered one key, readers see the row that was selected first.
+    log: appended records of what happened. A table function reads it `pinned`
+        (`jobs.lake.step.Read`), so that later records change no rerun.
     """
 
     received = "received"
@@ -110,7 +110,7 @@ class Column(BaseModel):
 
     @property
     def comment(self) -> str:
-        """What a reader of the table sees of the column: what it is, and its unit."""
+        """The column's comment in the table: its description and its unit."""
         return self.description + (f" ({self.unit})" if self.unit else "")
 
 
@@ -130,8 +130,7 @@ class Check(BaseModel):
 class Contract(BaseModel):
     """What one table promises. `key` is unique and never null within what a run publishes.
 
-    `retention_days` is stated for the vacuum job to come; nothing enforces it yet, and all days are
-    kept.
+    Nothing enforces `retention_days` yet: it is for the vacuum job to come, and all days are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

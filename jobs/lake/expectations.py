@@ -1,7 +1,7 @@
 """The checks that a contract may name: Great Expectations' own, and the ones we add.
 
-Ours are Great Expectations expectations too (`jobs.lake.row_expectations`), built late because
-the library takes seconds to import: a condition on each row, or a query for rows that break it.
+Ours are Great Expectations expectations too (`jobs.lake.row_expectations`): a condition on each
+row, or a query for broken rows. They are built late, because the library takes seconds to import.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class AuditContext:
 
 @dataclass(frozen=True)
 class Rows:
-    """A check of ours. Exactly one of the two is given, each made from the check's arguments.
+    """A check of ours: either a condition or a query, made from the check's arguments.
 
     condition: SQL that is true of every good row; null counts as broken.
     query: SQL that selects the rows or groups that break the check, `FROM {batch}`.
@@ -73,7 +73,7 @@ class Rows:
     query: Callable[[dict[str, Any]], str] | None = None
 
     def broken_rows(self, arguments: dict[str, Any]) -> str:
-        """A query over `{batch}` for what breaks the check."""
+        """A query over `{batch}` for the rows or groups that break the check."""
         if self.query:
             return self.query(arguments)
         assert self.condition
@@ -116,10 +116,10 @@ def _unit_vectors(a: dict[str, Any]) -> str:
 
 RANKED = "expect_lists_to_be_ranked"
 OURS: dict[str, Rows] = {
-    # Great Expectations' own counts by a window over all columns, several times.
+    # Great Expectations' own check of unique keys runs a window over all columns, several times.
     "expect_compound_columns_to_be_unique": Rows(("column_list",), query=_unique),
-    # An item stands once in a group. Ranks are 1, 2, 3, …; a better one has a higher score, or the
-    # first item of equals.
+    # An item stands once in a group. Ranks are 1, 2, 3, …; a better rank has a higher score, or the
+    # smaller item id at the same score.
     RANKED: Rows(("group", "score", "item"), query=_ranked),
     # Lists that have to be full: none is shorter than the longest.
     "expect_lists_to_be_equally_long": Rows(("group",), query=_equally_long),
@@ -137,10 +137,10 @@ OURS: dict[str, Rows] = {
     ),
     "expect_condition_to_hold": Rows(("condition",), condition=lambda a: a["condition"]),
 }
-# Every value is one that some function builds a slice of the table for.
+# Every value names a slice that some function builds.
 SLICES_OF = "expect_column_values_to_be_slices_of"
 TRAILING_MEAN = "expect_row_count_near_trailing_mean"
-# Not of the staged rows alone: the runtime asks the gate of the table (`jobs.lake.step.Gate`).
+# Not of the staged rows alone: the runtime asks the table's `jobs.lake.step.PublishGate`.
 NO_WORSE = "expect_lists_no_worse_than_published"
 
 
@@ -178,7 +178,7 @@ def check_problem(check: Check, contract: Contract) -> str:
 
 
 def implied_checks(contract: Contract) -> list[dict[str, Any]]:
-    """The checks that a contract's columns and key make without saying: not null, unique key."""
+    """The checks that a contract's columns and key imply: not null, unique key."""
     checks: list[dict[str, Any]] = [
         {"expect": "expect_column_values_to_not_be_null", "column": column.name}
         for column in contract.columns
@@ -194,7 +194,7 @@ def implied_checks(contract: Contract) -> list[dict[str, Any]]:
 
 
 def _lists_say(contract: Contract) -> bool:
-    """Whether a check of ranked lists holds the key too: no item and no rank twice in a group."""
+    """Whether a check of ranked lists covers the key too: no item and no rank twice in a group."""
     shared = set(contract.partition) if contract.layout == "daily" else set()
     unique = [
         {*check.arguments["group"], column} - shared
@@ -206,10 +206,10 @@ def _lists_say(contract: Contract) -> bool:
 
 
 def build(name: str, arguments: dict[str, Any], context: AuditContext) -> Expectation | None:
-    """The Great Expectations object of one check; None when it has nothing to compare with yet.
+    """The Great Expectations object of one check, or None.
 
-    expect_row_count_near_trailing_mean compares with the mean of the last `days` published days
-    and has nothing to say before the first. expect_lists_no_worse_than_published has none: a gate
+    expect_row_count_near_trailing_mean compares with the mean of the last `days` published days, so
+    it has no object before the first. expect_lists_no_worse_than_published never has one: a gate
     answers it.
     """
     gxe: Any = importlib.import_module("great_expectations.expectations")

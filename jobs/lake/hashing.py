@@ -1,4 +1,4 @@
-"""One way to hash columns, for row hashes, content hashes and text hashes."""
+"""How columns are hashed, for row hashes, content hashes and text hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step reads, as its run may see it: what must be there first, and the frames."""
+"""The inputs of a step as its run may see them, and which of them must be there first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ INCREMENTAL = (Layout.received, Layout.events, Layout.history)
 
 @dataclass
 class Inputs:
-    """What one step reads: frames and searches by argument name, Delta versions by table, what
-    came from outside."""
+    """The inputs of one step: frames and searches by argument name, Delta versions by table, and
+    what came from outside the lake."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class Reader:
     environment: Environment
 
     def chosen(self, column: str, params: LakeParams) -> tuple[str, ...]:
-        """The slices that a run builds and reads: those that its params name, else the
-        environment's."""
+        """The slices that a run builds and reads: those of its params, or else those of the
+        environment."""
         return params.slices(column) or self.environment.slices(column)
 
     def nothing_pending(self, step: Step, run: Run, past: PastRuns) -> bool:
@@ -92,7 +92,7 @@ class Reader:
         return inputs
 
     def open_for_gate(self, reads: Mapping[str, Read], run: Run) -> dict[str, DataFrame]:
-        """What a publish gate reads, beside the rows that it judges."""
+        """The frames that a publish gate reads beside the rows that it judges."""
         return {
             argument: as_of(
                 self.tables.read(read.table), self.tables.contracts[read.table], read, run, False
@@ -101,9 +101,9 @@ class Reader:
         }
 
     def frame(self, read: Read, run: Run, version: int, own: bool = False) -> DataFrame:
-        """The rows of one table that a run may see, of its slices only those that the run chooses.
+        """The rows of one table that a run may see, of the slices that the run chooses.
 
-        The version is pinned, so that a frame that is evaluated twice shows the same rows twice.
+        The version is fixed, so that a frame shows the same rows when it is evaluated twice.
         """
         contract = self.tables.contracts[read.table]
         rows = as_of(self.tables.read(read.table, version), contract, read, run, own)

@@ -74,7 +74,7 @@ def stamped(rows: pa.Table) -> pa.Table:
 
 
 class OpLog:
-    """Appends to the ops tables and answers what the runtime must know of earlier runs."""
+    """Appends to the ops tables, and answers the runtime's questions about earlier runs."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -100,7 +100,7 @@ class OpLog:
         self.append_dicts("ops.audits", [head | asdict(result) for result in results])
 
     def record_quarantine(self, record: RunRecord, rejected: DataFrame, dry_run: bool) -> int:
-        """Keep rejected rows, a dry run's excepted; how many rows they stand for.
+        """Keep rejected rows, except those of a dry run; returns how many rows they stand for.
 
         rejected: columns source_file, row_id, column, reason, payload, and `rows` where one row
         stands for a whole file.
@@ -122,8 +122,8 @@ class OpLog:
     def of_published(self, table: str) -> DataFrame:
         """The rows of a log table that published runs wrote.
 
-        A run's record is its last write. A run that has none was killed or is under way, and the
-        day is built from the start again, so nothing that such a run wrote counts.
+        A run writes its record last. A run without a record was killed or is under way, and its day
+        is built again from the start, so nothing that it wrote counts.
         """
         published = self.tables.read("ops.runs").where(F.col("status") == PUBLISHED)
         return self.tables.read(table).join(published, "run_id", "left_semi")
@@ -172,14 +172,14 @@ class PastRuns:
         return max((r[2] for r in self.rows if r[0] == table and r[3] == PUBLISHED), default=None)
 
     def days(self, table: str, slice: str = "") -> set[date]:
-        """The days of which a run of the table, or of one of its slices, ended well."""
+        """The days for which a run of the table, or of one of its slices, ended well."""
         return {r[2] for r in self.rows if r[0] == table and r[1] == slice}
 
     def trailing_days(self, table: str, before: date, days: int) -> list[date]:
         """Published days among the `days` before one, oldest first.
 
-        Those before the newest that was published on purpose (`accept_worse`) are left out: what
-        was accepted is what later days are compared with.
+        Days before the newest one published with `accept_worse` are left out: later days are
+        compared with the lists that were accepted.
         """
         first = before - timedelta(days=days)
         found = {r[2]: r[5] for r in self.rows if r[0] == table and r[3] == PUBLISHED}

@@ -71,7 +71,7 @@ class Publisher:
     def _account(
         self, step: Step, run: Run, record: RunRecord, inputs: Inputs, outcome: Outcome
     ) -> RunRecord:
-        """Count and keep what the function dropped; every row has to be somewhere."""
+        """Count and keep the rows that the function dropped; every row must be accounted for."""
         dropped = [frame for frame in (outcome.quarantined,) if frame is not None]
         if inputs.taken is not None:
             dropped.append(inputs.taken.rejected)
@@ -99,7 +99,7 @@ class Publisher:
     def _judged(
         self, step: Step, contract: Contract, run: Run, staged: Staged, past: PastRuns
     ) -> list[CheckResult]:
-        """What the gate of the table says, where the contract asks it."""
+        """The judgement of the table's gate, if the contract asks for one."""
         check = next((check for check in contract.checks if check.expect == NO_WORSE), None)
         gate = step.gate
         if check is None or gate is None:
@@ -126,7 +126,7 @@ class Publisher:
     def _oldest_rebuilt(
         self, step: Step, run: Run, days: list[date], past: PastRuns
     ) -> tuple[date, DataFrame] | None:
-        """The first of the days that has all inputs of today's, as it would be made now."""
+        """The first of the days that has all the inputs of the run's day, as made now."""
         for day in days:
             earlier = replace(run, ds=day, known_on=day)
             try:

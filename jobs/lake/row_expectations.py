@@ -1,9 +1,9 @@
 """Our Great Expectations expectations: no row breaks a condition, no row answers a query.
 
-Importing this module imports Great Expectations, which takes seconds; `jobs.lake.expectations`
-does so when a day is audited. The library's own `UnexpectedRowsExpectation` runs its query twice;
-here conditions are counted together with the library's own checks in one pass over the day, and a
-query runs once.
+Importing this module imports Great Expectations, which takes seconds, so `jobs.lake.expectations`
+imports it only when a day is audited. The library's own `UnexpectedRowsExpectation` runs its query
+twice. Here a query runs once, and conditions are counted together with the library's own checks in
+one pass over the day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 
 class RowsBreaking(TableMetricProvider):
-    """How many rows a SQL condition is not true of, as part of one common aggregation."""
+    """How many rows break a SQL condition, as part of one common aggregation."""
 
     metric_name = "table.rows_breaking"
     value_keys = ("condition",)

@@ -1,7 +1,7 @@
 """The table runtime: as-of reads, the function, staging, audit, atomic publish, run record.
 
-One call, `Lake.run`, is the only way in which a day of a table comes to be, whether Airflow, the
-command line or a test asks for it.
+Every day of a table is made by one call, `Lake.run`, whether Airflow, the command line or a test
+asks for it.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Lake(Generic[_Environment]):
         """Build one day of one table (or slice, or effect) and record the run.
 
         shard: see `Run`; only for an effect that shares out its work.
-        Returns the record. Raises the errors of `jobs.lake.errors`; whatever is raised, readers
-        still see what they saw before, and the failed run is in `ops.runs`.
+        Returns the record. Raises the errors of `jobs.lake.errors`. After any error, readers still
+        see what they saw before, and the failed run is in `ops.runs`.
         """
         step = find_step(name, slice)
         params = params or self.settings.params
@@ -111,10 +111,10 @@ class Lake(Generic[_Environment]):
     def by_hand(
         self, ds: date, scratch: Scratch | None = None, params: LakeParams | None = None
     ) -> Run:
-        """A run of a day that publishes nothing, to call functions of steps with.
+        """A run of a day that publishes nothing, for calling the functions of steps by hand.
 
-        It sees every section of the environment. scratch: the caller's; without it the function
-        must not need any.
+        It sees every section of the environment. scratch: the caller's; without one, the function
+        must not use the run's scratch.
         """
         return Run(
             ds=ds,
@@ -132,7 +132,7 @@ class Lake(Generic[_Environment]):
         return as_of(self.tables.read(table), contract, read, self.by_hand(ds), False)
 
     def newest_day(self, name: str) -> date | None:
-        """The newest day for which all is there that an effect reads; None before the first."""
+        """The newest day for which all inputs of an effect are there; None before the first."""
         step = find_step(name)
         reads = [r.table for r in step.inputs if isinstance(r, Read) and r.table != step.name]
         dated = [t for t in reads if self.contracts[t].layout in (*INCREMENTAL, Layout.daily)]

@@ -79,7 +79,7 @@ def arrow_schema(contract: Contract, without: Sequence[str] = ()) -> pa.Schema:
 
 
 def delta_schema(contract: Contract) -> pa.Schema:
-    """The contract's columns as a table is created with: required or not, and with comments."""
+    """The contract's columns as a Delta schema: required or not, and with comments."""
     return pa.schema(
         [
             pa.field(

@@ -1,4 +1,4 @@
-"""What a run computes once and looks at several times: a folder of its own, removed after it."""
+"""Rows and arrays that a run computes once and reads several times, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 
 class Arrays(Protocol):
-    """What a kernel computes with."""
+    """The input arrays of a kernel."""
 
     def save(self, folder: Path) -> None:
         """Write all arrays into a folder that does not exist yet."""
@@ -23,16 +23,16 @@ class Arrays(Protocol):
 
 @dataclass(frozen=True)
 class Computed:
-    """Rows that were computed once. frame: to go on with in Spark."""
+    """Rows that were computed once. frame: the rows in Spark."""
 
     frame: DataFrame
     folder: Path
 
     def to_arrow(self) -> pa.Table:
-        """The rows in this process; order: none.
+        """The rows in this process, in no order.
 
-        Strings are dictionary-encoded: ids take far less memory that way, and they come from the
-        files far faster than through Spark.
+        Strings are dictionary-encoded, so that ids take far less memory. Reading the files is far
+        faster than fetching the rows through Spark.
         """
         schema = pq.ParquetDataset(self.folder).schema
         strings = [field.name for field in schema if pa.types.is_string(field.type)]
@@ -43,18 +43,18 @@ class Computed:
 class Scratch:
     """A folder that this process and the Spark executors share; it lives as long as the run.
 
-    path: the folder, which exists. What is put there gets a name of its own, so that two callers
-    never meet.
+    path: the folder, which exists. Everything in it gets a name of its own, so that two callers
+    never clash.
     """
 
     path: Path
 
     def once(self, frame: DataFrame) -> DataFrame:
-        """The same rows, computed now; Spark would otherwise compute them for each look."""
+        """The same rows, computed now; Spark would otherwise compute them for each use."""
         return self.computed(frame).frame
 
     def computed(self, frame: DataFrame) -> Computed:
-        """As `once`, for rows that come to this process too."""
+        """As `once`, for rows that this process reads too."""
         folder = self.new_folder()
         frame.write.parquet(str(folder))
         rows = frame.sparkSession.read.schema(frame.schema).parquet(str(folder))
@@ -77,5 +77,5 @@ class Scratch:
         return folder
 
     def new_folder(self) -> Path:
-        """A path that nobody uses, for a folder that does not exist yet."""
+        """A path for a folder that does not exist yet."""
         return self.path / uuid.uuid4().hex

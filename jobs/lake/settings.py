@@ -1,7 +1,7 @@
 """What the table runtime must know of its environment, and what a caller may choose for a run.
 
-The runtime knows no tables but by their contracts, so it hands the settings of table functions
-through: `Environment.section` is whatever the composition (`jobs.settings`) keeps under a name.
+The runtime does not know the settings of table functions. It hands them through as sections:
+`Environment.section` returns what the composition (`jobs.settings`) keeps under a name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LakeSettings(BaseModel):
     sources: Path = Field(ROOT / "sources", description="mapping YAMLs, one a source")
     contracts: Path = Field(ROOT / "expectations", description="contract YAMLs, one a table")
     max_bad_share: float = Field(
-        0.05, ge=0, le=1, description="bad rows a drop may have, as a share, before the day stops"
+        0.05, ge=0, le=1, description="share of bad rows in a drop beyond which the day stops"
     )
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class LakeParams(BaseModel):
 
     known_on: date | None = Field(
         None,
-        description="day at whose end the inputs are known; empty means the run's own day",
+        description="last day whose arrivals the run may see; empty means the run's own day",
     )
     dry_run: bool = Field(
         False, description="compute and audit the day, but publish nothing and pay for nothing"
@@ -58,7 +58,7 @@ class LakeParams(BaseModel):
     accept_worse: bool = Field(
         False,
         description="publish lists although they are clearly worse than those of the trailing "
-        "week. Later days are compared with the lists published here",
+        "week. Later days are compared with these lists",
     )
 
     def slices(self, column: str) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class LakeParams(BaseModel):
 
 
 class Environment(Protocol):
-    """What the runtime is given: its own settings, and those that it hands to table functions."""
+    """All settings that the runtime gets: its own, and those that it hands to table functions."""
 
     @property
     def of_lake(self) -> LakeSettings:
@@ -75,7 +75,7 @@ class Environment(Protocol):
 
     @property
     def params(self) -> LakeParams:
-        """What a run is given whose caller chooses nothing."""
+        """The params of a run whose caller chooses nothing."""
 
     def section(self, name: str) -> Any:
         """The settings that a step declares under a name. Raises KeyError for an unknown name."""
@@ -87,8 +87,8 @@ class Environment(Protocol):
 class Sections:
     """The settings of one table function: the sections that its step declares, as attributes.
 
-    declared: their names; None allows all that the environment has. Another name is an
-    AttributeError, so that a function reads nothing, and no secret, without saying so.
+    declared: names of sections; None allows all of the environment. Any other name raises
+    AttributeError, so that a function cannot read a setting, or a secret, that it did not declare.
     """
 
     def __init__(self, environment: Environment, declared: tuple[str, ...] | None = None) -> None:

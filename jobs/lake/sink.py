@@ -1,4 +1,4 @@
-"""How a side effect commits: in chunks, each at most once."""
+"""How an effect commits: in chunks, each at most once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.lake.tables import Tables
 
 
 class Sink:
-    """Appends chunks of rows to the tables of a side effect.
+    """Appends chunks of rows to the tables of an effect.
 
     A chunk carries an id; the same id again (a retry, a lost acknowledgement) adds nothing.
     """
@@ -19,13 +19,13 @@ class Sink:
         self._tables = tables
 
     def schema(self, table: str) -> pa.Schema:
-        """The contract's columns that an effect fills; `recorded_at` of a log is the runtime's."""
+        """The columns that an effect fills: the contract's, without `recorded_at` of a log."""
         return arrow_schema(self._tables.contracts[table], without=["recorded_at"])
 
     def append(self, table: str, rows: pa.Table, chunk_id: str) -> None:
-        """Commit one chunk. rows: the contract's columns; `recorded_at` of a log is filled in.
+        """Commit one chunk. rows: in the columns of `schema`; `recorded_at` is filled in.
 
-        Raises PublishConflict when other writers won each of its tries (`jobs.lake.tables`).
+        Raises PublishConflict when other writers won against every try (`jobs.lake.tables`).
         """
         names = self._tables.contracts[table].column_names
         if "recorded_at" in names and "recorded_at" not in rows.column_names:

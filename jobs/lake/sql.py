@@ -1,9 +1,9 @@
 """SQL over the lake without Spark: DuckDB in front of deltalake's lazy Arrow datasets.
 
 A query sees each table as `zone.table`, and each gold table `<name>_daily` also as
-`<name>_latest`: its newest day (of those up to `ds`, when a day is given). Only tables that the
-query names are opened, filters and column choices reach the Parquet files, and nothing outside
-the lake can be read and nothing written.
+`<name>_latest`, its newest day up to `ds`, if one is given. Only tables that the query names are
+opened, and filters and column choices reach the Parquet files. A query can read nothing outside the
+lake, and writes nothing.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Answer:
 
 
 class LakeSql:
-    """Reads one lake. Nothing is opened before a query names it; one object sees one version of
-    each table, however long it lives.
+    """Reads one lake. A table is opened when a query first names it, and keeps its version for as
+    long as the object lives.
 
     lake: a folder or an object store address. contracts: the folder whose files name the tables.
-    ds: the newest day that `_latest` views show; None for the newest there is.
+    ds: the newest day that `_latest` views may show; None for no bound.
     """
 
     def __init__(self, lake: str, contracts: Path, ds: date | None = None) -> None:
@@ -93,7 +93,7 @@ class LakeSql:
         return found
 
     def days(self, table: str) -> list[date]:
-        """The days (partition `ds`, at most `self.ds`) that the table has, from its log alone."""
+        """The table's days (partition `ds`) up to `self.ds`, from its log alone."""
         values = (partition.get("ds") for partition in self.open(table).partitions())
         days = {date.fromisoformat(value) for value in values if value}
         return sorted(day for day in days if self.ds is None or day <= self.ds)
@@ -111,7 +111,7 @@ class LakeSql:
     ) -> Answer:
         """Run one SELECT.
 
-        values: what the query's `$name` parameters stand for; ones it does not use are ignored.
+        values: of the query's `$name` parameters; values that the query does not use are ignored.
         limit: the most rows returned; None for all.
         Raises BadQuery with the nearest name when a table or column does not exist, and
         UpstreamMissing when a table has a contract but is not in the lake yet.
@@ -228,7 +228,7 @@ class LakeSql:
 
 
 def _mentioned(sql: str) -> Iterator[str]:
-    """`zone.table` names in a query, once each. One inside a string only costs an open."""
+    """`zone.table` names in a query, once each. A name inside a string only costs an open."""
     return iter(dict.fromkeys(f"{z}.{t}".lower() for z, t in _NAME.findall(sql)))
 
 

@@ -1,7 +1,7 @@
-"""A table is a function: what it reads is declared, what it returns is the day's rows.
+"""A table is a function: it declares its inputs and returns the day's rows.
 
-`@table` and `@effect` only register a function; they leave it callable, so a test passes frames
-by hand. The runtime (`jobs.lake.runtime`) does everything that touches storage.
+`@table` and `@effect` only register a function; it stays callable, so a test passes frames by hand.
+The runtime (`jobs.lake.runtime`) does everything that touches storage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Read:
         `ingest_ds` after its watermark and ≤ the run's day.
     pinned: for a table that grows after the day is over (`log`, `answers`): a rerun sees the
         Delta version that the published rows were made from, so that a later row changes nothing.
-        A run that is given a `known_on` sees the newest version, and later reruns see what it saw.
+        A run with a `known_on` sees the newest version, and later reruns see that version.
     A table that reads itself sees its state up to its own watermark.
     """
 
@@ -48,9 +48,9 @@ class Read:
 class Taken(Protocol):
     """What a run takes in from outside the lake.
 
-    rows: what the table function gets. rejected: quarantine rows, as in `Outcome`, with `rows` long
-    where one stands for a whole file. rows_in: all that came, rejected ones included. log: the ops
-    table that records it, and its rows for a run that is published.
+    rows: for the table function. rejected: quarantine rows, as in `Outcome`, with `rows` long where
+    one row stands for a whole file. rows_in: number of all rows, rejected ones included. log: the
+    ops table that records the intake, and its rows for a run that is published.
     """
 
     @property
@@ -70,14 +70,14 @@ class Arrivals(ABC):
 
     @abstractmethod
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> Taken:
-        """All that has come and that no run has taken in yet."""
+        """Everything that no run has taken in yet."""
 
 
 @dataclass(frozen=True)
 class Search:
     """A search that an effect serves (`effect(opens=…)`), opened for the run's day.
 
-    The function gets what `opens` returns, as it gets a frame. effect: the effect's name.
+    The reading function gets the result of `opens` as an argument. effect: the effect's name.
     """
 
     effect: str
@@ -85,14 +85,14 @@ class Search:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one table function: the day, what was known, and what the caller chose.
+    """One run of one table function: the day, what the run may know, and the caller's choices.
 
     watermark: for an incremental table, the newest day that it has taken in; None before the
         first run.
-    params: a `LakeParams`, or the model of the composition that extends it.
+    params: a `LakeParams`, or a model that extends it (`jobs.settings.RunParams`).
     settings: the sections that the step declares.
-    scratch: where frames are computed once.
-    shard: which part of its work an effect does; None for all of it.
+    scratch: for frames that are computed once.
+    shard: which part of its work an effect does; None for the whole.
     """
 
     ds: date
@@ -107,12 +107,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rows of a table function that can drop rows, with an account of those it dropped.
+    """The rows of a table function that may drop rows, with an account of the dropped rows.
 
-    rows: what is published. quarantined: rows that cannot be used, with columns (source_file
-    string, row_id string, column string, reason string, payload string: the row as JSON).
-    folded: rows that repeat what the table holds already (an unchanged catalogue row); counted
-    only, since they stay in bronze.
+    rows: to publish. quarantined: rows that cannot be used, with columns (source_file string,
+    row_id string, column string, reason string, payload string: the row as JSON). folded: rows that
+    repeat what the table holds already (an unchanged catalogue row); only counted, since they stay
+    in bronze.
     """
 
     rows: DataFrame
@@ -122,7 +122,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class EffectResult:
-    """What a side effect did, for its run record: rows handled and any counts worth showing."""
+    """What an effect did, for its run record: rows in and out, and other counts."""
 
     rows_in: int
     rows_out: int
@@ -131,7 +131,7 @@ class EffectResult:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a publish gate says of a day, and what it saw."""
+    """Whether a publish gate accepts a day, and what it observed."""
 
     success: bool
     observed: str
@@ -139,14 +139,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class PublishGate:
-    """Judges a day of a daily table by an earlier published day, of which more is known by now.
+    """Judges a day of a daily table by an earlier published day, about which more is known by now.
 
-    judge: `judge(run, made_on, rows, published, **frames) -> Judgement`. published: what readers
-    got for day `made_on`. reads: argument name to declared input, as of the run. runbook: what a
-    person reads when the gate refuses a day.
-    rebuilds: whether `rows` are day `made_on` again, as the function makes it now of what was known
-    then; made_on is the oldest trailing day. Otherwise `rows` are those of the run's own day, and
-    made_on is the newest.
+    judge: `judge(run, made_on, rows, published, **frames) -> Judgement`. published: the rows that
+    readers got for day `made_on`. reads: argument name to declared input, as of the run. runbook:
+    for the person who acts when the gate refuses a day.
+    rebuilds: if true, made_on is the oldest trailing day, and `rows` are that day again, as the
+    function makes it now from what was known then. If false, made_on is the newest trailing day,
+    and `rows` are the run's own day.
     The contract says how far back a day may lie: `expect_lists_no_worse_than_published`.
     """
 
@@ -163,7 +163,7 @@ Input = Read | Arrivals | Search
 class Step:
     """A registered function. `name` is the table or effect, `slice` its slice value or ''.
 
-    settings: the sections of the environment that it reads. opens: see `effect`.
+    settings: the sections of the environment that the function reads. opens: see `effect`.
     """
 
     name: str
@@ -214,8 +214,8 @@ def table(
     name: zone and table, which must have a contract. reads: argument name to declared input.
     slice: `{column: value}` when each value of the column is built by a function of its own.
     settings: the sections of the environment that `run.settings` shows. accounts_for: the input
-    whose every row must come out, be quarantined or be folded; the run fails with RowsVanished
-    otherwise. gate: asked before a day is published.
+    of which every row must come out, be quarantined or be folded, else the run fails with
+    RowsVanished. gate: judges a day before it is published.
     The frame has the contract's columns without `ds` and the slice column, in any order.
     """
     ((column, value),) = slice.items() if slice else (("", ""),)
@@ -248,9 +248,9 @@ def effect(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(run, sink, **inputs) -> EffectResult`: work that is not one atomic write.
 
-    The LLM's answers arrive in chunks and Milvus is not a table; such a step commits through
+    The LLM's answers arrive in chunks, and Milvus is not a table. An effect commits tables through
     `sink` (`jobs.lake.sink.Sink`) and must be safe to repeat and to kill. opens: `opens(settings,
-    ds)` gives a step that reads `Search(name)` what the effect made for a day.
+    ds)` returns the day's search, for a step that reads `Search(name)`.
     """
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Files outside Delta: the one place that knows whether they lie on a disk or in an object store.
+"""Files outside Delta, on a disk or in an object store; only this module knows which.
 
 Paths are those of `pyarrow.fs`. Object stores take their credentials from the environment, as
 pyarrow documents for each.

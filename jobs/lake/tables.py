@@ -1,8 +1,8 @@
 """Delta tables by name: where they are, how they are created, appended to and replaced.
 
-Rows that Spark computes are written by Spark. What needs no Spark does without: rows that this
-process holds are appended, and staged files are published, by delta-rs, which takes milliseconds
-where a commit through Spark takes a job to replay the log and others around the write.
+Spark writes the rows that it computes. delta-rs appends rows that this process holds, and publishes
+staged files. Its commit takes milliseconds; a commit through Spark takes a job to replay the log
+and more jobs around the write.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jobs.lake.errors import PublishConflict, SchemaMismatch, VersionGone
 from jobs.lake.schema import arrow_schema, delta_schema, struct_type
 from jobs.lake.storage import locate
 
-# Raised by Delta when two writers meet; the words stand in every such error's class.
+# Words in the class of every error that Delta raises when two writers meet.
 _CONFLICTS = ("DELTA_CONCURRENT", "ConcurrentModification", "DELTA_PROTOCOL_CHANGED")
 
 APPENDS_BETWEEN_COMPACTIONS = 100
@@ -45,7 +45,7 @@ _retry_on_conflict = retry(
     reraise=True,
 )
 
-# For commits of milliseconds, which any other commit to the table meanwhile makes start again.
+# Of commits that take milliseconds; another commit to the table meanwhile makes them start again.
 _commit_in_turn = retry(
     retry=retry_if_exception_type(PublishConflict),
     stop=stop_after_attempt(30),
@@ -68,8 +68,8 @@ class StagedFile:
 class Staged:
     """Rows written as files inside a table's folder, where no reader of the table sees them.
 
-    frame: the rows as they lie there, in all columns of the contract. partition: the value of each
-    partition column where all rows share it, or nothing.
+    frame: the rows of these files, in all columns of the contract. partition: the value of each
+    partition column, if all rows share one value of each; otherwise empty.
     """
 
     table: str
@@ -92,7 +92,8 @@ class Tables:
         self.contracts = contracts
 
     def path(self, table: str) -> str:
-        """Where a table lies. Raises NoTable without a contract, and so does all that needs it."""
+        """A table's address. Raises NoTable without a contract; so does every method that uses the
+        address."""
         return f"{self.lake}/{self.contracts[table].table.replace('.', '/')}"
 
     def create(self, contract: Contract) -> None:
@@ -146,8 +147,8 @@ class Tables:
         self._merge(table, rows, "WHEN NOT MATCHED THEN INSERT *")
 
     def update(self, table: str, rows: DataFrame) -> None:
-        """Put rows in the place of those with their key, in one commit; a row without a match adds
-        nothing. Raises PublishConflict."""
+        """Replace the rows that have the key of a given row, in one commit; a given row without a
+        match adds nothing. Raises PublishConflict."""
         self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
 
     @_retry_on_conflict
@@ -168,7 +169,7 @@ class Tables:
         self._compact_now_and_then(table)
 
     def append(self, table: str, rows: DataFrame) -> None:
-        """Append rows that Spark has, whatever the table has."""
+        """Append rows that Spark has, without looking for their keys."""
         rows.write.format("delta").mode("append").save(self.path(table))
         self._compact_now_and_then(table)
 
@@ -204,10 +205,10 @@ class Tables:
         return delta.to_pyarrow_table(columns=list(columns), filters=list(filters) or None)
 
     def stage(self, table: str, rows: DataFrame, partition: Mapping[str, str]) -> Staged:
-        """Write rows once, so that what is audited is what is published.
+        """Write rows once, so that the audited rows are the published rows.
 
-        rows: all columns of the contract. partition: the value of each partition column where all
-        rows share it; these columns are then not written.
+        rows: all columns of the contract. partition: the value of each partition column, if all
+        rows share one value of each; these columns are then not written.
         """
         contract = self.contracts[table]
         # Polars takes the values of a partition from the path, as Hive writes it.
@@ -240,7 +241,7 @@ class Tables:
 
     @_commit_in_turn
     def publish(self, staged: Staged) -> None:
-        """Atomically make staged files the whole of their partition; nothing is written again.
+        """Atomically replace a partition with the staged files; no row is written again.
 
         Raises PublishConflict when another writer changed the partition meanwhile.
         """

@@ -1,4 +1,4 @@
-"""Which received records are new versions of what a history table holds."""
+"""Which received records are new versions for a history table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STANDING = "standing"
 
 
 class Standing(StrEnum):
-    """new: a version to keep. unchanged: repeats the version before it. superseded: another record
-    of the same id and day came later in file order and says something else.
+    """new: a version to keep. unchanged: repeats the version before. superseded: a later record in
+    file order, of the same id and day, says something else.
     """
 
     new = "new"
@@ -25,8 +25,8 @@ def judge_versions(received: DataFrame, held: DataFrame, id: str) -> DataFrame:
 
     received: `id`, ingest_ds, source_file, source_row, row_hash and any other columns; days after
     those of `held`. held: `id`, row_hash; the newest version of each id.
-    Returns the columns of `received` and standing. Of one id and day the last record by
-    (source_file, source_row) counts; days are taken in order, so that a change and its way back
+    Returns the columns of `received` and standing. For one id and day, the last record by
+    (source_file, source_row) counts. Days are taken in order, so that a change and a change back
     within one run are two versions.
     """
     day = Window.partitionBy(id, "ingest_ds").orderBy(F.desc("source_file"), F.desc("source_row"))

@@ -1,1 +1,1 @@
-"""What a language model says about items and users: selected, paid for once, gated, recorded."""
+"""What the LLM says about items and users: selected, paid for once, gated and recorded."""

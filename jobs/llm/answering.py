@@ -1,8 +1,9 @@
 """From a question to an answer that can be read, or to the reason why there is none.
 
-An unreadable answer is asked once more, with the same seed; then with the prompt's simpler form,
-where it has one; then it is a dead letter: its raw text is kept and nobody asks again. An answer
-that was cut at its length limit would be cut there again, so it goes to the simpler form at once.
+After an unreadable answer the question is asked once more, with the same seed; then in the prompt's
+simpler form, if there is one. After that the answer is a dead letter: its raw text is kept and
+nobody asks again. An answer that was cut at its length limit would be cut again in the same words,
+so its question goes to the simpler form at once.
 """
 
 from __future__ import annotations

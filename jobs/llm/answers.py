@@ -1,4 +1,4 @@
-"""Answers of the LLM as tables keep them: which of them count for a prompt version and model."""
+"""The LLM's answers in tables: which of them count for a prompt version and model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def accepted_answers(enrichments: DataFrame, prompt_version: str, model: str) ->
 def answered_keys(
     run: Run, answers: DataFrame, prompt: Prompt, key: Sequence[str]
 ) -> DataFrame | None:
-    """What a selection is to leave out: the keys with an answer, where the run says so."""
+    """The keys that a selection leaves out: those with an answer, if the run asks for
+    only_unanswered; else none."""
     if not run.params.only_unanswered:
         return None
     return of_version(answers, prompt, run.settings.llm.llm_model).select(*key)

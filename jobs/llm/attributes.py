@@ -59,8 +59,8 @@ def load_library(path: Path = LIBRARY) -> dict[str, Attribute]:
 def fill_in(raw: Any, library: dict[str, Attribute]) -> Any:
     """A prompt file's content with its references to the library replaced.
 
-    What an example says beyond the library is left out of it. Content that is no prompt comes back
-    as it is.
+    Attributes of an example that the library does not have are left out of the example. Content
+    that is no prompt comes back as it is.
     """
     try:
         properties, system, examples = (

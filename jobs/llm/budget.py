@@ -1,11 +1,11 @@
 """What calls will cost before they are made, and when a run has to stop making them.
 
-A call of a prompt version costs what its answered calls have cost so far, as the ledger says, and
-takes as long as they did. Before the first one it takes as long as the model took for as many
-tokens of others, and its tokens are counted with the model's tokenizer, where RECLAKE_LLM_TOKENIZER
-names it; four characters are a token where it doesn't, and answers are at full length. The word
-pieces that cut texts (`jobs.llm.tokens`) don't count here: of a prompt's JSON they make a third
-more.
+A call is expected to cost what the answered calls of its prompt version cost so far, by the ledger,
+and to take as long. Before the first answer, its time is what the model took for as many tokens of
+other prompts. Its tokens are then counted with the model's tokenizer, if RECLAKE_LLM_TOKENIZER
+names one, else as a token for four characters, and its answer is taken to have full length. The
+word pieces that cut texts (`jobs.llm.tokens`) don't count here: a prompt's JSON has a third more of
+them than tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 4
 # What a chat template writes around a message: ChatML's and Llama 3's marks, role and line ends.
 TOKENS_AROUND_A_MESSAGE = 5
-# Of more questions than this an even sample is counted; a million would take a minute.
+# With more questions than this, an even sample is counted; a million would take a minute.
 COUNTED_QUESTIONS = 1_000
 NO_PRICE = "unknown: no price of this model in RECLAKE_LLM__PRICES"
 
@@ -63,9 +63,9 @@ class _Commit:
 
 
 def measured(ledger: DataFrame, prompt_version: str, model: str) -> Rate | None:
-    """What answered calls of one prompt version to one model have cost; None when none was.
+    """What answered calls of one prompt version to one model have cost; None without such a call.
 
-    Failed calls don't count: a night without a server would halve what the others cost.
+    Failed calls don't count: a night without a server would halve the mean cost.
     ledger: prompt_version, model, status, prompt_tokens, cached_tokens, completion_tokens, run_id,
         recorded_at, as in `ops.llm_ledger`.
     Calls a second are those of the newest run that committed twice or more: the calls of its later
@@ -82,9 +82,9 @@ def measured(ledger: DataFrame, prompt_version: str, model: str) -> Rate | None:
 
 
 def received_a_second(ledger: DataFrame, model: str) -> float | None:
-    """Tokens that `model` answered a second, whatever it was asked; None when unknown.
+    """Tokens a second that `model` answers, whatever the prompt; None when unknown.
 
-    Of the newest run that committed twice or more, as in `measured`.
+    Measured on the newest run that committed twice or more, as in `measured`.
     """
     commits = _commits(ledger.where(F.col("model") == model))
     return _a_second(commits, lambda commit: commit.tokens[2])
@@ -123,8 +123,8 @@ def _a_second(commits: Sequence[_Commit], amount: Callable[[_Commit], int]) -> f
 def guessed(prompt: Prompt, questions: Sequence[str]) -> Rate:
     """What a call would cost at most: the fixed part, the mean question and a whole answer.
 
-    Counted with `prompt.tokenizer`, or four characters a token where it names none. Of more than
-    COUNTED_QUESTIONS questions, those at even distances from the first count.
+    Counted with `prompt.tokenizer`, or as a token for four characters if it names none. If there
+    are more than COUNTED_QUESTIONS questions, those at even distances from the first count.
     """
     sample = questions[:: max(1, -(-len(questions) // COUNTED_QUESTIONS))]
     fixed = sum(_tokens(message["content"], prompt) for message in prompt.fixed_messages)
@@ -139,7 +139,7 @@ def _tokens(text: str, prompt: Prompt) -> float:
 
 @dataclass
 class Budget:
-    """What a run may spend. tokens: sent and received. minutes: in which calls may be started.
+    """What a run may spend. tokens: sent and received. minutes: how long it may start calls.
 
     None is no limit, and 0 sends nothing. clock: seconds, only ever forward; starts now.
     """
@@ -154,7 +154,8 @@ class Budget:
     def exhausted(self, spent_tokens: float, next_tokens: float) -> str:
         """Why the next call may not be sent, or ''.
 
-        spent_tokens: of calls made and expected of those under way. next_tokens: expected of one.
+        spent_tokens: spent by calls made, and expected for calls under way. next_tokens: expected
+        for the next call.
         """
         if self.tokens is not None and spent_tokens + next_tokens > self.tokens:
             return f"token_budget {self.tokens:,} is spent"
@@ -163,7 +164,7 @@ class Budget:
         return ""
 
     def calls_within(self, calls: int, rate: Rate) -> int:
-        """How many of so many calls fit; those that time forbids only where the pace is known."""
+        """How many of the calls fit the budget; its minutes count only where the pace is known."""
         if self.tokens is not None:
             calls = min(calls, int(self.tokens // max(rate.tokens, 1)))
         if self.minutes is not None and (rate.calls_per_second or self.minutes == 0):
@@ -182,8 +183,8 @@ def estimate(
     """What a plan would cost: calls, tokens, minutes and money, within the budget.
 
     `planned_tokens_are` says measured, counted (by the model's tokenizer) or guessed (by
-    characters); the last two are an upper bound for the answers. `planned_minutes_are` says
-    measured, guessed (by `received_a_second`, what the model answered to other prompts) or unknown.
+    characters); the last two bound the answers from above. `planned_minutes_are` says measured,
+    guessed (by `received_a_second`, the model's pace for other prompts) or unknown.
     """
     rate = known or guessed(prompt, questions)
     minutes_are = "measured" if rate.calls_per_second else "unknown"

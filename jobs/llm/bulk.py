@@ -1,9 +1,9 @@
-"""Bulk enrichment: a work list minus everything ever answered, asked, gated and committed.
+"""Bulk enrichment: the unanswered part of a work list is asked, gated and committed.
 
-Calls go on while answers are gated and written in a thread beside the event loop. No more than
-`chunk_size` calls are ever sent and not yet committed, which is what a kill can lose; a commit
-begins with a quarter of them, so that as many again may be under way and twice as many may arrive
-while it lasts. `jobs.llm.commits` says what is written.
+Calls go on while a thread beside the event loop gates and writes answers. At most `chunk_size`
+calls are sent and not yet committed, so a kill can lose no more. A commit begins with a quarter of
+these; while it lasts, as many again may be under way and twice as many may arrive.
+`jobs.llm.commits` says what is written.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The calls whose share of errors is judged, and the fewest of which a share says anything.
+# The newest calls, whose share of errors is judged.
 RECENT_CALLS = 100
+# The share of fewer calls says nothing.
 FEWEST_CALLS_TO_JUDGE = 20
 # A budget may cut off a million calls; their rows are made and written so many at a time.
 SKIPS_AT_ONCE = 10_000
@@ -41,7 +42,7 @@ SKIPS_AT_ONCE = 10_000
 class Tally:
     """What a run did so far.
 
-    rows: answer rows by status. calls: questions asked, however often. errors: calls without an
+    rows: answer rows by status. calls: questions asked, each counted once. errors: calls without an
     answer; declined: calls that the server called unanswerable. skipped: calls that the budget
     forbade. retries: requests beyond the first of a call. cost: 0 without a price.
     """
@@ -152,7 +153,7 @@ class _Bulk:
         return min(self.client.limit, self.limits.concurrency, room)
 
     def _tokens_of_a_call(self) -> float:
-        """What the next call may cost: what this run's calls did, once there are some."""
+        """What the next call may cost: the mean of this run's calls, once there are some."""
         spent = self.tally.prompt_tokens + self.tally.completion_tokens
         answered = self.tally.calls - self.tally.errors
         enough = answered >= FEWEST_CALLS_TO_JUDGE and spent
@@ -187,7 +188,7 @@ class _Bulk:
                 raise error
 
     def _finish(self, asked: asyncio.Task[Any]) -> BaseException | None:
-        """Take note of a call that has ended, and of its requests if it was cancelled or raised."""
+        """Record a call that has ended, and its requests if it was cancelled or raised."""
         call, attempts = self.under_way.pop(asked)
         error = None if asked.cancelled() else asked.exception()
         if asked.cancelled() or error is not None:

@@ -1,19 +1,20 @@
 """One asyncio client of OpenAI-compatible servers.
 
 A request is tried again, with the same seed, when the server is busy, away or garbled (429, 5xx,
-timeout, broken connection, unreadable body), and given up when the server says that this one can't
-be answered (400, 413, 422). When it says that no request of ours can be answered (401, 403, 404),
-the whole day stops: ServerRefuses. A request that reached no server is not an attempt: it waits
-for one, as long as `patience_seconds`, since a server that is started again takes minutes. Nor is
-one spent on a dropped server that does not even list its models, as a gateway in front of one that
-is away: a few such calls would use up all they have while the others wait. Another
-try waits like any request until fewer are under way than the servers are to have (`Pace`): those
-that an overloaded server gave up would overload it again.
+timeout, broken connection, unreadable body). It is given up when the server says that it can't
+answer this request (400, 413, 422). When the server refuses every request (401, 403, 404), the
+whole day stops: ServerRefuses.
 
-A GPU answers hundreds of short calls a second, and this is one process beside it: what a call costs
-here decides whether the engine waits for questions. So a request is a plain POST through aiohttp,
-without the openai package, whose walk through every value of a prompt's examples and schema took
-more time than all the rest of a call.
+A request that reached no server is not an attempt: it waits up to `patience_seconds` for a server,
+since a restart takes minutes. Nor is an attempt spent on a dropped server that does not list its
+models, as when a gateway stands in front of a server that is away: a few calls would use up all
+their attempts there while the others wait. A retry waits like any request until fewer requests are
+under way than `Pace` allows, lest retries overload a server again.
+
+A GPU answers hundreds of short calls a second, and one process asks it: the cost of a call here
+decides whether the engine waits for questions. So a request is a plain POST through aiohttp. The
+openai package walks through every value of a prompt's examples and schema, which took more time
+than all the rest of a call.
 """
 
 from __future__ import annotations
@@ -57,17 +58,17 @@ CONNECT_SECONDS = 10.0
 LONGEST_ERROR = 300
 # The error of a request whose run ended before its answer came.
 CUT_SHORT = "the run ended before an answer came"
-# Calls under way at the start; the first answers show whether more bring more. On two busy cores
-# the first of sixteen take longer than the timeout.
+# Calls under way at the start; the first answers show whether more calls bring more. On two busy
+# cores, the first answers of sixteen calls take longer than the timeout.
 FIRST_CALLS_A_SERVER = 8
-# Connections that nobody used for so long are closed, before the server does it in the moment of a
-# request: vLLM waits 5 s.
+# A connection that is idle for so long is closed here, before the server closes it in the moment of
+# a request: vLLM waits 5 s.
 KEEP_ALIVE_SECONDS = 4.0
 _REFUSES_ALL = {401, 403, 404}
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 _OVERLOADED = {429, 503}
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-# vLLM's two ways to say it, and OpenAI's code.
+# vLLM's two wordings, and OpenAI's code.
 _TOO_LONG = re.compile(
     r"maximum context length|maximum model length|context_length_exceeded", re.IGNORECASE
 )
@@ -135,7 +136,7 @@ class Asker(Protocol):
         """Ask one question until it is answered or given up. Raises ServerRefuses.
 
         attempts: earlier requests of the call. Each request is added when it ends, so that those of
-        a call that is cancelled, or that raises, are known too.
+        a cancelled or failed call are known too.
         """
         ...
 
@@ -157,8 +158,8 @@ class HTTPStatus(Exception):
 class LLMClient:
     """Asks the servers at `urls`, which all serve `model`.
 
-    concurrency: most calls under way at once; `limit` finds how many of them pay (`Pace`).
-    timeout_seconds: one request. max_attempts: requests of one question that reach a server.
+    concurrency: most calls under way at once; `limit` is the best number up to this (`Pace`).
+    timeout_seconds: of one request. max_attempts: requests of one question that reach a server.
     """
 
     def __init__(
@@ -197,9 +198,9 @@ class LLMClient:
         """The client that the settings describe. Raises ServerRefuses when no server is named."""
         if not settings.llm_urls:
             raise ServerRefuses(
-                "RECLAKE_LLM_URL isn't set, so there is no server to ask. No call was made. Start "
-                "the demo's server with `make demo`, name your own, or run with item_budget and "
-                "user_budget 0"
+                "RECLAKE_LLM_URL isn't set, so there is no server to ask. No call was made. Name "
+                "your server, or start the demo's with `make demo`. With a server named, a run "
+                "with token_budget 0 sends nothing, and texts keep the answers that are paid"
             )
         return cls(
             settings.llm_urls,
@@ -274,7 +275,8 @@ class LLMClient:
                 await asyncio.sleep(min(self.servers.seconds_until_due(), self._patience_seconds))
 
     async def _looked_at(self, turn: Turn) -> Turn | None:
-        """What a request that costs nothing makes of a turn at a dropped server; None ends it."""
+        """The turn at a dropped server after a look at its models, a request that costs nothing;
+        None ends the turn."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._body("GET", turn.server.url, "/models")
@@ -338,12 +340,12 @@ class LLMClient:
         return body
 
     def _wake_waiting(self) -> None:
-        """Has all that wait for fewer under way look again; the first go on."""
+        """Let all waiting requests look again whether the limit has room; the first go on."""
         self._ended.set()
         self._ended.clear()
 
     def _answered(self, turn: Turn, sent_at: float) -> None:
-        """Take note of an answer."""
+        """Record an answer."""
         self.pace.answered(self.servers.under_way, time.perf_counter() - sent_at)
         if self.servers.answered(turn):
             self._back(turn)
@@ -353,14 +355,14 @@ class LLMClient:
         self.pace.interrupted()
 
     def _require_patience(self, waited: float, reply: Reply) -> None:
-        """Raises NobodyThere, which `reply` then tells of, when a call has waited too long."""
+        """Raises NobodyThere when a call has waited too long, and records it in `reply`."""
         if waited > self._patience_seconds:
             error = f"no server could be reached for {waited:.0f} s"
             reply.attempts.append(Attempt(uuid.uuid4().hex, 0, 0.0, error=error, server=self.name))
             raise NobodyThere(error)
 
     def _failed(self, turn: Turn, error: Exception, sent_at: float) -> bool:
-        """Take note of a failed request. Whether it reached no server."""
+        """Record a failed request. Whether it reached no server."""
         unreachable = isinstance(error, _NEVER_SENT)
         status = error.status if isinstance(error, HTTPStatus) else None
         if status in _OVERLOADED or (isinstance(error, TimeoutError) and not unreachable):
@@ -429,7 +431,7 @@ def _said(completion: Any) -> tuple[str, str, bool]:
 
 
 def _tokens(usage: Any) -> dict[str, int | None]:
-    """What of `usage` are numbers of tokens, by the names of `Attempt`."""
+    """The token counts of `usage`, by the names of `Attempt`."""
     counts = usage if isinstance(usage, dict) else {}
     details = counts.get("prompt_tokens_details")
     said = {

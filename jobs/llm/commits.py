@@ -1,7 +1,7 @@
 """What is written of calls: the ledger first, then the answers that the gate judged, in chunks.
 
-The ledger comes first within a commit, so that what was paid is known even if its answers are not.
-Which rows are final is told in `jobs.llm.status`.
+A commit writes the ledger first, so that a paid request is known even if its answer is lost.
+`jobs.llm.status` says which rows are final.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Destination:
 @dataclass(frozen=True)
 class AnswerWriter:
     """Writes what became of the calls of one run. price: of the model, None without one. server:
-    stands in the ledger where a request names none."""
+    for the ledger, where a request names none."""
 
     prompt: Prompt
     gate: AnswerGate

@@ -1,4 +1,4 @@
-"""What makes the content of an item, and how its words are read."""
+"""Which fields make the content of an item, and how their words are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One day's enrichment of one table: the work list, what of it is paid already, and the calls."""
+"""One day's enrichment of one table: the work list, its paid part, and the calls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class WorkList:
     """A selection under one prompt version and model.
 
-    asks: what was never answered, most urgent first. cached: how many rows were.
+    asks: rows that were never answered, most urgent first. cached: how many rows were answered.
     """
 
     asks: Sequence[Ask]
@@ -55,10 +55,10 @@ def work_list(
     answers: DataFrame,
     model: str,
 ) -> WorkList:
-    """What of a selection was never answered; what was never leaves Spark with its texts.
+    """The rows of a selection that were never answered; answered rows never leave Spark.
 
     selected: `key` string, the prompt's inputs as far as there are any, rank int. key: the answer
-    table's key without prompt version and model. subject: the column of it that the ledger names.
+    table's key without prompt version and model. subject: the key column that the ledger names.
     """
     shown = [name for name in prompt.inputs if name in selected.columns]
     marked = (
@@ -100,8 +100,8 @@ def enrich_day(
     """Pay for what was never answered, and commit it to `table` and the ledger.
 
     work: the day's selection. answers: the whole answer table. ledger: all of `ops.llm_ledger`, for
-    what a call costs. A run of one shard takes the asks whose question falls to it, so that no two
-    shards pay for one question or write one row; the first also counts what is cached.
+    what a call costs. A run of one shard takes the asks whose question falls to the shard, so that
+    no two shards pay for one question or write one row; the first shard counts the cached rows.
     Counts of the result: selected, cached, copied (answered for another key), sent (calls), the
     answer rows by status, calls that failed or were skipped by the budget, retries, tokens and
     cost; for a dry run, what would be sent (`jobs.llm.budget.estimate`).
@@ -165,7 +165,9 @@ def _pay(
     if not planned.calls and not planned.copies:
         logger.info("%s ds=%s: nothing to pay for", table, run.ds)
         return Tally()
-    from jobs.vectors.encoder import Encoder  # brings torch, which a day without calls can spare
+    from jobs.vectors.encoder import (
+        Encoder,
+    )  # imports torch, which a day without calls does not need
 
     target = Destination(
         table=table,

@@ -23,9 +23,10 @@ def judge_drift(
 ) -> Judgement:
     """Compare the day's rows of gold.llm_quality_daily with the mean of the days before.
 
-    history: the table's published rows of the TRAILING_DAYS before and of the day itself, which do
-    not count. Means are over calls. What drifted can be read less often by MOST_READABLE_LOST,
-    scores MOST_SCORE_MOVED more or less, or is MOST_TIMES_LENGTH times as long or as short.
+    history: the table's published rows of the TRAILING_DAYS before, and of the day itself, which do
+    not count. Means are over calls. Answers have drifted if the readable share falls by
+    MOST_READABLE_LOST, the score moves by MOST_SCORE_MOVED, or they are MOST_TIMES_LENGTH times as
+    long or as short.
     """
     before = _means(history.where(F.col("ds") < F.lit(run.ds)))
     problems, compared = [], 0

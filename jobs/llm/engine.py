@@ -1,8 +1,8 @@
 """Calls without a server: vLLM's engine in a process beside this one, for a host with a GPU.
 
 `RECLAKE_LLM_URL=engine:/path/to/model` asks it, with the same work list, cache, ledger and commits.
-The engine batches continuously; how many calls at once pay is found out as with servers (`Pace`),
-up to `llm.concurrency`. It lives in an environment of its own (`RECLAKE_LLM_ENGINE_PYTHON`), as the
+The engine batches continuously; as with servers, `Pace` finds the best number of calls at once, up
+to `llm.concurrency`. It lives in an environment of its own (`RECLAKE_LLM_ENGINE_PYTHON`), as the
 server does.
 """
 
@@ -44,7 +44,7 @@ LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 
 def asker_of(settings: LLMSettings) -> Asker:
-    """Whom the settings say to ask: servers, or an engine. Raises ServerRefuses when nobody."""
+    """The servers or the engine of the settings. Raises ServerRefuses when neither is set."""
     if not settings.llm_url.startswith(SCHEME):
         return LLMClient.from_settings(settings)
     model = settings.llm_url.removeprefix(SCHEME)
@@ -61,8 +61,8 @@ def asker_of(settings: LLMSettings) -> Asker:
 class EngineClient:
     """Asks a process that speaks as `engine_process.py` does.
 
-    concurrency: most calls under way at once. timeout_seconds: one request, its wait inside the
-    engine included; the engine is told to drop what nobody waits for.
+    concurrency: most calls under way at once. timeout_seconds: of one request, its wait inside the
+    engine included; the engine is told to drop a request that nobody waits for.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class EngineClient:
     async def ask(
         self, prompt: Prompt, question: str, attempts: list[Attempt] | None = None
     ) -> Reply:
-        """Ask one question once: an engine that can't answer now won't on another try."""
+        """Ask one question once: an engine that can't answer it won't on another try either."""
         reply = Reply(attempts=[] if attempts is None else attempts)
         call_id = uuid.uuid4().hex
         request = {

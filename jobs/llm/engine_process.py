@@ -8,7 +8,7 @@ The argument holds vLLM's engine arguments. First line out: {"ready": true}. A r
 "messages", "schema", "max_tokens", "temperature", "seed"}. A reply: {"id", "text",
 "finish_reason", "prompt_tokens", "cached_tokens", "completion_tokens"}, or {"id", "error"}.
 Requests are batched continuously, so replies come in any order. {"drop": id} ends a request that
-nobody waits for any more, without a reply. The end of the input ends it.
+nobody waits for any more, without a reply. The process ends with its input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 
 async def answer(engine: Any, tokenizer: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """The reply to one request; what vLLM raises of it is a reply too."""
+    """The reply to one request; an error of vLLM is a reply too."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 

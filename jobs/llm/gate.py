@@ -1,12 +1,12 @@
-"""The quality gate: does an answer speak of the thing that it was asked about?
+"""The quality gate: does an answer speak of its subject?
 
-Small models answer in perfect JSON about something else. Every value of an answer is compared
-with the subject's own words by cosine of sentence embeddings: its score is the cosine with the
-nearest of the subject's own texts, plus the field's ease; of a pair, with the texts of the product
-that it says less of. A value below the threshold is left out; a required field that keeps no value
-rejects the answer, and so do required fields of which one speaks of the title and the other of the
-category, say. Whole-answer cosines don't do: words repeated from the question hide the invented
-ones (docs/decisions/0005-llm-enrichment.evidence.md has the figures).
+Small models answer in perfect JSON about something else. So every value of an answer is compared
+with the subject's own texts by cosine of sentence embeddings. The value's score is its cosine with
+the nearest of these texts, plus the field's ease; for a pair, the nearest text of the product that
+the value says less of. A value below the threshold is left out. An answer is rejected when a
+required field keeps no value, or when its required fields speak of different things, such as one of
+the title and one of the category. A cosine of the whole answer doesn't do: words repeated from the
+question hide the invented ones (docs/decisions/0005-llm-enrichment.evidence.md has the figures).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TextEncoder(Protocol):
 class Verdict:
     """score: the weakest required field's best value, or their agreement where that is weaker.
 
-    answer: what is kept of an accepted answer, and all of a rejected one.
+    answer: the kept values of an accepted answer, or all of a rejected one.
     """
 
     accepted: bool
@@ -74,14 +74,14 @@ class AnswerGate:
         return [self._judge_one(prompt, subjects, answer, vector) for subjects, answer in asked]
 
     def _embed(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        """The vector of each text, those used last kept for the next chunk."""
+        """The vector of each text; the vectors used last are kept for the next chunk."""
         vectors = {text: self._known[text] for text in texts if text in self._known}
         vectors |= self._encode([text for text in texts if text not in vectors])
         self._known = dict(islice((vectors | self._known).items(), MOST_KNOWN))
         return vectors
 
     def _encode(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        """By threads: an answer has five texts of 2 ms on one core."""
+        """The vectors of texts, by threads: an answer has five texts of 2 ms on one core."""
         if not texts:
             return {}
         threads = max(1, min(len(os.sched_getaffinity(0)), len(texts) // TEXTS_A_THREAD))

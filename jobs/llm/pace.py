@@ -1,21 +1,23 @@
-"""How many calls to keep under way at once, found out from how long they take.
+"""How many calls to keep under way at once, learned from how long they take.
 
-The limit climbs, twice fourfold and then in doublings, while each brings clearly more answers a
-second. By Little's law these are the calls under way divided by the time that one takes, of those
-sent at that level. (Counting answers says too little of a level that has just begun, by up to a
-third: its calls start together, and where the count ends others are half done.) A level is judged
-over as many answers as it holds calls, which is about the time of one call; where that says neither
-yes nor no, over twice and then four times as many. It then settles at the lowest level that gives
-the best rate; the first time, at the highest such: one too low costs a tenth of the answers, one
-too high next to none, and the rates of a first climb are those of a few seconds of a cold server.
-A server that asks for less (429, 503) or times out halves the limit, when it does so often enough
-not to be chance. No level is tried at which answers would come too late if it brought nothing: they
-then take longer by as much as more calls are under way.
+The limit climbs, twice fourfold and then in doublings, while each level brings clearly more answers
+a second. By Little's law, a level's rate is its calls under way divided by the time of one call
+sent at that level. (Counting answers understates a level that has just begun by up to a third: its
+calls start together, and some are half done where the count ends.) A level is judged over as many
+answers as it has calls, which takes about the time of one call; if that is not clear, over twice
+and then four times as many.
 
-A settled level is left now and then, for the next one and for the highest in turn, since the way
-there may be flat: on an H200, vLLM answers 16 and 128 at once about alike (36 and 39 calls a second
-of the demo's model) and 256 at once 104 a second, since it fills the masks of a schema's grammar by
-several threads for more than 128. A leap has to bring clearly more at once.
+The limit then settles at the lowest level with the best rate; the first time, at the highest such
+level. A level too low costs a tenth of the answers, a level too high next to none, and the first
+climb knows only a few seconds of a cold server. A server that is overloaded (429, 503) or times
+out halves the limit, if it does so too often to be chance. A level is not tried if its answers
+would come too late in case it brought no more a second: calls then take longer in proportion to
+their number.
+
+A settled level is left now and then, for the next one and for the highest in turn, since rates in
+between may be flat: on an H200, vLLM answers 16 and 128 calls at once about alike (36 and 39 calls
+a second of the demo's model) and 256 at once 104 a second, because above 128 it fills the masks of
+a schema's grammar with several threads. A leap to the highest has to bring clearly more at once.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-# Fewer answers than this say nothing about a rate, fewer requests nothing about a share.
+# Fewer answers than the first say nothing about a rate, fewer requests nothing about a share.
 FEWEST_ANSWERS = 4
 FEWEST_REQUESTS = 16
 WORTH_A_DOUBLING = 1.05
@@ -115,7 +117,7 @@ class Pace:
     def overloaded(self, sent_at: float) -> None:
         """A request sent at `sent_at` (the clock's) met 429, 503 or a timeout.
 
-        Requests sent before the last cut tell of the load before it, and count no more.
+        Requests sent before the last cut of the limit met the load before it, and count no more.
         """
         if sent_at < self._cut_at:
             return
@@ -131,7 +133,7 @@ class Pace:
         self._settle_at(self._ceiling)
 
     def interrupted(self) -> None:
-        """The servers changed or were away: what was counted since says nothing."""
+        """The servers changed or were away: forget what was counted at this level."""
         self._begin()
 
     def _note(self, *, overloaded: bool) -> None:

@@ -1,7 +1,7 @@
-"""Personal data in a text, replaced by what it was: `(email)`, `(phone)` and the like.
+"""Personal data in a text, replaced by the name of its kind: `(email)`, `(phone)` and the like.
 
-Patterns with check digits, no model: names of people are not found. What was weighed against it:
-docs/decisions/0011-guards-of-a-prompt.evidence.md.
+Finds patterns with check digits, without a model, so names of people are not found. The other
+choices: docs/decisions/0011-guards-of-a-prompt.evidence.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal data. pattern: finds candidates; those that `check` denies stay.
+    """One kind of personal data. pattern: finds candidates; those that `check` refuses stay.
 
     A group `value` limits what is replaced; without one it is the whole match.
     """

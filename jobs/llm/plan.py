@@ -1,4 +1,4 @@
-"""What a work list still costs: its questions, less everything that was ever answered."""
+"""What a work list still costs: its questions, less those that were ever answered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jobs.llm.prompt import Fields, Prompt
 class Ask:
     """One row of a work list.
 
-    key: the answer table's key without prompt version and model. subject: what of the key the
-    ledger names. fields: what the prompt may show.
+    key: the answer table's key without prompt version and model. subject: the part of the key that
+    the ledger names. fields: values that the prompt may show.
     """
 
     key: Mapping[str, str]
@@ -45,7 +45,7 @@ class Call:
 class Plan:
     """A work list split by what it still costs.
 
-    cached: rows that are answered already. copies: rows to write without a call, since the same
+    cached: number of rows that are answered. copies: rows to write without a call, since the same
     question was answered for another key. calls: questions to pay for, most urgent first.
     """
 
@@ -71,9 +71,9 @@ def posed(asks: Sequence[Ask], prompt: Prompt) -> list[Question]:
 
 
 def in_shard(questions: Sequence[Question], shard: int, shards: int) -> list[Question]:
-    """The questions of one of so many shards, in order, shard 0 first.
+    """The questions of one of `shards` shards, in order; the first shard is 0.
 
-    By the text, so that asks that share a call fall to one shard, on any day.
+    The question's text decides, so that asks that share a call fall to one shard, on any day.
     """
     return [q for q in questions if int(q.message_hash[:8], 16) % shards == shard]
 
@@ -81,8 +81,8 @@ def in_shard(questions: Sequence[Question], shard: int, shards: int) -> list[Que
 def plan(questions: Sequence[Question], answered: Sequence[Mapping[str, Any]]) -> Plan:
     """Split a work list by what was ever answered.
 
-    questions: most urgent first, their asks' keys distinct, of one prompt. answered: rows of the
-    answer table under its version and this model that have one of the questions' message hashes.
+    questions: of one prompt, most urgent first, their asks' keys distinct. answered: rows of the
+    answer table with this version, this model and the message hash of one of the questions.
     """
     key_names = tuple(questions[0].ask.key) if questions else ()
     keys = {tuple(row[name] for name in key_names) for row in answered}

@@ -1,4 +1,4 @@
-"""Prompt files: a fixed part, a variable part, the schema of the answer, and one hash of it all.
+"""Prompt files: a fixed part, a variable part, the schema of the answer, and one hash over all.
 
 A prompt lives at `jobs/llm/prompts/<name>/v<version>.yaml`. Its `prompt_version` is `v<version>-`
 and a short hash of what the file means (comments and layout aside), so that an edit can't reuse
@@ -75,7 +75,8 @@ def _one_line(text: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def _shown(text: str, most: int, tokenizer: str) -> str:
-    """What of a field enters a prompt. Cached: categories repeat, and a day asks several times."""
+    """The part of a field that enters a prompt. Cached: categories repeat, and a day asks several
+    times."""
     return cut(clean(text), most, tokenizer)
 
 
@@ -101,18 +102,18 @@ class Example(BaseModel):
 class GateRule(BaseModel):
     """How the quality gate reads this prompt's answers.
 
-    own: inputs that the answer is held against. of_all: whether a value has to be near each of
-    them; otherwise near any is enough. cut: a pattern of words in them that say nothing, such as
-    headings; case does not matter. required: answer fields that must keep a value.
-    ease: every gated answer field, with what is added to its cosines before they are compared.
-    agree: what is added to the cosine of two required fields' values, which then has to reach the
-    threshold too; without it they need not speak of one thing.
+    own: inputs that the answer is compared with. of_all: whether a value has to be near every own
+    input; otherwise one is enough. cut: a pattern of words in own inputs that say nothing, such as
+    headings; case does not matter. required: answer fields that must keep a value. ease: every
+    gated answer field, with the number that is added to its cosines before they are compared.
+    agree: number that is added to the cosine of two required fields' values; the sum has to reach
+    the threshold too. Without agree, the fields need not speak of one thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     own: tuple[str, ...] = Field(min_length=1)
-    # Left out of a version's hash where it is not set: prompts older than it keep their answers.
+    # Left out of a version's hash where it is not set, so that older prompts keep their answers.
     of_all: bool = Field(False, exclude_if=lambda of_all: not of_all)
     cut: str = ""
     required: tuple[str, ...] = Field(min_length=1)
@@ -121,10 +122,10 @@ class GateRule(BaseModel):
 
 
 class Simpler(BaseModel):
-    """What is asked of a subject whose answer could not be read.
+    """The question about a subject whose answer could not be read.
 
-    system: in place of the prompt's own. fields: the answer fields that are still asked for, the
-    gate's required ones among them. examples: how many of the prompt's, from the first.
+    system: replaces the prompt's own. fields: the answer fields that are still asked for, the
+    gate's required ones among them. examples: how many of the prompt's examples, from the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,14 +139,14 @@ class Simpler(BaseModel):
 class Prompt(BaseModel):
     """One version of one prompt.
 
-    inputs: field to the most tokens of it that are sent, in the order sent.
+    inputs: the most tokens to send of each field, by field, in the order sent.
     answer_schema: JSON schema that the server decodes under and that the answer must pass again.
     max_tokens: length of the answer. seed: the same on every try, so that a retry says the same.
-    weights: answer field that is a list of {name, weight} to the field that has its weights: the
+    weights: for each answer field that is a list of {name, weight}, the field for its weights: the
         first then holds the names alone, in order, the second the weight of each name.
-    simpler: what `fallback` asks.
-    tokenizer: what counts tokens (`jobs.llm.tokens.cut`), of the environment and not of the file.
-    parent_version: of a fallback, the version of the prompt that it stands in for.
+    simpler: the question of `fallback`.
+    tokenizer: counts tokens (`jobs.llm.tokens.cut`); from the environment, not from the file.
+    parent_version: of a fallback, the version of the prompt that it replaces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -242,7 +243,8 @@ class Prompt(BaseModel):
         return tuple(turns)
 
     def sent(self, fields: Fields) -> dict[str, str]:
-        """What of `fields` enters a prompt: declared inputs with text, cleaned, masked and cut."""
+        """The part of `fields` that enters a prompt: declared inputs with text, cleaned, masked and
+        cut."""
         texts = (
             (name, _shown(fields.get(name) or "", most, self.tokenizer))
             for name, most in self.inputs.items()
@@ -289,7 +291,8 @@ class Prompt(BaseModel):
         return {name: _tidy(value) for name, value in answer.items()}
 
     def subjects(self, fields: Fields) -> list[list[str]]:
-        """What an answer is held against: near any text of each list. One list, or one an input.
+        """The texts that an answer is compared with: it has to be near one text of each list. There
+        is one list, or one for each input.
 
         >>> load_prompt("item").subjects({"title": "TEA, BLACK", "category": "TEAS"})
         [['black', 'tea', 'tea, black', 'tea, black, teas', 'teas']]

@@ -1,7 +1,6 @@
-"""Answers that could not be used, tried again: asked anew, or judged for free.
+"""Answers that could not be used, tried again: asked anew, or judged again for free.
 
-Another answer takes the place of the row of its key, chunk by chunk, so that nothing is lost when a
-replay is killed.
+A new answer replaces the row with its key, chunk by chunk, so that a killed replay loses nothing.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ class NothingToTry(Terminal):
 class TriedAgain:
     """What a replay did, or would do.
 
-    rows: answers with the status. known: of these, what the lake still knows enough of. changed:
-    accepted now. counts: of those that were asked, as of a step that pays (`jobs.llm.daily`).
+    rows: answers with the status. known: those whose subject the lake still knows. changed: answers
+    that are accepted now. counts: of the questions asked, as in a paying step (`jobs.llm.daily`).
     """
 
     table: str
@@ -76,7 +75,7 @@ class TriedAgain:
 def try_again(lake: Lake, name: str, status: str, *, dry_run: bool) -> TriedAgain:
     """Try the answers of one status again, of the prompt version and model in use.
 
-    Raises NothingToTry for a prompt or a status that cannot be replayed, and what asking does.
+    Raises NothingToTry for a prompt or a status that cannot be replayed, and the errors of asking.
     """
     if name not in TABLES:
         raise NothingToTry(f"{name}: no such prompt; one of {', '.join(TABLES)}")
@@ -114,7 +113,7 @@ def try_again(lake: Lake, name: str, status: str, *, dry_run: bool) -> TriedAgai
 
 
 class _InPlace(Sink):
-    """Chunks of answers that take the place of the rows of their keys, in one table."""
+    """Writes chunks of answers in place of the rows with their keys, in one table."""
 
     def __init__(self, tables: Tables, table: str) -> None:
         super().__init__(tables)

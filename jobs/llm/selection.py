@@ -1,15 +1,16 @@
-"""What a day wants described: a function of what was known on that day, never of what was paid.
+"""What a day selects for the LLM: a function of what was known on that day, never of what was paid.
 
 A content's value is what it sells times how little its sales tell:
 
     value = w · s / (s + u)
 
 w is the weight of its interactions in the last 90 days, u the number of users behind them, and s
-`HALF_KNOWN_USERS`. Of a content that u = s users took, behaviour tells half of what there is to
-know; of a best seller with thousands nearly all, so what a model says of it adds little to a list.
+`HALF_KNOWN_USERS`. Behavior tells half of what there is to know about a content that u = s users
+took, and nearly all about a best seller with thousands of users. So what a model says about a best
+seller adds little to a list.
 
 The day's texts (`silver.item_texts`, `silver.user_texts`) make the same selection, so that a rerun
-shows the same texts whatever was bought since.
+shows the same texts whatever was paid since.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def select_item_contents(
         description str?, is_sellable boolean, valid_from date; the newest version of each item.
     interactions: user_id str, item_id str, event_date date, weight double; all as of `ds`.
     max_users: contents that more users took in the trailing days are left out; None: all count.
-    answered: content_hash of contents that do not count. With it the most urgent and the newest
-        take turns, the most urgent first, lest what nobody took yet waits for all that sells.
+    answered: content_hash of contents that do not count. If given, the most urgent and the newest
+        contents take turns, the most urgent first, lest a content that nobody took yet wait for all
+        that sell.
     Returns content_hash, title, category, department, brand, description, priority double (the
         value, over all sellable items with that content), first_seen date (the earliest valid_from
         of these items), rank int (1 is best). Priority descending, then first_seen descending, then
@@ -119,6 +121,6 @@ def select_user_profiles(
 def first_rows(rows: DataFrame, order: list[Column], budget: int) -> DataFrame:
     """The first `budget` rows by `order`, with `rank` int from 1; only these meet in one task."""
     top = rows.orderBy(*order).limit(budget)
-    # One partition by name: Spark warns of a window without.
+    # A partition by one name, because Spark warns of a window without partitions.
     place = F.row_number().over(Window.partitionBy(F.lit(0)).orderBy(*order))
     return top.withColumn("rank", place.cast("int"))

@@ -1,12 +1,12 @@
 """Several servers that answer alike: which one to ask next, and which to leave alone for a while.
 
 A server is dropped when a connection to it can't be made, or when several requests in a row fail:
-three, and a fifth of those that were sent together. A busy server says 503 at once, an answer takes
-its time: of sixty sent together, the three that meet its usual 5% come back first, and in a row.
-After a pause it is looked at, and again and again until it lists its models: a server that is
-started again takes minutes, and a look costs nothing. If there was a look at which it did not list
-them, its list is believed and brings it back. If not, as with a gateway that answers such a page by
-itself, one request tries it: an answer brings it back, a failure doubles the pause.
+at least three, and a fifth of those that were sent together. (A busy server says 503 at once, while
+an answer takes its time. If 5% of requests usually fail, the three of sixty sent together that fail
+come back first, and in a row.) After a pause, the client looks again and again whether the server
+lists its models: a restart takes minutes, and a look costs nothing. If an earlier look found no
+list, the list is believed and brings the server back. If not, a gateway may list models by itself,
+so one request tries the server: an answer brings it back, a failure doubles the pause.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 FAILURES_IN_A_ROW = 3
-FAILURES_A_CALL_UNDER_WAY = 0.25  # a fifth of those sent: one failed of four that are still away
+FAILURES_A_CALL_UNDER_WAY = 0.25  # a fifth of those sent: one has failed, and four are under way
 
 
 @dataclass
@@ -24,8 +24,7 @@ class Server:
     """One base URL. under_way: requests sent to it and not ended. failures: in a row.
 
     due: when a dropped server may be looked at again, None while it is live. tried: whether the
-    request that does so is under way. was_silent: whether it once listed no models since it was
-    dropped.
+    request that looks is under way. was_silent: whether a look since the drop found no models.
     """
 
     url: str
@@ -66,11 +65,11 @@ class Servers:
         return sum(server.under_way for server in self.all)
 
     def take(self, *, safely: bool = False) -> Turn | None:
-        """Whom to send the next request, or None when nobody is to be asked now.
+        """The server for the next request, or None when no server is to be asked now.
 
         A dropped server whose pause is over comes first, since one request has to try it; else
         the live one with the fewest requests under way, ties in the order of the settings.
-        safely: this request has failed before, and tries none while another server is live.
+        safely: the request has failed before, so it tries no dropped server while one is live.
         """
         now = self._clock()
         live = [server for server in self.all if server.due is None]
@@ -106,9 +105,10 @@ class Servers:
         turn.server.due = self._clock() + self._first_pause
 
     def listed(self, turn: Turn) -> Turn:
-        """A dropped server listed its models. The turn goes on, as a trial if that proves little.
+        """A dropped server listed its models. The turn goes on, as a trial if the list may be a
+        gateway's.
 
-        The pause of the last drop is kept, so that one that falls again at once rests for longer.
+        The pause of the last drop is kept, so that a server that fails again at once rests longer.
         """
         server = turn.server
         if not server.was_silent:
@@ -129,6 +129,6 @@ class Servers:
         return was_live and server.due is not None
 
     def left(self, turn: Turn) -> None:
-        """The request is over; as such, cancelled, it says nothing about the server."""
+        """The request was cancelled, which says nothing about the server."""
         turn.server.under_way -= 1
         turn.server.tried = turn.server.tried and not turn.trial

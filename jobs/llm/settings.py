@@ -13,8 +13,8 @@ from jobs.lake.settings import ROOT, LakeParams
 class Price(BaseModel):
     """What a million tokens of one model cost, in any one currency.
 
-    input: tokens sent. cached: those of them that the server had in its prefix cache; as `input`
-    when not given. output: tokens received.
+    input: tokens sent. cached: tokens sent that the server had in its prefix cache; the price of
+    `input` when not given. output: tokens received.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,16 +32,17 @@ class Price(BaseModel):
 class BulkSettings(BaseModel):
     """How many calls are sent at a time, and what becomes of answers.
 
-    concurrency: most calls under way at once; a run finds by itself how many of them pay.
-    chunk_size: most calls sent and not committed, which is what a kill can lose. At less than four
-    times `concurrency`, a commit may keep the servers waiting. commit_seconds: an answer waits for
-    others to be committed with, at most as long. timeout_seconds: one request. max_attempts:
-    requests of each form of a question, of which an unreadable answer has up to three (again in the
-    same words, then simpler). patience_seconds: how long a call waits when no server is there.
-    max_error_share: 0 to 1, a day stops when more of its recent calls than this bring no answer or
-    an unreadable one. gate_threshold: -1 to 1, the least cosine between an answer and the text it
-    describes. prices: by served model name; a model without one costs null. prompts: prompt name
-    to the version that is asked; 1 where it names none.
+    concurrency: most calls under way at once; a run itself finds the best number up to this.
+    chunk_size: most calls that are sent and not committed, so the most that a kill can lose. With
+    less than four times `concurrency`, a commit may keep the servers waiting. commit_seconds:
+    longest wait of an answer for others to be committed with it. timeout_seconds: longest wait for
+    one request. max_attempts: most requests for each form of a question; after an unreadable answer
+    a question is asked again in the same words, then in a simpler form. patience_seconds: how long
+    a call waits while no server can be reached. max_error_share: share of recent calls, 0 to 1,
+    that bring no answer or an unreadable one, beyond which the day stops. gate_threshold: least
+    cosine, -1 to 1, between an answer and the text that it describes. prices: by served model name;
+    a model without a price costs null. prompts: version to ask of each prompt, by name; 1 for a
+    prompt that is not named.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,9 +76,11 @@ class LLMSettings(BaseModel):
     llm_engine_args: dict[str, JsonValue] = Field(
         {}, description="arguments of vLLM's engine, for engine:; as JSON"
     )
-    llm_api_key: SecretStr = SecretStr("")
+    llm_api_key: SecretStr = Field(
+        SecretStr(""), description="key of the LLM servers, if they ask for one"
+    )
     llm_tokenizer: str = Field(
-        "", description="tokenizer.json, or its folder, that prompt limits are counted with"
+        "", description="tokenizer.json, or its folder, that counts tokens for prompt limits"
     )
     llm_attributes: Path = Field(
         ROOT / "jobs" / "llm" / "attributes.yaml",
@@ -88,11 +91,11 @@ class LLMSettings(BaseModel):
     @field_validator("llm_url")
     @classmethod
     def _llm_url_holds_no_secret(cls, url: str) -> str:
-        """It stands in the ledger and in logs."""
+        """The address stands in the ledger and in logs."""
         if any("@" in urlsplit(one.strip()).netloc for one in url.split(",")):
             raise ValueError(
                 "holds a user or a password, which would stand in the ledger and in logs; "
-                "RECLAKE_LLM_API_KEY is for what a server wants to know"
+                "RECLAKE_LLM_API_KEY holds a server's key"
             )
         return url
 
@@ -114,7 +117,7 @@ class LLMParams(LakeParams):
     token_budget: int | None = Field(
         None,
         ge=0,
-        description="most tokens, sent and received, that a step may pay the LLM for, all shards "
+        description="most tokens, sent and received, that a step may pay for in all shards "
         "together. The step skips further calls and records them in the ledger. 0 sends nothing; "
         "empty sets no limit",
     )
@@ -127,24 +130,24 @@ class LLMParams(LakeParams):
     only_unanswered: bool = Field(
         False,
         description="count only unanswered contents and profiles toward item_budget and "
-        "user_budget, so that a run goes on where the last one stopped. Of the items, the most "
-        "urgent and the newest then take turns",
+        "user_budget, so that a run goes on where the last one stopped. The most urgent and the "
+        "newest items then take turns",
     )
     shards: int = Field(
         1,
         ge=1,
         le=64,
-        description="tasks that share the LLM calls of each paying step. Each task pays for "
-        "questions of its own. The pool `llm` needs as many slots for all of them to work at once",
+        description="tasks that share the LLM calls of each paying step; each task pays for "
+        "questions of its own. They all work at once if the pool `llm` has as many slots",
     )
     companion_budget: int = Field(
         0,
         ge=0,
-        description="most rare item contents for which the LLM may name companions on the day",
+        description="most contents of rare items for which the LLM may name companions for the day",
     )
     reason_budget: int = Field(
         0,
         ge=0,
-        description="most pairs of a much used item and a near neighbor for which the LLM may "
-        "write the reason on the day",
+        description="most pairs, of a much used item and a near neighbor, whose reason the LLM may "
+        "write for the day",
     )

@@ -1,8 +1,9 @@
 """What becomes of a question, as answer tables and `ops.llm_ledger` name it.
 
-SUCCESS, REJECTED, INVALID, REFUSED and TOO_LONG are final: a row of the answer table, never asked
-again under that prompt version and model. ERROR and SKIPPED are in the ledger alone and are asked
-by the next run. RETRIED marks a request of the ledger that another of the same question followed.
+SUCCESS, REJECTED, INVALID, REFUSED and TOO_LONG are final: the question has a row in the answer
+table and is never asked again under that prompt version and model. ERROR and SKIPPED stand only in
+the ledger, and the next run asks again. RETRIED marks a request of the ledger that another request
+of the same question followed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each prompt asks about: the table of its answers, and what it was shown of a row there."""
+"""What each prompt asks about: its answer table, and the fields that it shows for a row."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TABLES = {
 
 
 def key_of(lake: Lake, name: str) -> list[str]:
-    """The columns that name what was asked about, of the answers to the prompt `name`."""
+    """The answer table's columns that name the subject of the prompt `name`."""
     key = lake.contracts[TABLES[name]].key
     return [column for column in key if column not in ("prompt_version", "model")]
 
 
 def subject_of(name: str) -> str:
-    """The column that the ledger names, of the answers to the prompt `name`."""
+    """The answer table's column that the ledger names, for the prompt `name`."""
     return "profile_hash" if name == "user" else "content_hash"
 
 
@@ -42,7 +42,8 @@ def asked_until(lake: Lake, name: str, ds: date, count: int) -> list[dict[str, s
 
 
 def fields_of(lake: Lake, name: str, rows: Sequence[Row]) -> list[Fields | None]:
-    """What the prompt `name` is shown of each row of its table; None of what is no longer known.
+    """The fields that the prompt `name` shows for each row of its table; None for a row whose
+    subject the lake no longer knows.
 
     rows: the columns of `key_of`, and any others.
     """

@@ -18,7 +18,7 @@ from jobs.llm.errors import PromptError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# More characters than this a token are no language; it bounds what one unknown word can hide.
+# No language has more characters a token; the bound limits what one unknown word can hide.
 MOST_CHARACTERS_PER_TOKEN = 8
 
 
@@ -60,7 +60,7 @@ def _load(tokenizer: str) -> Tokenizer:
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
         loaded = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more precise
+    except Exception as error:  # the library raises no more precise error
         raise PromptError(
             f"RECLAKE_LLM_TOKENIZER={tokenizer!r}: {path} isn't a tokenizer.json: {error}. "
             "Name the model's folder or file, or leave it empty"

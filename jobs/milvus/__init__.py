@@ -1,1 +1,1 @@
-"""Side effects on Milvus, one module an effect."""
+"""Effects on Milvus, one module an effect."""

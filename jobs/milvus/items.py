@@ -1,7 +1,7 @@
 """milvus.items: the day's item vectors in Milvus, and the alias that readers follow.
 
-One entity an item of silver.item_texts of the day. Readers move to it by an alias switch, after
-the collection was compared with the embedding table.
+One entity for each item of the day's silver.item_texts. After the collection was compared with the
+embedding table, an alias switch moves readers to it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def items_index(
     """Load the day's vectors into a collection of its own, verify it, move the aliases.
 
     Raises UpstreamMissing when an item of the day has no vector, IndexMismatch when Milvus does
-    not hold what was loaded; no alias has moved then. A day without items has no collection.
+    not hold the loaded vectors; then no alias has moved. A day without items has no collection.
     """
     vectors = stage_vectors(run, item_texts, item_embeddings)
     if run.params.dry_run or not vectors.rows:
@@ -53,7 +53,8 @@ def stage_vectors(run: Run, item_texts: DataFrame, item_embeddings: DataFrame) -
     """The vector of each item's text of the day, written by Spark for the index to read.
 
     item_texts: item_id, text_hash string. item_embeddings: item_id, text_hash, encoder string,
-    embedding array<float>. A text without a vector is staged with a null, for the reader to find.
+    embedding array<float>. A text without a vector is staged with a null, so that the reader can
+    name it.
     """
     encoder = Encoder.of(run.settings.encoder).name
     of_encoder = item_embeddings.where(F.col("encoder") == encoder)

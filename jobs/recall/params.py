@@ -13,12 +13,12 @@ class RecallParams(LakeParams):
     exist, and for channels without the one that fills the lists."""
 
     methods: tuple[str, ...] = Field(
-        (), description="I2I methods to build; empty means all with a weight"
+        (), description="I2I methods to build and fuse; by default all that have a weight"
     )
     channels: tuple[str, ...] = Field(
         (),
-        description=f"recall channels to build, `{FILL_CHANNEL}` among them; empty means all with "
-        "a weight",
+        description=f"recall channels to build and fuse, `{FILL_CHANNEL}` among them; by default "
+        f"`{FILL_CHANNEL}` and all that have a weight",
         json_schema_extra={"if": {"minItems": 1}, "then": {"contains": {"const": FILL_CHANNEL}}},
     )
 

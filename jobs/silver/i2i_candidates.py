@@ -1,7 +1,7 @@
 """silver.i2i_candidates: each method's own list of similar items, (ds, method, item, neighbor).
 
-One slice a method of `jobs.recall.sources.METHODS`, whose entry says what it reads and which
-function makes it. Scores compare within one method; gold.i2i_daily fuses them.
+One slice a method of `jobs.recall.sources.METHODS`; the method's entry names its inputs and its
+function. Scores compare only within one method; gold.i2i_daily fuses the methods.
 """
 
 from __future__ import annotations

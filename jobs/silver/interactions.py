@@ -1,9 +1,9 @@
 """What users did with items, one row per (user_id, item_id, event_ts, event_type).
 
-The first record of a key counts, in the order it was received: ingest_ds, source_file, source_row.
-A later one is quarantined as a duplicate, also when its key came with an earlier run. Events of
-type `other` stay in bronze and are counted as folded. An item or user that the catalogue does not
-know is kept, since its record may come later.
+The first record of a key counts, by the order received: ingest_ds, source_file, source_row. A later
+record is quarantined as a duplicate, also when the first came with an earlier run. Events of type
+`other` stay in bronze and are counted as folded. An interaction with an unknown item or user is
+kept, since the item's or user's record may come later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jobs.lake import Outcome, Read, Run, table
 from jobs.lake.intake.mapping import EventType
 
 KEY = ("user_id", "item_id", "event_ts", "event_type")
-# What one event says about taste, relative to one bought piece.
+# The weight of one event, relative to one bought piece.
 BASE_WEIGHT = {
     EventType.view: 0.1,
     EventType.click: 0.2,
@@ -40,7 +40,7 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
     received: records not taken in yet. held: interactions of earlier runs.
     """
-    # One task a day, so that the first run does not write each day from every task.
+    # One task for each day, so that the first run does not write every day from every task.
     by_day = judge_events(received, held).repartition("event_date")
     judged = run.scratch.once(by_day)
     used = F.col("event_type") != EventType.other.value
@@ -68,10 +68,10 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
 
 def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
-    """The received records with event_date and the reason why one can't be used, else null."""
+    """The received records with event_date and the reason why the record can't be used, or null."""
     events = received.withColumn("event_date", F.to_date("event_ts"))
     candidate = (F.col("event_type") != EventType.other.value) & (F.col("quantity") >= 0)
-    # Records that are no candidates must not push a good one of the same key to second place.
+    # A record that can't be used must not make a good record of its key a duplicate.
     first_received = Window.partitionBy(*KEY).orderBy(
         (~candidate).cast("int"), "ingest_ds", "source_file", "source_row"
     )
@@ -87,9 +87,9 @@ def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
 
 
 def keys_held(held: DataFrame, events: DataFrame) -> DataFrame:
-    """event_date and key of the held interactions on the days that `events` are about.
+    """event_date and key of the held interactions, from the first day of `events` to the last.
 
-    The bounds are fetched first: with literal dates Delta reads only those partitions.
+    The two days are fetched first: with literal dates Delta reads only the partitions in between.
     """
     days = events.agg(F.min("event_date").alias("first"), F.max("event_date").alias("last"))
     first, last = days.collect()[0]

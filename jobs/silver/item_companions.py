@@ -1,8 +1,8 @@
-"""What the LLM says that buyers of a rare item also want, of items with near texts.
+"""Companions of rare items: which items with near texts, the LLM says, their buyers also want.
 
-One row per (content, candidates, prompt_version, model). A day asks about the contents that sell
-most of those that few users took, up to its `companion_budget`, which is 0 unless a run says
-otherwise. The method `augmented` of silver.i2i_candidates makes pairs of the answers.
+One row per (content, candidates, prompt_version, model). A day asks about contents that few users
+took, those that sell most first, up to its `companion_budget` (0 by default). The method
+`augmented` of silver.i2i_candidates makes pairs of the answers.
 """
 
 from __future__ import annotations

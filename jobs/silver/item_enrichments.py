@@ -1,8 +1,7 @@
 """What the LLM says about each distinct item content: plain name, sentence, search words, uses.
 
 One row per (content_hash, prompt_version, model). The day selects the contents that are most worth
-it (`jobs.llm.selection`) and pays for those that were never answered; nothing that was answered is
-asked again.
+describing (`jobs.llm.selection`), and pays only for those that were never answered.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ TABLE = "silver.item_enrichments"
 
 
 def reads_of_contents(table: str) -> dict[str, Read]:
-    """What an effect reads that asks a prompt about contents and keeps the answers in `table`."""
+    """The inputs of an effect that asks a prompt about contents and keeps answers in `table`."""
     return {
         "items": Read("silver.items"),
         "interactions": Read("silver.interactions"),
@@ -51,7 +50,7 @@ def enrich_contents(
     enrichments: DataFrame,
     ledger: DataFrame,
 ) -> EffectResult:
-    """Ask the prompt `name` about the day's most urgent contents; the body of such an effect."""
+    """Ask the prompt `name` about the day's most urgent contents; the body of the effect."""
     llm, key = run.settings.llm, ("content_hash",)
     prompt = prompt_of(name, llm)
     answered = answered_keys(run, enrichments, prompt, key)

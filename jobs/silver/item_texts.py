@@ -1,4 +1,4 @@
-"""What the encoder reads of each item: its own words and, where the gate let it pass, the LLM's.
+"""The text of each item for the encoder: its own words and, if accepted, the LLM's.
 
 One row per (ds, item_id) of every sellable item that has a title. The day's selection
 (`jobs.llm.selection`) decides which contents may use an LLM answer, so that a rerun of a day shows
@@ -35,7 +35,7 @@ def item_texts(
 ) -> DataFrame:
     """item_id, text, text_hash, text_source, content_hash, prompt_version?, model?.
 
-    items: the newest version of each item. enrichments: all answers ever given; those to the
+    items: the newest version of each item. enrichments: all answers ever given; those by the
     current prompt version and model count, and only for contents that the day selects.
     """
     llm = run.settings.llm
@@ -68,7 +68,7 @@ def item_texts(
 
 
 def own_words() -> Column:
-    """The template text: title, category, department, brand, size and description that are there.
+    """The template text: title, category, department, brand, size and description, as far as known.
 
     Catalogue codes such as `BREAD:ITALIAN/FRENCH` are written with spaces and in lower case.
     """

@@ -1,7 +1,7 @@
 """Every version of every catalogue item, one row per (item_id, valid_from).
 
-A record that repeats the version before it is folded. Of several records of one item and day the
-last in file order counts; an earlier one that says something else goes to quarantine.
+A record that repeats the version before it is folded. If one item has several records on one day,
+the last in file order counts; an earlier record that differs goes to quarantine.
 """
 
 from __future__ import annotations

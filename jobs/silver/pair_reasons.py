@@ -1,8 +1,8 @@
-"""What the LLM says to a shopper of an item about its neighbor, for the pairs that are seen most.
+"""The LLM's sentence on why an item goes with its neighbor, for the pairs that are seen most.
 
 One row per (content, neighbor's content, prompt_version, model). A day asks about the nearest
-neighbors of its most used items, up to its `reason_budget`, which is 0 unless a run says otherwise.
-gold.i2i_daily puts the sentences that passed the gate before its templates.
+neighbors of its most used items, up to its `reason_budget` (0 by default). gold.i2i_daily puts the
+sentences that passed the gate before the template reasons.
 """
 
 from __future__ import annotations

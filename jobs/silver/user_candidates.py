@@ -1,8 +1,8 @@
 """silver.user_candidates: each recall channel's own list for every active user,
 (ds, channel, user, item).
 
-One slice a channel of `jobs.recall.sources.CHANNELS`, whose entry says what it reads and which
-function makes it. Scores compare within one channel; gold.user_recall_daily fuses them.
+One slice a channel of `jobs.recall.sources.CHANNELS`; the channel's entry names its inputs and its
+function. Scores compare only within one channel; gold.user_recall_daily fuses the channels.
 """
 
 from __future__ import annotations

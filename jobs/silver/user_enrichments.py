@@ -1,7 +1,7 @@
 """What the LLM says about each active user's profile: interests, search phrases, next products.
 
-One row per (user_id, profile_hash, prompt_version, model). A prompt holds the aggregated profile
-text and nothing else of a user; users who share a profile share one call.
+One row per (user_id, profile_hash, prompt_version, model). Of a user, a prompt holds only the
+aggregated profile text; users with the same profile share one call.
 """
 
 from __future__ import annotations

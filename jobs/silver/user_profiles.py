@@ -1,11 +1,11 @@
-"""What each active user's behaviour looks like, as a short text without anything personal.
+"""The habits of each active user, as a short text without anything personal.
 
 One row per (ds, user_id) of every active user: at least one interaction in the `ACTIVE_DAYS` days
-that end with ds. The text is all that the LLM and the encoder ever see of a user: no id, no date,
-no free text. A user attribute appears only with a value that many users share.
+that end with ds. The LLM and the encoder see nothing else of a user: no id, no date, no free text.
+A user attribute appears only with a value that many users share.
 
-Numbers are rounded coarsely, so that a profile, and with it what is paid for it, changes when the
-user does and not with each basket.
+Numbers are rounded coarsely, so that a profile, which costs an LLM call, changes with the user's
+habits and not with each basket.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobs.llm.selection import EXACT
 ACTIVE_DAYS = 90
 TOP_CATEGORIES = 5
 TOP_PRODUCTS = 5
-# A value that fewer users have could point at one of them.
+# A value of fewer users could identify one of them.
 MIN_USERS_PER_VALUE = 10
 
 
@@ -80,7 +80,7 @@ def sentence(head: str, column: str) -> Column:
 
 
 def weights_by_user(described: DataFrame, name: str) -> DataFrame:
-    """user_id, `name` (lower case), weight decimal: summed exactly, so that order cannot matter."""
+    """user_id, `name` (lower case), weight decimal: an exact sum, in whatever order rows come."""
     return (
         described.where(F.length(F.trim(name)) > 0)
         .groupBy("user_id", F.lower(F.trim(name)).alias(name))
@@ -108,7 +108,7 @@ def top_names(described: DataFrame, name: str, most: int) -> DataFrame:
     order = Window.partitionBy("user_id").orderBy(F.desc("weight"), F.asc(name))
     ranked = weights_by_user(described, name).withColumn("place", F.row_number().over(order))
     top = ranked.where(F.col("place") <= most)
-    # In the order of names: two products that swap places do not make a new profile.
+    # In the order of names, so that two products that swap ranks do not make a new profile.
     by_name = Window.partitionBy("user_id").orderBy(name)
     return joined(
         top.withColumn("place", F.row_number().over(by_name)).withColumn("text", F.col(name)), name

@@ -1,4 +1,4 @@
-"""What the encoder reads of each active user: the profile and, if accepted, the LLM's words.
+"""The text of each active user for the encoder: the profile and, if accepted, the LLM's words.
 
 One row per (ds, user_id) of `silver.user_profiles`. As in `silver.item_texts`, the day's selection
 decides whose text may use an LLM answer.

@@ -1,6 +1,6 @@
-"""Every version of what is known of each user, one row per (user_id, valid_from).
+"""Every version of each user's record, one row per (user_id, valid_from).
 
-Same rules as `silver.items`. Attributes are the non-personal ones that the mapping allows.
+Same rules as `silver.items`. The mapping allows only attributes that are not personal.
 """
 
 from __future__ import annotations

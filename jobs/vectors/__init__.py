@@ -1,1 +1,1 @@
-"""Vectors: the text encoder, the embedding tables' shared steps and the Milvus index."""
+"""Vectors: the text encoder, the steps that embedding tables share, and the Milvus index."""

@@ -1,4 +1,4 @@
-"""One day's item vectors in files, read in parts: what an index is loaded from."""
+"""One day's item vectors in files, read in parts to load an index."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PART_ROWS = 2_000
 
 @dataclass(frozen=True)
 class Part:
-    """Some items in id order. vectors: (n, dimension). is_first_of_text: of the items that share
-    one text, the one with the smallest id.
+    """Some items in id order. vectors: (n, dimension). is_first_of_text: whether the item
+    has the smallest id of those that share its text.
     """
 
     item_ids: list[str]
@@ -35,8 +35,9 @@ class Part:
 class DayVectors:
     """The item vectors of one day.
 
-    encoder: who made the vectors. folder: Parquet files with item_id string, is_first_of_text bool
-    and embedding list<float>, in item_id order within and across the files' names.
+    encoder: name of the vectors' encoder. folder: Parquet files with item_id string,
+    is_first_of_text bool and embedding list<float>, in item_id order within and across the files'
+    names.
     """
 
     ds: date
@@ -92,7 +93,7 @@ class DayVectors:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the encoder, the ids, which are first of their text, and the vectors' bits."""
+        """SHA-256 of the encoder's name, the ids, is_first_of_text, and the vectors' bits."""
         return self._summary[2]
 
     def sample(self, size: int) -> Vectors:

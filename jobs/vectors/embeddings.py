@@ -1,4 +1,4 @@
-"""The embedding tables' shared steps: which texts are new, encode each once, give it to its ids."""
+"""The steps that embedding tables share: find new texts, encode each once, give it to its ids."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 from jobs.lake.scratch import Scratch
 from jobs.vectors.encoder import Encoder
 
-# What a task encodes at least. A worker process that loads the model spends as much on that as on
-# some thousand short texts, so few texts are not spread over many.
+# The fewest texts of a task. Loading the model takes a worker process as long as some thousand
+# short texts, so few texts are not spread over many processes.
 TEXTS_OF_A_TASK = 1_000
 # The most tasks, and so the most cores that encode at once.
 MOST_TASKS = 64
@@ -25,8 +25,8 @@ def embeddings_to_add(
 
     texts: `id_column`, text, text_hash string; one row an id. kept: the embedding table so far.
     scratch: must live until the result is read.
-    Returns `id_column`, text_hash, encoder string, embedding array<float>. A text that is kept
-    for any id is not encoded again, and of the others each distinct one is encoded once.
+    Returns `id_column`, text_hash, encoder string, embedding array<float>. A text that the table
+    has for any id is not encoded again; every other distinct text is encoded once.
     """
     kept = kept.where(F.col("encoder") == encoder.name)
     missing = texts.join(kept, [id_column, "text_hash"], "left_anti")
@@ -49,7 +49,7 @@ def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: Scratch) -> Dat
 
     texts: text, text_hash string. Returns text_hash string, embedding array<float>.
     """
-    # Computed once, so that they can be counted without being looked for twice.
+    # Computed once, so that counting does not find them a second time.
     distinct = scratch.once(texts.groupBy("text_hash").agg(F.min("text").alias("text")))
     tasks = min(MOST_TASKS, -(-distinct.count() // TEXTS_OF_A_TASK))
 
@@ -73,7 +73,7 @@ def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: Scratch) -> Dat
 def encode_words(words: DataFrame, column: str, encoder: Encoder, scratch: Scratch) -> DataFrame:
     """One row for each distinct word or phrase, encoded on the executors: `column`, embedding.
 
-    words: `column` string, which is its own key. scratch: as in `embeddings_to_add`.
+    words: `column` string, the key. scratch: as in `embeddings_to_add`.
     """
     texts = words.select(F.col(column).alias("text"), F.col(column).alias("text_hash"))
     return encode_distinct(texts, encoder, scratch).withColumnRenamed("text_hash", column)

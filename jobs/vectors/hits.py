@@ -1,4 +1,4 @@
-"""What a search among texts takes and answers, whoever answers it."""
+"""The arguments and the answers of any search among texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from jobs.vectors.encoder import Vectors
 
-# (ids, cosines): for each vector that was asked, its nearest items, best first.
+# (ids, cosines): the nearest items of each vector, best first.
 TextHits = tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]
-# From vectors, float32 (n, dimension), and how many texts each is to find: one item of each text.
+# From vectors, float32 (n, dimension), and how many texts to find for each: one item of each text.
 TextSearch = Callable[[Vectors, int], TextHits]

@@ -1,14 +1,13 @@
-"""The item index in Milvus: one collection a day, and aliases that say which one to read.
+"""The item index in Milvus: one collection a day, and aliases that point at the one to read.
 
 A collection is written once, verified, and then only read. Its name holds the day and a digest of
-its rows, so that the same rows lead to the same collection and other rows never touch it. Two
-kinds of alias point at collections:
+its rows, so that the same rows give the same collection and other rows never touch it. Two kinds of
+alias point at collections:
 
-    items_20171230    the day's index, for work of that day; a backfill of an old day has its own
-    items             what is live: the newest day, for everyone else
+    items_20171230    the day's index, for work of that day, also in a backfill
+    items             the live index: the newest day, for all other readers
 
-Readers move when an alias moves, and at no other time. docs/decisions/0006-embeddings-and-milvus.md
-says why.
+Readers move only when an alias moves. docs/decisions/0006-embeddings-and-milvus.md says why.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ LIVE = "items"
 _COLLECTION = re.compile(r"items_(\d{8})_[0-9a-f]{12}(_\d+)?")
 _DAY_ALIAS = re.compile(r"items_(\d{8})")
 
-# The most recently loaded collections that are kept, beside the live day's and the one before it:
-# as many as days are worked on at once, and some to spare.
+# How many of the last loaded collections are kept, beside those of the live day and of the day
+# before: as many as days are worked on at once, and some to spare.
 KEPT_LOADS = 4
 QUERIES_PER_REQUEST = 256
 REQUESTS_UNDER_WAY = 2
-# Hits asked beyond k, to see where a group of equal scores ends.
+# Hits to ask for beyond k, to see where a group of equal scores ends.
 TIE_MARGIN = 16
 # Milvus refuses a larger limit.
 MOST_HITS = 16_384
@@ -96,16 +95,16 @@ class ItemIndex:
     ) -> TextHits:
         """The k nearest items of each vector by inner product: ids and scores, a list a vector.
 
-        target: a collection or an alias, which is looked up once, so that all answers come from
-        one collection. vectors: float32 (n, dimension), as the encoder makes them. k: 1 to 16,384.
+        target: a collection, or an alias that is looked up once, so that all answers come from one
+        collection. vectors: float32 (n, dimension), as the encoder makes them. k: 1 to 16,384.
         one_of_each_text: of the items that share a text only the first counts, so that k texts
         are found.
 
-        Order: score descending, item_id ascending, and the cut at k follows it. Milvus cuts a
-        group of equal scores where it likes; so a few more hits are asked for, and twice as many
-        again while that group may go on. A list is shorter than k only when the collection is.
-        With FLAT the answer is exact and the same on every run; a group of more than 16,384 equal
-        scores is cut by Milvus, with a warning.
+        Order: score descending, item_id ascending; the cut at k follows this order. Milvus itself
+        cuts a group of equal scores anywhere. So the search asks for a few more hits, and for twice
+        as many again while the group may go on. A list is shorter than k only if the collection is.
+        With FLAT the answer is exact and the same on every run; only a group of more than 16,384
+        equal scores is cut by Milvus, with a warning.
         """
         if not 1 <= k <= MOST_HITS:
             raise ValueError(f"search: k is 1 to {MOST_HITS:,}, found {k:,}")
@@ -127,11 +126,11 @@ class ItemIndex:
         return ids, scores
 
     def of_day(self, ds: date, encoder: str) -> TextSearch:
-        """A search over exactly the item texts of `ds`, whatever is live: one item of each text.
+        """A search over the item texts of `ds`, whichever day is live: one item of each text.
 
-        encoder: whose vectors are asked with. The search connects when it is first asked, so a day
-        without texts needs no index. It raises UpstreamMissing when the day is not loaded, or was
-        loaded with another encoder's vectors.
+        encoder: name of the encoder of the vectors to search with. The search connects when it is
+        first used, so a day without texts needs no index. It raises UpstreamMissing when the day is
+        not loaded, or was loaded with another encoder's vectors.
         """
 
         def search(vectors: Vectors, k: int) -> TextHits:
@@ -167,7 +166,8 @@ class ItemIndex:
 
         The day's alias moves to the verified collection, and `items` to that of the newest day,
         so that a backfill never moves it back. Safe to repeat, to kill and to run beside other
-        days. Raises IndexMismatch when Milvus does not hold what was given; no alias has moved.
+        days. Raises IndexMismatch when Milvus does not hold the given vectors; then no alias has
+        moved.
         """
         collection = self._verified(vectors)
         self._point(_day_alias(vectors.ds), collection)
@@ -176,10 +176,11 @@ class ItemIndex:
         return Published(collection, live)
 
     def roll_back(self, to: date | None = None) -> str:
-        """Move `items` back to an earlier day and withdraw the days after it; the collection.
+        """Move `items` back to an earlier day and withdraw the days after it; returns the
+        collection.
 
-        to: the day; without it the newest one before the live day. A withdrawn day comes back
-        when its `milvus.items` runs again. Raises NoSuchDay with the days that are loaded.
+        to: the day; by default the newest day before the live one. A withdrawn day comes back when
+        its `milvus.items` runs again. Raises NoSuchDay, with the days that are loaded.
         """
         aliases, days = self.aliases(), self.days()
         live = _day_of(aliases[LIVE]) if LIVE in aliases else date.max
@@ -197,7 +198,7 @@ class ItemIndex:
         return self._follow_newest_day()
 
     def _verified(self, vectors: DayVectors) -> str:
-        """A collection that holds exactly `vectors`: one that readers have, or a new one."""
+        """A collection that holds exactly `vectors`: an existing or a new one."""
         base = f"{_day_alias(vectors.ds)}_{vectors.digest[:12]}"
         read = set(self.aliases().values())
         for name in sorted(name for name in read if name.startswith(base)):
@@ -343,10 +344,10 @@ class ItemIndex:
             self._client.alter_alias(collection, alias)
 
     def _follow_newest_day(self) -> str:
-        """Point `items` at the newest day's collection; the collection.
+        """Point `items` at the newest day's collection; returns the collection.
 
-        Each run sets its day's alias first and looks again after it moved `items`. Of two runs
-        that end at once, whoever looks last sees both days, so the newer one stays live.
+        Each run sets its day's alias first, and looks again after it moved `items`. When two runs
+        end at once, the run that looks last sees both days, so the newer day stays live.
         """
         while self.aliases().get(LIVE) != (newest := self._newest()):
             self._point(LIVE, newest)
@@ -357,7 +358,7 @@ class ItemIndex:
         return days[max(days)]
 
     def _retire(self, live: str) -> None:
-        """Drop old collections with their aliases; see KEPT_LOADS for those that stay."""
+        """Drop old collections with their aliases; KEPT_LOADS says which stay."""
         collections = sorted(self._collections(), key=self._load_number, reverse=True)
         days = self.days()
         before = sorted(day for day in days if day < _day_of(live))[-1:]
@@ -395,7 +396,7 @@ def _connect(uri: str, token: str) -> MilvusClient:
 
 
 def _pairs(hits: TextHits) -> list[set[tuple[str, float]]]:
-    """Of each query the set of its (item_id, score)."""
+    """For each query the set of its (item_id, score)."""
     return [set(zip(ids, scores, strict=True)) for ids, scores in zip(*hits, strict=True)]
 
 

@@ -13,8 +13,12 @@ class MilvusSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     milvus_uri: str = Field("", description="http://host:port of a Milvus server")
-    milvus_token: SecretStr = SecretStr("")
-    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"
+    milvus_token: SecretStr = Field(
+        SecretStr(""), description="token of the Milvus server, if it asks for one"
+    )
+    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = Field(
+        "FLAT", description="index type of the item vectors: FLAT, IVF_FLAT, HNSW or AUTOINDEX"
+    )
 
 
 class EncoderSettings(BaseModel):
@@ -23,4 +27,6 @@ class EncoderSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = Field("minilm-l6", description="minilm-l6, or a sentence-transformers model")
-    encoder_dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    encoder_dtype: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="precision of the encoder: bf16, fp32, or auto, by the CPU"
+    )

@@ -89,7 +89,7 @@ def test_json_is_one_document(reclake: Reclake, words: tuple[str, ...]) -> None:
         (("explain", "user", "ann", "--ds", "yesterday"), "expected a day like 2017-12-30"),
         (
             ("run", "silver.items", "--ds", "2017-12-30", "--shard", "1"),
-            "--shard 1 is not one of the 1 of --shards",
+            "--shard 1: expected 0 to 0, for --shards 1",
         ),
         (("run", "gold.i2i_daily"), "name a day with --ds, or a range"),
         (

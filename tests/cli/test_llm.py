@@ -76,7 +76,7 @@ def test_a_priced_request_costs_and_a_skipped_one_was_not_sent(
 def test_what_cost_cannot_answer(reclake: Reclake) -> None:
     ended = reclake("llm", "cost", "--by", "week")
     assert ended.code == 2
-    assert "week: no such part; any of day, prompt, version" in ended.err
+    assert "week: cannot group by it; use day, prompt, version" in ended.err
     ended = reclake("llm", "cost", "--from-ds", "2018-01-01")
     assert (ended.code, ended.out) == (0, "No request was sent to an LLM in these days.\n")
 

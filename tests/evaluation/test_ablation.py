@@ -162,7 +162,7 @@ def test_the_verdict_says_so_also_when_it_does_not_pay() -> None:
     values = {NO_TEXT: 0.1, TEMPLATE: 0.2, ENRICHED: 0.25}
     row = Row("default", "all", "recall", 9, values, 0.05, 0.01, 0.09)
     pays = verdict([row], described=40)
-    assert pays.startswith("The enrichment pays on this data: recall 0.2500 with its texts, 0.2000")
+    assert pays.startswith("The enrichment pays on this data: recall 0.2500 with LLM texts, 0.2000")
     assert "(+25.0%; 95% interval of the difference +0.0100 to +0.0900)" in pays
     unsure = replace(row, low=-0.01)
     assert verdict([unsure], 40).startswith("The enrichment does not pay on this data")

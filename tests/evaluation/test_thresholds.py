@@ -99,11 +99,11 @@ def test_each_theta_and_epsilon_says_what_it_keeps_and_finds(
     )
     assert sentence(found) == (
         "With theta 0.9 and epsilon 0.6, as set, the channel product_names lists 1 items for 1 of "
-        "the 2 users of whom the LLM named products, and finds 0.0000 of what 1 of them took next; "
-        "theta 0.7 and epsilon 0.5 find most, 1.0000."
+        "the 2 users for whom the LLM named products. Its recall on what 1 of them took next is "
+        "0.0000; theta 0.7 and epsilon 0.5 reach the most, 1.0000."
     )
     best = replace(found, kept=[replace(kept, recall=0.0) for kept in found.kept])
-    assert sentence(best).endswith("no other thresholds of the grid find more.")
+    assert sentence(best).endswith("no other thresholds of the grid reach more.")
 
 
 def test_users_who_took_nothing_next_make_no_recall(swept: Callable[..., Sweep]) -> None:

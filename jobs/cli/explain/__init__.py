@@ -1,6 +1,6 @@
 """`reclake explain`: why a recommendation is there, or why it is not.
 
-All of it is read from the tables that the day published; nothing is computed again.
+The answer is read from the tables that the day published; nothing is computed again.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def user(
 ) -> None:
     """Say why a user's list is what it is.
 
-    Prints each item's channels with their scores and the purchase behind it, the user's newest
-    purchases, the profile and the text that stand for the user, and whether the LLM had a part
-    in it. For a user without a list, says why there is none. Needs no Spark.
+    Prints each item's channels with their scores and the purchase behind the item, the user's
+    newest purchases, profile and text, and whether the LLM had a part in the text. For a user
+    without a list, says why there is none. Needs no Spark.
 
     \b
     Examples:
@@ -75,8 +75,8 @@ def item(
     """Say why an item's neighbors are what they are.
 
     Prints the methods that found each neighbor with their scores, and the support: the number of
-    users behind the pair; then the rules of baskets that name the item. Also the text that stands
-    for the item and what the LLM said of it, or why it said nothing. Needs no Spark.
+    users behind the pair. Then the bundles that name the item, the item's text, and what the LLM
+    said about the item or why it said nothing. Needs no Spark.
 
     \b
     Examples:

@@ -75,7 +75,7 @@ def heading(facts: Mapping[str, Any]) -> str:
 def open_day(table: str, ds: date | None) -> Day:
     """A published day of a gold table; the newest when none is named.
 
-    Raises UpstreamMissing when the table has no such day, with the days that it has.
+    Raises UpstreamMissing when the table lacks the day; the error names the days that it has.
     """
     from jobs.cli.terminal.session import reader, settings
 

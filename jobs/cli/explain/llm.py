@@ -1,4 +1,4 @@
-"""What part the LLM had in a text, and if none, why."""
+"""What part the LLM had in a text, or why it had none."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def part_in_text(
     """What the LLM did for one text of the day. Keys: why (one sentence), answers.
 
     used: the text's row (text_source, prompt_version, model); None when there is no text.
-    answers: all it ever said of the same content, newest first (`HEAD`, then its fields).
-    subject: the content or profile hash that the ledger knows its calls by.
-    budget: how many contents the day could have described; None when that step did not run.
+    answers: all answers about the same content, newest first (`HEAD`, then the answer's fields).
+    subject: the content or profile hash that stands in the ledger.
+    budget: how many contents the day could select; None when the step that asks did not run.
     """
     failed = day.row(
         "SELECT ds, error FROM ops.llm_ledger WHERE subject = $subject AND status = 'error' "
@@ -40,13 +40,13 @@ def why(
     """One sentence on the LLM's part in a text; see `part_in_text`.
 
     failed: the newest call that was given up (ds, error). threshold: the least gate score of an
-    accepted answer, as it is set now.
+    accepted answer in the present settings.
     """
     if used is None:
         return "There is no text on this day, so nothing to describe."
     if used["text_source"] == "enriched":
         return f"Its answer is part of the text ({used['prompt_version']}, {used['model']})."
-    not_selected = "the step that asks did not run for this day"
+    not_selected = "the step that asks the LLM did not run for this day"
     if budget is not None:
         not_selected = f"the day's budget of {budget:,} went to others that come first"
     if not answers and failed:

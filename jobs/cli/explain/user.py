@@ -92,8 +92,8 @@ def _why_no_list(day: Day, user_id: str, record: Row | None, history: list[Row])
         ago = (day.ds - last).days
         if ago >= ACTIVE_DAYS:
             return (
-                f"Inactive since {last}, {ago} days before this day; who has an interaction in "
-                f"the last {ACTIVE_DAYS} days gets a list."
+                f"Inactive since {last}, {ago} days before this day; a list needs an interaction "
+                f"in the last {ACTIVE_DAYS} days."
             )
         return (
             f"Active (last seen {last}), yet without a list, which should not happen: build the "
@@ -171,7 +171,7 @@ def _why_item(
 
 
 def _why_left_out(day: Day, taken: date | None) -> str:
-    """Which channels leave out what the user took on a day, as they are set now."""
+    """Which channels leave out what the user took on a day, by the present settings."""
     if taken is None:
         return ""
     recall = day.settings.recall

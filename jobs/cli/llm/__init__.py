@@ -10,7 +10,7 @@ import typer
 from jobs.cli.terminal.options import DAY, DryRun, FromDs, Json, ReadDs, ToDs, day
 
 app = typer.Typer(
-    help="Look at what the LLM cost and said; try prompts and answers again.",
+    help="Show what the LLM cost and said; compare prompts, and retry answers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,7 +28,7 @@ KEYS = {
 def _keys(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in KEYS]:
-        raise typer.BadParameter(f"{unknown[0]}: no such part; any of {', '.join(KEYS)}")
+        raise typer.BadParameter(f"{unknown[0]}: cannot group by it; use {', '.join(KEYS)}")
     return names
 
 
@@ -36,7 +36,7 @@ def _keys(text: str) -> tuple[str, ...]:
 def cost(
     by: Annotated[
         str,
-        typer.Option("--by", metavar="PART,…", help=f"What a row is of: {', '.join(KEYS)}."),
+        typer.Option("--by", metavar="PART,…", help=f"What to group by: {', '.join(KEYS)}."),
     ] = "day,prompt",
     from_ds: FromDs = None,
     to_ds: ToDs = None,
@@ -44,8 +44,9 @@ def cost(
 ) -> None:
     """Say how many requests were sent, and what they cost.
 
-    Reads ops.llm_ledger, which has every request, failed ones too. The cost is that of
-    RECLAKE_LLM__PRICES when the request was paid; without a price it stays empty. Needs no Spark.
+    Reads ops.llm_ledger, which holds every request, failed ones too; by default, of all days. Costs
+    follow the RECLAKE_LLM__PRICES at the time of the request; without a price they are empty. Needs
+    no Spark.
 
     \b
     Examples:
@@ -73,9 +74,8 @@ def show(
 ) -> None:
     """Show what the LLM is asked about an item, and all it said.
 
-    The question, word for word as this environment's prompt version asks it, every answer, and
-    every request. --ds is the day as of which the item's text is read. Needs no Spark and sends
-    nothing.
+    Prints the question, word for word as this environment's prompt version asks it, then every
+    answer and every request. Reads the item as of --ds. Needs no Spark and sends nothing.
 
     \b
     Examples:
@@ -96,25 +96,24 @@ def show(
 @app.command("diff")
 def diff(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="item, user, companion or pair.")],
-    old: Annotated[int, typer.Argument(metavar="V1", help="A version's number.", min=1)],
-    new: Annotated[int, typer.Argument(metavar="V2", help="Another version's number.", min=1)],
+    old: Annotated[int, typer.Argument(metavar="V1", help="Number of one version.", min=1)],
+    new: Annotated[int, typer.Argument(metavar="V2", help="Number of the other version.", min=1)],
     ds: Annotated[
         date,
-        typer.Option("--ds", metavar=DAY, parser=day, help="The day whose contents are drawn."),
+        typer.Option("--ds", metavar=DAY, parser=day, help="The data day to draw from."),
     ],
     sample: Annotated[
-        int, typer.Option("--sample", metavar="N", min=1, help="How many contents are drawn.")
+        int, typer.Option("--sample", metavar="N", min=1, help="Most questions to draw.")
     ] = 20,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Ask one sample under two versions of a prompt.
 
-    The answers are shown side by side, with their gate scores. The sample is drawn by content
-    hash, so that it is the same each time; of companion and pair it is what days until DAY asked.
-    What was answered before is not paid again; new answers are kept like those of a daily run,
-    which may use them once the version is the one it asks (RECLAKE_LLM__PROMPTS). Needs Spark and
-    an LLM.
+    Shows the answers side by side, with their gate scores. The sample is drawn by content hash, so
+    it is the same each time; for companion and pair it is what days up to --ds asked. Pays for no
+    question that was answered before. Keeps new answers like those of a daily run, which uses them
+    once RECLAKE_LLM__PROMPTS names their version. Needs Spark and an LLM.
 
     \b
     Examples:
@@ -139,8 +138,8 @@ def replay(
         typer.Option(
             "--status",
             metavar="STATUS",
-            help="invalid_output, refused or too_long: asked again. rejected_by_gate: judged again "
-            "by today's gate, which costs nothing.",
+            help="invalid_output, refused and too_long are asked again. rejected_by_gate is only "
+            "judged again, by the present gate, at no cost.",
         ),
     ],
     prompt: Annotated[
@@ -149,13 +148,13 @@ def replay(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Give answers that could not be used another try.
+    """Retry answers that could not be used.
 
-    Concerns the prompt version and model that this environment asks. Do it after what was wrong is
-    mended: the server, the model's settings, RECLAKE_LLM__GATE_THRESHOLD. An answer that the gate
-    now lets pass is used by days that are built from now on; so a day that is built again may
-    change, as it does after any new answer. Failed calls need no replay: each run asks them again.
-    Needs Spark, and the LLM to ask; --dry-run says what that would cost.
+    First mend what was wrong: the server, the model's settings, RECLAKE_LLM__GATE_THRESHOLD.
+    Retries the prompt version and model of this environment. Days that are built from now on use
+    every answer that now passes, so a day that is built again may change, as after any new answer.
+    Failed calls need no replay: each run asks them again. Needs Spark, and the LLM to ask again;
+    --dry-run says what asking would cost.
 
     \b
     Examples:

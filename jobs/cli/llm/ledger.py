@@ -35,8 +35,8 @@ def cost_by(
 ) -> list[Row]:
     """One row for each combination of the ledger's `columns`, in their order, ascending.
 
-    requests: sent. answers: requests that an answer came to. sent, cached, received: tokens, cached
-    ones among the sent. seconds: mean latency of a request. cost: null where nothing has a price.
+    requests: how many were sent. answers: how many were answered. sent, cached, received: tokens;
+    cached ones are among the sent. seconds: mean latency of a request. cost: null without a price.
     """
     keys = ", ".join(columns)
     head = f"{keys}, " if keys else ""
@@ -70,7 +70,7 @@ def print_cost(rows: Sequence[Row]) -> None:
     if not priced:
         say(
             'No price is set. RECLAKE_LLM__PRICES=\'{"MODEL": {"input": 0.1, "output": 0.4}}\' '
-            "prices the requests that are sent from then on, by million tokens."
+            "sets the price of a million tokens, for requests from then on."
         )
 
 

@@ -42,8 +42,8 @@ def compare(
     """Ask a sample of day `ds` under both versions; nothing that was answered is paid again.
 
     Keys: prompt, ds, model, versions (prompt_version, counts, success share, mean gate score and
-    completion length in characters, by version), rows (subject, and of each version status, gate
-    score and answer). Raises PromptError, which a name without a prompt is too, and UpstreamMissing
+    completion length in characters, by version), rows (subject, and each version's status, gate
+    score and answer). Raises PromptError, also for a name without a prompt, and UpstreamMissing
     when the day has nothing to ask.
     """
     prompts = [_version(lake, name, number) for number in versions]
@@ -112,8 +112,8 @@ def _version(lake: Lake, name: str, number: int) -> Prompt:
 
 
 def _drawn(lake: Lake, name: str, ds: date, sample: int) -> list[Ask]:
-    """What the day shows of items or users; what days until it asked of pairs and companions,
-    whose questions come from indexes and lists that only a run of the day has."""
+    """Items or users as of the day; for pairs and companions, what days up to it asked, because
+    only a run of the day has the indexes and lists that their questions come from."""
     if name == "item":
         items = lake.read_as_of("silver.items", ds).where(F.col("is_sellable") & has_text("title"))
         contents = items.groupBy("content_hash").agg(*(F.min(n).alias(n) for n in CONTENT_FIELDS))

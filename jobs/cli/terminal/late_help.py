@@ -1,6 +1,6 @@
-"""Help texts that say what settings or sources say, filled in when they are shown.
+"""Help texts that take words from settings and sources, filled in when they are shown.
 
-Importing those takes a second, which a command that shows no help can spare.
+Importing settings and sources takes a second, which a command that shows no help need not spend.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typer.core import TyperCommand
 
 
 class LateHelp(TyperCommand):
-    """A command whose options may have `{name}` in their help: a field of RunParams, for its
-    description and default, or `methods_known`, for the names that can be evaluated."""
+    """A command whose options may have `{name}` in their help. `{field}` of RunParams stands for
+    its description and default, `{methods_known}` for the names that can be evaluated."""
 
     def get_help(self, ctx: Any) -> str:
         for option in self.params:
@@ -39,7 +39,7 @@ class _Values(dict[str, str]):
 
 
 def given(context: typer.Context, names: tuple[str, ...]) -> dict[str, Any]:
-    """The options of these names that the line gives, for a model that has the defaults."""
+    """The options with these names that the command line gives; the model has the defaults."""
     values = {name: context.params[name] for name in names}
     # A budget of 0 is given; it sends nothing.
     return {n: value for n, value in values.items() if value or (value == 0 and value is not False)}

@@ -1,4 +1,4 @@
-"""Options that commands share, so that one word means one thing in all of them."""
+"""Options that several commands share, so that a name means the same in each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DAY = "YYYY-MM-DD"
 
 
 def day(text: str) -> date:
-    """A day as ISO writes it. Raises BadParameter, which ends as a usage error."""
+    """A day from its ISO form. Raises BadParameter, which ends as a usage error."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -33,7 +33,7 @@ SqlDs = Annotated[
     date | None,
     _day_option(
         "--ds",
-        "What $ds stands for in the query, and the newest day that a _latest table may show. "
+        "The value of $ds in the query, and the newest day that a _latest table may show. "
         "Default: the newest published day.",
     ),
 ]
@@ -45,14 +45,15 @@ RunDs = Annotated[
 ]
 FromDs = Annotated[
     date | None,
-    _day_option("--from-ds", "First data day of a range, built one day after the other."),
+    _day_option("--from-ds", "First data day of a range."),
 ]
 ToDs = Annotated[date | None, _day_option("--to-ds", "Last data day of the range, included.")]
 KnownOn = Annotated[
     date | None,
     _day_option(
         "--known-on",
-        "Also see what arrived late, up to the end of this day. Default: the data day itself.",
+        "Also read rows that arrived late, up to the end of this day. Default: the data day "
+        "itself.",
     ),
 ]
 DryRun = Annotated[

@@ -148,5 +148,5 @@ def say(line: str = "") -> None:
 
 
 def note(line: str) -> None:
-    """One line about the answer rather than in it, to standard error."""
+    """One remark about the answer, to standard error."""
     typer.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""Whether the servers that reclake uses answer, each asked a real question within seconds."""
+"""Whether the servers that reclake uses answer a real question within seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Service:
 
 
 def ask_all(settings: Settings, airflow_url: str) -> list[Service]:
-    """Asks each service in turn; none of them failing stops the others."""
+    """Asks each service in turn, whether or not another one fails."""
     return [
         _ask("spark", settings.spark_url, lambda: _spark(settings.spark_url)),
         _ask("milvus", settings.milvus_uri, lambda: _milvus(settings)),

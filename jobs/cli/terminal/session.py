@@ -1,4 +1,4 @@
-"""What a command works on: this process's settings, the lake for reading, the lake with Spark."""
+"""What a command works on: the process's settings, and the lake without or with Spark."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class BadSettings(Terminal):
 
 
 def settings() -> Settings:
-    """The settings of this process; what they leave open comes from a running `make demo`.
+    """The settings of this process; those that are not set come from a running `make demo`.
 
-    Raises BadSettings that names the variable.
+    Raises BadSettings, which names the variable.
     """
     from pydantic import ValidationError
 

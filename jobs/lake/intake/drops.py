@@ -22,7 +22,7 @@ class Drops(Arrivals):
 
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> DropsTaken:
         """The rows of the files that are due; see `jobs.lake.intake.landing.take_in`."""
-        from jobs.lake.intake import landing  # brings Spark, which a DAG file can spare
+        from jobs.lake.intake import landing  # imports Spark, which a DAG file does not need
 
         recorded = log.of_published("ops.landing_files")
         return landing.take_in(log.tables.spark, settings, self.entity, run, recorded)

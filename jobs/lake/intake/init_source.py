@@ -1,4 +1,4 @@
-"""A first mapping for a shop's own files: guessed from samples, to be read and corrected."""
+"""A first mapping for a shop's own files: guessed from samples, for a person to correct."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _TIMES = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A mapping that was written. questions: what a person has to decide or check in it."""
+    """A mapping that was written. questions: for a person to decide or check."""
 
     path: Path
     entity: Entity
@@ -73,7 +73,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Sample:
-    """The columns of a sample file, and the texts found in each."""
+    """The columns of a sample file, and the texts in each column."""
 
     path: Path
     delimiter: str
@@ -82,7 +82,7 @@ class Sample:
 
 @dataclass
 class _Draft:
-    """The lines of a mapping, and what is unsure about it."""
+    """The lines of a mapping, and its open questions."""
 
     columns: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
@@ -91,11 +91,11 @@ class _Draft:
 
 
 def init_source(name: str, samples: Sequence[Path], out: Path) -> list[Proposal]:
-    """Write one mapping a sample, as `<out>/<name>_<entity>.yaml`, and say what is left to decide.
+    """Write a mapping for each sample, as `<out>/<name>_<entity>.yaml`, with its open questions.
 
-    name: of the shop. samples: parquet, csv or jsonl files with the columns of future drops. What
-    a sample holds is told from its columns. Raises MappingError when a file can't be read or told,
-    two samples hold the same entity, or a mapping is there already; then nothing was written.
+    name: of the shop. samples: parquet, csv or jsonl files with the columns of future drops; the
+    columns tell which entity a sample holds. Raises MappingError, and writes nothing, when a file
+    can't be read, its entity can't be told, two samples hold the same entity, or a mapping exists.
     """
     drafts: dict[Entity, tuple[Path, str, _Draft]] = {}
     for path in samples:
@@ -158,7 +158,7 @@ def _columns_of(path: Path, kind: str) -> tuple[list[str], str]:
 
 
 def guess_entity(sample: Sample) -> Entity:
-    """What a sample holds. Raises MappingError with the columns found when it can't be told."""
+    """The entity of a sample. Raises MappingError with the columns found if they don't tell."""
     found = {target for target in _NAMES if _best_name(target, sample.values)}
     if {"user_id", "item_id", "event_ts"} <= found:
         return Entity.events
@@ -303,7 +303,7 @@ def _draft_attributes(sample: Sample, draft: _Draft) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar that is this text, whatever it holds."""
+    """A YAML scalar that reads as this text, whatever characters it has."""
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) and text.lower() not in (
         *("y", "n", "yes", "no", "on", "off"),
         *("true", "false", "null"),

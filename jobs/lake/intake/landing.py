@@ -2,9 +2,9 @@
 
     landing/<entity>/ds=YYYY-MM-DD/*.{parquet,csv,jsonl}
 
-A drop of day D holds what its source knew at the end of D. Names that begin with `_` or `.` are
-work in progress and are left alone. A file is taken in once, under its path; a changed file is an
-error, a correction comes as a new file. Each file is read once, into the run's scratch folder, so
+A drop of day D holds what its source knew at the end of D. Files whose names begin with `_` or `.`
+are work in progress and are left alone. A file is taken in once, by its path. A changed file is an
+error; a correction comes as a new file. Each file is read once, into the run's scratch folder, so
 that counting, quarantine and publishing see the same rows even if the file changes meanwhile.
 """
 
@@ -39,7 +39,7 @@ RUNBOOK = "docs/runbooks/bad-drop.md"
 _MOST_TASKS = 32
 _MOST_SHOWN = 5
 _FOLDER = re.compile(r"ds=(\d{4}-\d{2}-\d{2})")
-# What stands beside our columns in the rows of a run before they are split into good and bad.
+# Columns beside our own in the rows of a run, until the rows are split into good and bad.
 _STAGED = (
     "file string",
     "row bigint",
@@ -103,12 +103,12 @@ def take_in(
 ) -> DropsTaken:
     """The rows of all files of one entity that are due and that no run has taken in yet.
 
-    recorded: `ops.landing_files` of published runs. A file of a day after the watermark gets
-    `ingest_ds` of its drop; a late one that of the run. Files of days after the run's are left for
-    their own day.
-    Raises BadDrop, naming files and what to do, when a file can't be read, was changed after it
-    was taken in or has no mapping, a folder has no date, or a drop has more bad rows than
-    `settings.max_bad_share`; MappingError when a mapping is wrong.
+    recorded: `ops.landing_files` of published runs. A file of a day after the watermark gets its
+    drop's day as `ingest_ds`; a late file gets the run's day. Files of days after the run's day are
+    left for their own day.
+    Raises BadDrop, with the files and what to do, when a file can't be read, was changed after it
+    was taken in, or has no mapping; when a folder has no date; or when a drop has more bad rows
+    than `settings.max_bad_share` allows. Raises MappingError when a mapping is wrong.
     """
     _require_utc(spark)
     at = _Where(entity, run)
@@ -133,7 +133,7 @@ def take_in(
 
 @dataclass(frozen=True)
 class _Where:
-    """Names the table, the day and the way out in errors."""
+    """Makes errors that name the table, the day and what to do."""
 
     entity: str
     run: Run
@@ -231,7 +231,7 @@ def _mark_duplicates(
 ) -> list[LandingFile]:
     """Files with the bytes of a file that came before are duplicates of it.
 
-    Only for events: a catalogue that did not change is sent again and is folded in silver.
+    Only for events: an unchanged catalogue is sent again, and silver folds its rows.
     """
     seen = {row["sha256"] for row in known if row["status"] == TAKEN_IN}
     marked = []
@@ -258,7 +258,7 @@ def _read(
     )
     paths = [(file.file, f"{landing.rstrip('/')}/{file.file}") for file in files]
     entries = spark.createDataFrame(paths, "file string, path string")
-    # Neighbouring days to one task, so that it writes few partitions of the bronze table.
+    # Neighboring days go to one task, so that a task writes few partitions of the bronze table.
     spread = entries.repartitionByRange(min(len(files), _MOST_TASKS), "file")
     raw = spread.mapInArrow(partial(read_files, columns=columns), columns.ddl)
     parsed = parse(raw, source)

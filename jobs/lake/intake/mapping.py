@@ -156,12 +156,12 @@ class ColumnMap(BaseModel):
     from: the source's column; or constant: the same value in every row.
     format: of a timestamp, a Spark datetime pattern, or epoch_seconds or epoch_millis; without
         one, ISO 8601. time_zone: IANA name of the zone of wall-clock times; times that carry an
-        offset keep it. At a clock change, a skipped hour moves forward and a repeated one is the
+        offset keep it. At a clock change, a skipped hour moves forward, and a repeated hour is the
         first of the two.
     default: taken where the source has no value. optional: files may lack the column.
     values: the source's value to ours; a value that is not listed makes the row unusable.
-    personal: `none` says that a person looked and the column is not personal although its name
-        looks so; `drop` lists a column that is known and must never be read.
+    personal: `none` says that a person looked, and the column is not personal despite its name;
+        `drop` lists a known column that must never be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -198,7 +198,7 @@ class ColumnMap(BaseModel):
 
     @property
     def format_has_zone(self) -> bool:
-        """Whether the pattern itself reads an offset or a zone."""
+        """Whether the pattern includes an offset or a zone."""
         return bool(self.format and _ZONED.search(re.sub(r"'[^']*'", "", self.format)))
 
 
@@ -212,12 +212,12 @@ def _zone(name: str) -> None:
 
 
 class Source(BaseModel):
-    """One source: which files are its own, and what their columns mean.
+    """One source: which files belong to it, and what their columns mean.
 
-    source: the name, equal to the file's. files: a pattern for the names of its files inside
-    `landing/<entity>/ds=D/`. delimiter: of its csv files. nulls: words that stand for no value, in
-    addition to the empty one. columns: ours to theirs. attributes: of users only, the non-personal
-    columns that may describe a user.
+    source: the name, which is that of the mapping file. files: a pattern for the source's file
+    names in `landing/<entity>/ds=D/`. delimiter: of csv files. nulls: words that stand for no
+    value, beside the empty text. columns: our column to the source's. attributes: only for users,
+    the non-personal columns that may describe a user.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -272,7 +272,7 @@ class Source(BaseModel):
 
     @property
     def used(self) -> dict[str, ColumnMap]:
-        """Our column (or `attributes.<name>`) to its mapping, without what is dropped."""
+        """Our column (or `attributes.<name>`) to its mapping, without dropped columns."""
         named = {**self.columns, **{f"attributes.{k}": c for k, c in self.attributes.items()}}
         return {name: column for name, column in named.items() if column.personal != "drop"}
 
@@ -370,10 +370,10 @@ def _explain(path: Path, error: ValidationError) -> Iterable[str]:
 
 
 def load_sources(folder: Path, entity: str) -> tuple[Source, ...]:
-    """The sources of one entity, by name; none for a shop that does not deliver it.
+    """The sources of one entity, by name; none for a shop that does not deliver the entity.
 
-    Every mapping of the folder is read, so a wrong one stops all entities with its name. Raises
-    MappingError when the folder has no mapping at all.
+    Reads every mapping of the folder, so a wrong mapping stops all entities; the error has its
+    name. Raises MappingError also when the folder has no mapping.
     """
     sources = tuple(load_source(path) for path in sorted(folder.glob("*.yaml")))
     if not sources:
@@ -390,8 +390,8 @@ REPLAY = re.compile(r"replay-(?P<source>[a-z][a-z0-9_]*)-[0-9a-f]{16}\.jsonl")
 def claim(name: str, sources: Iterable[Source]) -> Source:
     """The one source that a file belongs to, by the file's name.
 
-    A replayed file belongs to the source that its name says. Raises MappingError when no source,
-    or more than one, claims the name.
+    The name of a replayed file holds its source. Raises MappingError when no source, or more than
+    one, claims the name.
     """
     known = tuple(sources)
     replay = REPLAY.fullmatch(name)

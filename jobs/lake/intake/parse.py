@@ -22,7 +22,7 @@ FIRST_YEAR = 1990
 _TOO_OLD = f"is a time before {FIRST_YEAR}; is the unit right?"
 _DROP_DS = r"/ds=(\d{4}-\d{2}-\d{2})/"
 _NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
-# Without a date in front, Spark would take a bare time as today's.
+# Spark would read a time without a date as one of today.
 _ISO = (
     r"^\d{4}-\d{2}-\d{2}"
     r"([ T]\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
@@ -50,7 +50,7 @@ def parse(raw: DataFrame, source: Source) -> DataFrame:
     ]
     every = [*columns, *attributes]
     drop_ds = F.to_date(F.regexp_extract("file", _DROP_DS, 1))
-    # One projection a step: Spark computes the columns of a step once, however often the next
+    # One projection for each step: Spark computes a step's columns once, however often the next
     # step names them.
     steps: list[dict[str, Column]] = [
         {"drop_ds": drop_ds, **{f"text_{c.name}": c.text(source) for c in every}},
@@ -80,11 +80,11 @@ class _Column:
 
     @property
     def theirs(self) -> str:
-        """The name that a problem of this column is reported under."""
+        """The column's name in reports of problems."""
         return self.column.from_ if self.column and self.column.from_ else self.target.name
 
     def text(self, source: Source) -> Column:
-        """What the source sent, trimmed; null when it says nothing."""
+        """The text that the source sent, trimmed; null when it stands for no value."""
         column = self.column
         if column is None or column.personal == "drop":
             return F.lit(None).cast("string")
@@ -97,7 +97,7 @@ class _Column:
         return text
 
     def word(self) -> Column:
-        """The text in our words: `values` applied, null when it lists no such value."""
+        """The text in our words, by the mapping's `values`; null for a text not listed there."""
         text = F.col(f"text_{self.name}")
         if self.column is None or self.column.values is None:
             return text
@@ -156,7 +156,7 @@ class _Column:
         ]
 
     def _personal(self, text: Column) -> Column:
-        """Says that a value must not be kept; leaves the value out, since reasons are kept."""
+        """The reason why a value must not be kept, without the value, since reasons are kept."""
         nothing = F.lit(None).cast("string")
         if self.is_attribute:
             too_long = (
@@ -203,14 +203,14 @@ def _says(text: Column, what: str) -> Column:
 
 
 def _after_drop(event_ts: Column) -> Column:
-    """A drop of day D says what happened up to the end of D, in UTC."""
+    """The reason against a time after the end of the drop's day, in UTC."""
     shown = F.date_format(event_ts, "yyyy-MM-dd'T'HH:mm:ss'Z'")
     late = F.concat(shown, F.lit(" is after the drop's day, "), F.col("drop_ds").cast("string"))
     return F.when(F.to_date(event_ts) > F.col("drop_ds"), late)
 
 
 def _problems(columns: list[_Column]) -> Column:
-    """What the reader found, or else what is wrong with the columns, in their order."""
+    """The reader's problem, or else the problems of the columns, in their order."""
     reasons = [F.col(f"reason_{column.name}") for column in columns]
     listed = F.array(
         *(_problem(F.lit(c.theirs), why) for c, why in zip(columns, reasons, strict=True))

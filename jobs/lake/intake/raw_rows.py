@@ -1,9 +1,8 @@
-"""The rows of drop files as text, together with whatever is wrong with them.
+"""The rows of drop files as text, with their problems.
 
-Runs on the executors. One reader a format turns a file into `RawRow` batches; nothing raises for
-what a file holds, since a bad file has to be told from a bad row and both have to be counted.
-All values become text here and are parsed by `jobs.lake.intake.parse`, so the formats share one
-path.
+Runs on the executors. A reader for each format turns a file into `RawRow` batches. Bad content
+raises no error, since bad files and bad rows have to be counted apart. All values become text here,
+and `jobs.lake.intake.parse` parses them, so the formats share one path.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Columns:
         return pa.schema([*HEAD, *values])
 
     def missing(self, found: Iterable[str]) -> str:
-        """What to say when a file lacks a required column, or ''."""
+        """The message when a file lacks a required column, or ''."""
         there = list(found)
         lacking = [name for name in self.required if name not in there]
         if not lacking:
@@ -72,7 +71,7 @@ class Columns:
 
 
 class FileProblem(Exception):
-    """The file as a whole can't be used; the message says why."""
+    """The whole file can't be used; the message says why."""
 
 
 @dataclass
@@ -343,7 +342,7 @@ def _csv_header(reader: Iterator[list[str]], lines: _Lines, columns: Columns) ->
 
 
 def _row(number: int, values: list[str | None], columns: Columns, text: str) -> RawRow:
-    """A record whose columns are known; undecodable bytes of a column we read make it bad."""
+    """A record whose columns are known; undecodable bytes in a column that is read make it bad."""
     for name, value in zip(columns.names, values, strict=True):
         if value is not None and not is_utf8(value):
             shown = [None if v is None else readable(v) for v in values]

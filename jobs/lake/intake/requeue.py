@@ -1,7 +1,7 @@
-"""Quarantined rows back into the landing, as a drop of their own.
+"""Quarantined rows back into the landing folder, as a drop of their own.
 
-Done after a mapping, a check or a function was mended: the rows go the whole way again, under the
-day that takes them in. Nothing is removed from `ops.quarantine`.
+For use after a mapping, a check or a function was mended: a later day takes the rows in like any
+drop. Nothing is removed from `ops.quarantine`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobs.lake.intake.mapping import ColumnMap, Entity, Source, claim, load_sour
 from jobs.lake.settings import LakeSettings
 from jobs.lake.storage import write_new
 
-# The tables that quarantine rows, and whose drops those rows came from.
+# The tables that quarantine rows, and the entity of the drops that the rows came from.
 ENTITY_OF = {
     "bronze.events": Entity.events,
     "bronze.items": Entity.items,
@@ -31,8 +31,8 @@ ENTITY_OF = {
     "silver.items": Entity.items,
     "silver.users": Entity.users,
 }
-# A key of each replayed row that no mapping reads. It says where the row came from, and keeps the
-# bytes of a second replay from being those of the first, which would be a duplicate drop.
+# A key of each replayed row that no mapping reads. It says where the row came from, and makes the
+# bytes of a second replay differ from those of the first, which would be a duplicate drop.
 ORIGIN = "_replay_of"
 
 
@@ -61,10 +61,10 @@ def requeue(
 ) -> Requeued:
     """Write quarantined rows as `landing/<entity>/ds=<into>/replay-<source>-<hash>.jsonl`.
 
-    quarantine: `ops.quarantine` of published runs; what another run rejected comes in again with
-    the day's next run. table, quarantined_on: which rows. reason: only rows whose reason contains
-    this text; empty means all. into: the day whose run shall take them in; if that day is taken in
-    already, the next new day does.
+    quarantine: `ops.quarantine` of published runs; the next run of the day takes in again what any
+    other run rejected. table, quarantined_on: which rows. reason: only rows whose reason contains
+    this text; empty means all. into: the day whose run is to take the rows in; if that day is taken
+    in already, the next new day takes them in.
     The same call again writes nothing new. Raises NoTable for a table that quarantines nothing.
     """
     if table not in ENTITY_OF:
@@ -105,8 +105,8 @@ def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
 def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
     """A row in our columns as its source would have sent it: `jobs.lake.intake.parse` reversed.
 
-    Raises NotReplayable for a time in a pattern of the source's own, or a word of ours that the
-    mapping's `values` don't lead to.
+    Raises NotReplayable for a time in a pattern of the source's own, or for a word of ours without
+    a word of the source in the mapping's `values`.
     """
     ours = dict(row)
     ours |= {f"attributes.{name}": value for name, value in (row.get("attributes") or {}).items()}

@@ -24,13 +24,13 @@ class I2ISettings(Section):
         0.5,
         ge=0,
         le=1,
-        description="share of the weight of silent behavior methods that content takes over for a "
-        "pair with an item that nobody took; 0: none",
+        description="share of the silent behavior methods' weight that content takes over for a "
+        "pair with an item that nobody took; 0 takes over none",
     )
     cold_users: float = Field(
         5.0,
         gt=0,
-        description="users of an item, decayed, at which that share is half",
+        description="decayed users of an item at which content takes over half of content_trust",
     )
 
     @field_validator("weights")
@@ -45,8 +45,8 @@ class I2ISettings(Section):
 
 
 class PairReasonsSettings(Section):
-    """Pairs whose reason the LLM writes (`jobs.recall.fusion.pair_reasons`). The run's
-    `reason_budget` says how many a day."""
+    """Pairs whose reason the LLM writes (`jobs.recall.fusion.pair_reasons`). The run param
+    `reason_budget` limits their number a day."""
 
     neighbors: int = Field(
         5, ge=1, le=1000, description="nearest neighbors of an item that may get a written reason"
@@ -71,21 +71,22 @@ class UserRecallSettings(Section):
     )
     quotas: dict[str, int] = Field(
         {},
-        description="most items of a list whose strongest channel is this one; none: no limit",
+        description="most items of a list whose strongest channel is the named one; a channel "
+        "that is not named has no limit",
     )
     sharpening: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="how much an item loses that is near to all other candidates of the user, and "
-        "so is brought up by them too; 0 takes nothing",
+        description="penalty, 0 to below 1, for candidates that the user's other candidates lead "
+        "to as well; 0 turns it off",
     )
     diversity: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="how much an item loses that is a neighbor of one above it; 0 asks for no "
-        "diversity, 1 for nothing else",
+        description="penalty, 0 to 1, for items that are neighbors of an item higher in the list; "
+        "0 turns it off, 1 counts nothing else",
     )
     reordered: int = Field(
         300,
@@ -112,8 +113,8 @@ class UserRecallSettings(Section):
 
     @property
     def popular_items(self) -> int:
-        """Popular items that fill any list, though others may be shown to enough users already
-        (`jobs.recall.fusion.exposure`)."""
+        """How many popular items can fill any list, even when the cap on exposure
+        (`jobs.recall.fusion.exposure`) uses some of them up."""
         shown_enough = ceil(self.items / self.max_exposure) if self.max_exposure < 1 else 0
         return self.items + shown_enough
 

@@ -1,4 +1,4 @@
-"""What several sections of recall set: each field's meaning, unit and range, written once."""
+"""Fields that several sections of recall share: meaning, unit and range, written once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Neighbors = Annotated[int, Field(ge=1, le=1000, description="neighbors kept of an item")]
-Candidates = Annotated[int, Field(ge=1, description="candidates kept of a user")]
+Neighbors = Annotated[int, Field(ge=1, le=1000, description="neighbors to keep of each item")]
+Candidates = Annotated[int, Field(ge=1, description="candidates to keep of each user")]
 ExcludeSeenDays = Annotated[
     int,
     Field(
@@ -49,8 +49,8 @@ Shrinkage = Annotated[
     float,
     Field(
         ge=0,
-        description="users, not counting the first, at which a pair's score counts half; 0 counts "
-        "every pair in full",
+        description="users behind a pair, not counting the first, at which its score counts half; "
+        "0 counts every pair in full",
     ),
 ]
 GapMinutes = Annotated[
@@ -65,8 +65,8 @@ Smoothing = Annotated[
     float,
     Field(
         gt=0,
-        description="users with usual behavior that are added to each item's own, so that few "
-        "users prove little",
+        description="users with the usual behavior that are added to each item's own users, so "
+        "that few users prove little",
     ),
 ]
 
@@ -74,7 +74,7 @@ Smoothing = Annotated[
 def all_weights(weights: dict[str, float], known: tuple[str, ...], field: str) -> dict[str, float]:
     """One weight for each name, 0 where none is given.
 
-    Raises ValueError for an unknown name, and where nothing would be left to rank by.
+    Raises ValueError for an unknown name, for a weight outside 0 to 1, and where all are 0.
     """
     if unknown := sorted(set(weights) - set(known)):
         raise ValueError(f"{field}: unknown {', '.join(unknown)}; known: {', '.join(known)}")

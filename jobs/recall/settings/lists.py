@@ -15,7 +15,7 @@ from jobs.recall.settings.fields import (
 
 
 class RecentUseSettings(Section):
-    """How much a user counts who took an item lately (`jobs.recall.lists.popular.recent_uses`)."""
+    """How much a recent user of an item counts (`jobs.recall.lists.popular.recent_uses`)."""
 
     window_days: WindowDays = 28
     half_life_days: HalfLifeDays = 7.0
@@ -31,7 +31,7 @@ class PopularSettings(RecentUseSettings):
         "list for all users",
     )
     segment_min_users: int = Field(
-        50, ge=1, description="active users that a segment needs, in users"
+        50, ge=1, description="fewest active users of a segment with a list of its own"
     )
     seen_last_days: int = Field(
         7,
@@ -45,7 +45,7 @@ class ListedSettings(Section):
     """A list beside that of the popular items, for the same segments."""
 
     items: int = Field(
-        100, ge=1, description="items listed in each segment, and candidates kept of a user"
+        100, ge=1, description="items listed in each segment, and candidates to keep of each user"
     )
     exclude_seen_days: ExcludeSeenDays = 7
 
@@ -60,7 +60,7 @@ class TrendingSettings(ListedSettings):
     long_half_life_days: float = Field(
         28.0, gt=0, description="days after which a user counts half in the usual pace"
     )
-    min_users: int = Field(5, ge=1, description="users in the window that an item needs, in users")
+    min_users: int = Field(5, ge=1, description="fewest users of a listed item in the window")
     smoothing: Smoothing = 20.0
 
     @model_validator(mode="after")
@@ -86,14 +86,14 @@ class NewSettings(ListedSettings, RecentUseSettings):
 class SeasonalSettings(ListedSettings):
     """Items of the same weeks of earlier years (`jobs.recall.lists.seasonal`).
 
-    smoothing counts days of a user.
+    smoothing counts days on which a user took something, not users.
     """
 
     window_days: int = Field(
-        14, ge=0, le=90, description="days before and after the day's date that are its season"
+        14, ge=0, le=90, description="days of the season on either side of the day's date"
     )
-    years: int = Field(3, ge=1, description="how many earlier years count, in years")
-    min_users: int = Field(5, ge=1, description="users in the season that an item needs, in users")
+    years: int = Field(3, ge=1, description="earlier years that count")
+    min_users: int = Field(5, ge=1, description="fewest users of a listed item in the season")
     smoothing: Smoothing = 20.0
 
 
@@ -105,22 +105,19 @@ class BundleSettings(Section):
     max_basket_items: int = Field(
         100,
         ge=2,
-        description="items of the largest basket that counts, in items; a larger one is left out",
+        description="most items of a basket; a larger basket is left out",
     )
     max_items: int = Field(
-        3, ge=2, le=5, description="items of the largest rule, the consequent included, in items"
+        3, ge=2, le=5, description="most items of a rule, the consequent included"
     )
-    min_baskets: int = Field(
-        20, ge=1, description="baskets that must hold all items of a rule, in baskets"
-    )
-    min_support: int = Field(
-        5, ge=1, description="distinct users that must stand behind a rule, in users"
-    )
+    min_baskets: int = Field(20, ge=1, description="fewest baskets that hold all items of a rule")
+    min_support: int = Field(5, ge=1, description="fewest distinct users behind a rule")
     min_confidence: float = Field(
         0.1,
         ge=0.01,
         le=1,
-        description="least share of the baskets with the antecedent that hold the consequent too",
+        description="least confidence of a rule: share of the baskets with the antecedent that "
+        "hold the consequent too",
     )
     min_lift: float = Field(
         1.5,
@@ -128,4 +125,4 @@ class BundleSettings(Section):
         description="least lift of a rule: how many times as often as in all baskets the "
         "consequent stands in baskets with the antecedent",
     )
-    rules: int = Field(10_000, ge=1, description="rules published of a day")
+    rules: int = Field(10_000, ge=1, description="most rules that a day publishes")

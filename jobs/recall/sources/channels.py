@@ -36,23 +36,23 @@ class ItemHistorySettings(Section):
     exclude_seen_days is a week, because groceries are bought again, but rarely twice a week.
     """
 
-    history_length: int = Field(200, ge=1, description="newest distinct items of a user, in items")
+    history_length: int = Field(200, ge=1, description="newest distinct items of a user that count")
     history_days: int = Field(365, ge=1, description="how far back the history goes, in days")
     half_life_days: HalfLifeDays = 90.0
     position_decay: float = Field(
         0.7,
         gt=0,
         le=1,
-        description="factor for each later time at which the user took anything; 1 is none. Items "
-        "of one time, such as a basket, stand at one position",
+        description="factor on an item for each later time at which the user took anything; 1 "
+        "turns it off. Items of one time, such as a basket, stand at one position",
     )
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 7
     max_neighbor_rows: int = Field(
         20_000_000,
         ge=0,
-        description="rows of the table of neighbors up to which it is held in memory, about 12 "
-        "bytes each; beyond it Spark joins and shuffles",
+        description="most rows of a neighbor table in memory, about 12 bytes each; with more, "
+        "Spark joins and shuffles the rows",
     )
 
 
@@ -65,19 +65,25 @@ class SimilarUsersSettings(MatrixSettings):
     """
 
     min_common_items: int = Field(
-        1, ge=1, description="items that two users must have in common, in items"
+        1, ge=1, description="fewest items that similar users have in common"
     )
-    users: int = Field(500, ge=1, le=10_000, description="similar users that a user listens to")
+    users: int = Field(
+        500, ge=1, le=10_000, description="most similar users whose items count for a user"
+    )
     likeness_exponent: float = Field(
-        0.5, ge=0, le=2, description="how little a popular item says about likeness, degree^-x"
+        0.5,
+        ge=0,
+        le=2,
+        description="how much a popular item loses weight in the likeness of users, degree^-x",
     )
     user_exponent: UserExponent = 0.7
     popularity_exponent: float = Field(
-        0.2, ge=0, le=2, description="how much a popular item loses weight as a find, degree^-x"
+        0.2,
+        ge=0,
+        le=2,
+        description="how much a popular item loses weight as a candidate, degree^-x",
     )
-    min_item_users: int = Field(
-        2, ge=1, description="distinct users of an item before it is found this way, in users"
-    )
+    min_item_users: int = Field(2, ge=1, description="fewest distinct users of a candidate")
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 7
 
@@ -91,8 +97,8 @@ class RepurchaseSettings(Section):
         0.5,
         ge=0,
         le=4,
-        description="how much an item loses that is not due yet, (days since / usual days)^x; 0 "
-        "asks for no due date",
+        description="how much an item that is not due yet loses, (days since / usual days)^x; 0 "
+        "takes nothing",
     )
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 7
@@ -114,25 +120,23 @@ class NewcomerSettings(RecentUseSettings):
 
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 7
-    max_items: int = Field(
-        10, ge=1, description="distinct items up to which a user is a newcomer, in items"
-    )
+    max_items: int = Field(10, ge=1, description="most distinct items of a newcomer")
     attributes: tuple[str, ...] = Field(
-        (), description="user attributes that count; empty means all that there are"
+        (), description="user attributes that count; empty means all"
     )
     max_values: int = Field(
         50,
         ge=1,
-        description="distinct values up to which an attribute counts; one with more may be a name "
-        "or a number of its own for each user",
+        description="most distinct values of an attribute that counts; an attribute with more may "
+        "be a name or a number of each user's own",
     )
     value_min_users: int = Field(
-        10, ge=1, description="users that must share a value before it counts, in users"
+        10, ge=1, description="fewest users of an attribute value that counts"
     )
     window_days: WindowDays = 365
     half_life_days: HalfLifeDays = 90.0
     candidates: int = Field(
-        500, ge=1, description="most used items that newcomers are given some of, in items"
+        500, ge=1, description="most used items, from which newcomers get their lists"
     )
     smoothing: Smoothing = 20.0
 
@@ -146,7 +150,11 @@ class Q2ISettings(Section):
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 90
     phrase_decay: float = Field(
-        0.8, gt=0, le=1, description="factor for each phrase that the LLM named before; 1 is none"
+        0.8,
+        gt=0,
+        le=1,
+        description="factor on a phrase for each phrase that the LLM named before it; 1 turns it "
+        "off",
     )
     interest_weight: float = Field(
         0.5,
@@ -155,7 +163,7 @@ class Q2ISettings(Section):
         description="weight of an interest beside that of a search phrase; 0 leaves interests out",
     )
     search_depth: int = Field(
-        50, ge=1, le=16_384, description="texts that the vector index is asked for each phrase"
+        50, ge=1, le=16_384, description="texts that the vector index returns for each phrase"
     )
     items_per_text: ItemsPerText = 10
     min_score: float = Field(
@@ -173,19 +181,23 @@ class ProductNamesSettings(RecentUseSettings):
     items: Candidates = 100
     exclude_seen_days: ExcludeSeenDays = 7
     name_decay: float = Field(
-        0.8, gt=0, le=1, description="factor for each product that the LLM named before; 1 is none"
+        0.8,
+        gt=0,
+        le=1,
+        description="factor on a product for each product that the LLM named before it; 1 turns "
+        "it off",
     )
     catalogue_names: int = Field(
         5_000,
         ge=1,
-        description="most used distinct names of the catalogue that are compared; a day encodes no "
-        "more of them",
+        description="most used distinct names of the catalogue to compare; a day encodes no more "
+        "of the catalogue's names",
     )
     matches: int = Field(3, ge=1, description="catalogue names that one named product may match")
     theta: float = Field(
         0.6, ge=-1, le=1, description="least cosine of a named product and a catalogue name"
     )
-    skus: int = Field(50, ge=1, description="most used items of a name that are looked at")
+    skus: int = Field(50, ge=1, description="most used items of a name to select from")
     weights: dict[str, float] = Field(
         {"text": 0.4, "popularity": 0.3, "brand": 0.2, "price": 0.1},
         validate_default=True,

@@ -48,7 +48,7 @@ class SessionSettings(MatrixSettings):
     """
 
     half_life_days: HalfLifeDays = 60.0
-    history_length: int = Field(200, ge=1, description="items of a session that count, in items")
+    history_length: int = Field(200, ge=1, description="most items of a session that count")
     min_support: MinSupport = 2
     session_exponent: float = Field(
         0.75, ge=0, le=2, description="how much a large session loses weight, degree^-x"
@@ -60,20 +60,20 @@ class SessionSettings(MatrixSettings):
     neighbors: Neighbors = 50
 
     def of_sessions(self) -> CooccurrenceSettings:
-        """The same for `jobs.recall.methods.cooccurrence`, with sessions in the place of users."""
+        """The settings of `jobs.recall.methods.cooccurrence` with sessions in place of users."""
         shared = self.model_dump(exclude={"session_exponent", "gap_minutes"})
         return CooccurrenceSettings(**shared, user_exponent=self.session_exponent)
 
 
 class SlimSettings(MatrixSettings):
-    """Item similarity that explains away (`jobs.recall.methods.slim`)."""
+    """Item similarity by learned weights (`jobs.recall.methods.slim`)."""
 
     min_support: MinSupport = 2
     candidates: int = Field(
         100,
         ge=1,
         le=1000,
-        description="nearest items by cosine that an item learns weights of",
+        description="nearest items by cosine, whose weights are learned for each item",
     )
     penalty: float = Field(
         60.0,
@@ -99,8 +99,8 @@ class SwingSettings(MatrixSettings):
     alpha: float = Field(
         1.0,
         ge=0,
-        description="added to the number of items that two users share before it divides their "
-        "vote; a larger alpha makes users with much in common and users with little more alike",
+        description="added to the number of items that two users share; the sum divides the "
+        "pair's vote, so with a larger value the number matters less",
     )
     user_exponent: UserExponent = 0.25
     item_exponent: ItemExponent = 1.5
@@ -109,7 +109,7 @@ class SwingSettings(MatrixSettings):
         200,
         ge=2,
         le=2000,
-        description="users of an item that are heard, those with the most weight",
+        description="most users of an item that count, those with the most weight",
     )
     neighbors: Neighbors = 50
 
@@ -117,18 +117,16 @@ class SwingSettings(MatrixSettings):
 class TransitionSettings(StrengthSettings):
     """Item similarity from what comes soon after what (`jobs.recall.methods.transition`)."""
 
-    history_length: int = Field(
-        1000, ge=1, description="newest events of a user that count, in events"
-    )
+    history_length: int = Field(1000, ge=1, description="newest events of a user that count")
     min_support: MinSupport = 2
     window: int = Field(
-        3, ge=1, le=100, description="how many later times of a user an item leads to, in times"
+        3, ge=1, le=100, description="later times of a user that an item can lead to"
     )
     position_decay: float = Field(
-        0.7, gt=0, le=1, description="factor for each time between the two items; 1 is none"
+        0.7, gt=0, le=1, description="factor for each time between two items; 1 turns it off"
     )
     basket_length: int = Field(
-        50, ge=1, description="items of one time that count, those with the most weight first"
+        50, ge=1, description="most items of one time that count, those with the most weight"
     )
     user_exponent: UserExponent = 0.5
     item_exponent: ItemExponent = 0.75
@@ -145,7 +143,7 @@ class ContentSettings(Section):
         200,
         ge=1,
         le=16_384,
-        description="texts that the vector index is asked for each user; more than the channel "
+        description="texts that the vector index returns for each user; more than the channel "
         "keeps, because items that the user took lately are left out",
     )
     items_per_text: ItemsPerText = 10
@@ -153,7 +151,7 @@ class ContentSettings(Section):
         0.3,
         ge=-1,
         le=1,
-        description="least cosine of a neighbor; below it texts are unrelated",
+        description="least cosine of a neighbor; texts with less are unrelated",
     )
 
 
@@ -163,11 +161,11 @@ class AugmentedSettings(Section):
     max_users: int = Field(
         20,
         ge=0,
-        description="distinct users of an item up to which this method gives it neighbors; items "
-        "with more users are known by behavior",
+        description="most distinct users of an item that gets neighbors from this method; "
+        "behavior says enough about items with more",
     )
     tag_descriptions: int = Field(
-        200, ge=1, description="descriptions that may share a tag before the tag is left out"
+        200, ge=1, description="most descriptions that share a tag; a tag in more is left out"
     )
     items_per_description: int = Field(
         10, ge=1, description="items with the same description that one list may hold"
@@ -176,13 +174,13 @@ class AugmentedSettings(Section):
         0.1, ge=0, le=1, description="least weighted Jaccard index of a neighbor"
     )
     candidates: int = Field(
-        8, ge=2, le=20, description="items with near texts that the LLM chooses companions from"
+        8, ge=2, le=20, description="items with near texts from which the LLM chooses companions"
     )
     min_cosine: float = Field(
-        0.35, ge=-1, le=1, description="least cosine of a candidate's text; below it is unrelated"
+        0.35, ge=-1, le=1, description="least cosine of a candidate; texts with less are unrelated"
     )
     max_cosine: float = Field(
-        0.9, ge=-1, le=1, description="largest cosine of a candidate's text; above it is the same"
+        0.9, ge=-1, le=1, description="largest cosine of a candidate; texts with more are the same"
     )
     min_lift: float = Field(
         1.0,

@@ -144,7 +144,7 @@ def test_an_answer_that_is_none(status: str, word: str) -> None:
 
 def test_a_day_on_which_the_llm_step_did_not_run() -> None:
     assert why({"text_source": "template"}, [], None, None, 0.45) == (
-        "Not asked: the step that asks did not run for this day."
+        "Not asked: the step that asks the LLM did not run for this day."
     )
 
 

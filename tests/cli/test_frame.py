@@ -14,6 +14,7 @@ import typer
 from jobs.cli import app as frame
 from jobs.cli.docs import commands, help_text, reference
 from jobs.cli.run import chosen_days
+from jobs.cli.terminal.late_help import given
 from jobs.lake.errors import AuditFailed, PublishConflict
 from jobs.lake.settings import ROOT
 from jobs.settings import RunParams
@@ -66,10 +67,22 @@ def test_the_page_of_commands_is_up_to_date() -> None:
     assert page == reference(), "stale: run `python -m jobs.cli.docs > docs/cli.md`"
 
 
-def test_run_offers_every_run_parameter_with_its_default() -> None:
+def test_run_offers_every_run_parameter_and_leaves_the_default_to_it() -> None:
     offered = {option.name: option.default for option in COMMANDS["reclake", "run"].params}
+    shown = " ".join(help_text(("reclake", "run"), COMMANDS["reclake", "run"]).split())
     for name, field in RunParams.model_fields.items():
-        assert offered[name] == (field.default or type(offered[name])()), name
+        assert not offered[name], f"{name}: the default stands in RunParams"
+        if isinstance(field.default, int) and field.default > 1:
+            assert f"Default: {field.default}." in shown, name
+
+
+def test_run_passes_on_what_the_line_gives_and_nothing_else() -> None:
+    command = COMMANDS["reclake", "run"]
+    line = ["gold.i2i_daily", "--ds", "2017-12-30", "--token-budget", "0", "--methods", "slim"]
+    names = tuple(RunParams.model_fields)
+    found = given(command.make_context("run", line), names)
+    # a budget of 0 is a choice, and sends nothing
+    assert found == {"token_budget": 0, "methods": ["slim"]}
 
 
 @pytest.mark.parametrize("words", READERS, ids=" ".join)

@@ -1,1 +1,1 @@
-"""Recall channels: each finds items for every active user in one way, one module a channel."""
+"""Recall channels, one module each: ways to find items for every active user."""

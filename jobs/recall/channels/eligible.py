@@ -1,8 +1,8 @@
-"""What every recall channel returns, and which items may stand in its lists.
+"""The columns of every recall channel, and the items that may stand in its lists.
 
 Every channel returns user_id string, rank int from 1, item_id string, score double and
-because_item_id string (the item of the history that brought the row, null where no item did).
-Order: score descending, then item_id ascending. Only sellable items come out.
+because_item_id string (the item of the history that brought the row, or null). Order: score
+descending, then item_id ascending. Only sellable items are returned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def seen_items(interactions: DataFrame, ds: date, days: int) -> DataFrame:
 
 
 def best_sellable_unseen(scored: DataFrame, items: DataFrame, seen: DataFrame, k: int) -> DataFrame:
-    """The k best rows of each user whose item can be sold and is not among the seen."""
+    """The k best rows of each user with a sellable item that is not among the seen items."""
     allowed = scored.join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
     fresh = allowed.join(seen, ["user_id", "item_id"], "left_anti")
     return top_k(fresh, ["user_id"], k, item="item_id").select(*COLUMNS)

@@ -3,8 +3,8 @@
 
     score(u, j) = Σ_i strength(u, i) · d^p(u, i) · score(i → j)
 
-i runs over the user's history, d is the position decay, p the position: 0 for what the user took
-last, 1 for the time before.
+i runs over the user's history, d is the position decay, and p the position: 0 for items that the
+user took last, 1 for items of the time before.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def recall_by_history(
 def history_in_tasks(
     history: DataFrame, neighbors: DataFrame, seen: DataFrame, k: int, scratch: Scratch
 ) -> DataFrame:
-    """Plan 1 of `recall_by_history`: the table of neighbors lies where every task can map it.
+    """Plan 1 of `recall_by_history`: every task maps the table of neighbors.
 
     history: user_id, item_id string, strength double. neighbors: item_id, neighbor_item_id string,
     score double. seen: distinct user_id, item_id string. scratch: where the tasks find the table.
@@ -89,9 +89,9 @@ def history_in_tasks(
 def history_by_shuffle(
     history: DataFrame, neighbors: DataFrame, seen: DataFrame, k: int
 ) -> DataFrame:
-    """Plan 2 of `recall_by_history`: a join by item, for a table beyond one machine.
+    """Plan 2 of `recall_by_history`: a join by item, for a table too large for one machine.
 
-    The columns are those of `history_in_tasks`, and so is the result, to the last bit.
+    Columns and result are those of `history_in_tasks`, to the last bit.
     """
     term = F.rint(F.col("strength") * F.col("score") * F.lit(TERM_SCALE)).cast("long")
     terms = history.join(neighbors, "item_id").select(
@@ -116,7 +116,7 @@ def history_by_shuffle(
 def candidates(
     run: Run, interactions: DataFrame, neighbors: DataFrame, items: DataFrame, profiles: DataFrame
 ) -> DataFrame:
-    """Items like those that the user took lately."""
+    """Neighbors of items that the user took lately."""
     settings = run.settings.item_history
     return recall_by_history(
         interactions, neighbors, items, profiles, run.ds, settings, run.scratch

@@ -1,5 +1,5 @@
-"""The lists of gold.popular_items_daily for each active user: what the channels `popular`,
-`trending`, `new` and `seasonal` share (columns: `jobs.recall.channels.eligible`)."""
+"""The lists of gold.popular_items_daily for each active user, shared by the channels `popular`,
+`trending`, `new` and `seasonal` (columns: `jobs.recall.channels.eligible`)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def candidates_of_kind(
     users: DataFrame,
     profiles: DataFrame,
 ) -> DataFrame:
-    """The list of one kind for each active user, without what they took lately."""
+    """The list of one kind for each active user, without items that the user took lately."""
     own = of_kind(listed, kind)
     segments = segments_listed(users, own, run.settings.popular)
     seen = seen_items(interactions, run.ds, settings.exclude_seen_days)

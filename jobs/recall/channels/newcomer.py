@@ -3,13 +3,13 @@
     score(u, i) = use(i) · Π_a lift(i, value of a of u)
 
 over the attributes a of a user, as a naive Bayes classifier would rank items: use(i) is the decayed
-number of users of an item, and lift(i, v) the `jobs.recall.lists.lift` of its use by those with
-value v over its use by all who have the attribute. Only items with a product above 1 are listed:
-the others are merely popular. For users with a short history, of whom the other channels know
-little.
+number of users of an item, and lift(i, v) the `jobs.recall.lists.lift` of the item's use by users
+with value v over its use by all users with the attribute. Only items with a product of lifts above
+1 are listed; the others are merely popular. The channel is for users with few items, about whom the
+other channels know little.
 
-Attributes say to which group a user belongs. One with too many values may be a name or a number,
-and a value of few users may point at one of them; neither counts.
+Attributes say to which group a user belongs. An attribute with too many values may be a name or a
+number, and a value of few users may identify one of them; neither counts.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def newcomers(interactions: DataFrame, active: DataFrame, max_items: int) -> Dat
 
 
 def attribute_values(users: DataFrame, settings: NewcomerSettings) -> DataFrame:
-    """user_id, name, value string: the attributes of each user that say of which group they are.
+    """user_id, name, value string: the attributes of each user that count.
 
     users: user_id string, attributes map<string,string>.
     """
@@ -104,8 +104,8 @@ def value_lifts(
     """name, value, item_id string, log_lift double of each candidate for each value.
 
     uses: user_id, item_id string, use double in 0 to 1. values: user_id, name, value string.
-    candidates: item_id string; shares are of the use of these. scratch: must live until the result
-    is read.
+    candidates: item_id string; shares are shares of these items' use. scratch: must live until the
+    result is read.
     """
     of_candidates = uses.join(candidates, "item_id", "left_semi").join(values, "user_id")
     used = exact_sum(F.col("use"), _USE_BITS).alias("part")
@@ -135,7 +135,7 @@ def _group_lists(
 ) -> DataFrame:
     """group, item_id string, score double: one list for all users who share all attributes.
 
-    Longer than a user's by the most items that a newcomer can have seen.
+    It is longer than a user's list by the most items that a newcomer can have seen.
     """
     log_lift = exact_sum(F.col("log_lift"), _LOG_BITS)
     scored = (
@@ -157,6 +157,6 @@ def _group_lists(
 def candidates(
     run: Run, interactions: DataFrame, items: DataFrame, users: DataFrame, profiles: DataFrame
 ) -> DataFrame:
-    """What users with the same attributes take, for users with a short history."""
+    """What users with the same attributes take, for users with few items."""
     settings = run.settings.newcomer
     return recall_newcomers(interactions, items, users, profiles, run.ds, settings, run.scratch)

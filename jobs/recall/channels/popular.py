@@ -1,4 +1,4 @@
-"""Channel `popular`: what many users take lately. It alone has a full list for everyone
+"""Channel `popular`: what many users take lately. Only this channel has a full list for everyone
 (columns: `jobs.recall.channels.eligible`)."""
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def recall_popular(
 
     popular: segment string, rank int, item_id string (one kind of gold.popular_items_daily).
     segments: user_id, segment string, at most one row a user. users: user_id string, the active
-    users. seen: distinct user_id, item_id string; these come after all others, and so only fill a
-    list that would be short without them.
+    users. seen: distinct user_id, item_id string; seen items come after all others, so they only
+    fill a list that would be short without them.
 
-    First the items of the user's segment, then those of all users. The score says where a row
-    stands, 1 for the first of the list, 1/2 for the second: lists of large and of small segments
-    then weigh alike in the fusion.
+    First come the items of the user's segment, then those of all users. The score is 1/rank: 1 for
+    the first item of the list, 1/2 for the second. So lists of large and of small segments weigh
+    alike in the fusion.
     """
     return best_listed(popular, segments, users, seen, length).drop("is_seen")
 

@@ -1,7 +1,7 @@
 """Channel `product_names`: products that the LLM expects a user to buy next, in two stages.
 
-First names: each named product g is matched with the names p of the catalogue whose vectors are
-near, f(p, g) = cosine ≥ theta. Then items: of the items with a matched name, those are selected
+Stage one matches names: each named product g with the names p of the catalogue whose vectors are
+near, f(p, g) = cosine ≥ theta. Stage two selects items: of the items with a matched name, those
 that suit the user, EE(p, item) ≥ epsilon, with
 
     EE(p, item) = Σ_k w_k · part_k / Σ_k w_k, over the parts that are known
@@ -14,8 +14,8 @@ that suit the user, EE(p, item) ≥ epsilon, with
 
     score(u, item) = max_(g, p) d^place(g) · f(p, g) · EE(p, item)
 
-An item without a brand or a price, or a user who took nothing with one, leaves that part unknown.
-The scheme of two thresholds is that of LLM4CB; the parts are what a catalogue and a log hold.
+The part brand or price is unknown for an item without one, and for a user who took no item with
+one. The two thresholds are those of LLM4CB; the parts come from catalogue and interactions.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _USE_BITS = 24
 
 @dataclass(frozen=True)
 class NamedProducts:
-    """What both stages read, whatever theta and epsilon are.
+    """The inputs of both stages, which do not depend on theta and epsilon.
 
-    wanted: user_id, name string, weight double: what a user may buy next, weighted d^place. named:
-    as `used_names` returns it. vectors: name string (unique, of both), embedding array<float>.
-    search: over the catalogue's names. item_vectors: item_id string, embedding array<float>. uses:
-    user_id, item_id string, use double in 0 to 1.
+    wanted: user_id, name string, weight double: products that a user may buy next, weighted
+    d^place. named: as `used_names` returns it. vectors: name string (unique; of wanted products and
+    of the catalogue), embedding array<float>. search: over the catalogue's names. item_vectors:
+    item_id string, embedding array<float>. uses: user_id, item_id string, use double in 0 to 1.
     """
 
     wanted: DataFrame
@@ -78,12 +78,12 @@ def compare_names(
     settings: ProductNamesSettings,
     scratch: Scratch,
 ) -> NamedProducts:
-    """The vectors of all names, and a search over those of the catalogue.
+    """The vectors of all names, and a search over the catalogue's names.
 
     wanted, item_vectors: as in `NamedProducts`. names: item_id, name string of the catalogue.
-    encode: the vector of each distinct name, of which there are at most `settings.catalogue_names`
-    beside the wanted ones. interactions: user_id, item_id string, event_date date ≤ ds, weight
-    double. scratch: must live until the channel's rows are read.
+    encode: encodes each distinct name, at most `settings.catalogue_names` beside the wanted names.
+    interactions: user_id, item_id string, event_date date ≤ ds, weight double. scratch: must live
+    until the channel's rows are read.
     """
     wanted = scratch.once(wanted)
     if wanted.isEmpty():  # then no name of the catalogue has to be encoded
@@ -121,7 +121,7 @@ def recall_matched(
     ds: date,
     settings: ProductNamesSettings,
 ) -> DataFrame:
-    """`recall_named` after stage one; matches: as `match_names` returns them."""
+    """The part of `recall_named` after stage one. matches: as `match_names` returns them."""
     matched = products.named.join(matches, "name", "left_semi")
     texts = text_cosines(matched, products.vectors, products.item_vectors)
     described = matched.join(texts, ["item_id", "name"])
@@ -133,12 +133,12 @@ def recall_matched(
 
 
 def used_names(names: DataFrame, uses: DataFrame, settings: ProductNamesSettings) -> DataFrame:
-    """The names of the catalogue that are compared, each with its most used items.
+    """The names of the catalogue to compare, each with its most used items.
 
     names: item_id, name string. uses: user_id, item_id string, use double in 0 to 1.
-    Returns item_id, name string, popularity double in 0 to 1 (of the name's most used item): of the
-    `settings.catalogue_names` most used names, ties by name, the `settings.skus` most used items,
-    ties by item_id.
+    Returns item_id, name string, popularity double in 0 to 1 (as a share of the name's most used
+    item): the `settings.catalogue_names` most used names, ties by name; for each, the
+    `settings.skus` most used items, ties by item_id.
     """
     used = names.join(count_uses(uses), "item_id", "left").na.fill({"score": 0.0})
     by_name = used.groupBy("name").agg(
@@ -152,7 +152,7 @@ def used_names(names: DataFrame, uses: DataFrame, settings: ProductNamesSettings
 
 
 def name_search(vectors: DataFrame) -> TextSearch:
-    """A search for the nearest names by comparing with all; answers are names, best first.
+    """A search for the nearest names that compares with all; answers are names, best first.
 
     vectors: name string (unique), embedding array<float>; they come to this process. Ties by name.
     """
@@ -208,12 +208,13 @@ def _cosines(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def brand() -> Column:
-    """The brand of an item in lower case, null where there is none."""
+    """The brand of an item in lower case, or null."""
     return F.nullif(F.lower(F.trim("brand")), F.lit(""))
 
 
 def brand_habits(uses: DataFrame, items: DataFrame) -> DataFrame:
-    """user_id string, brand_shares map<string,double>: of the user's use of items with a brand.
+    """user_id string, brand_shares map<string,double>: shares of the user's use of items with a
+    brand.
 
     uses: user_id, item_id string, use double in 0 to 1. items: item_id, brand string.
     """
@@ -245,7 +246,7 @@ def price_levels(items: DataFrame) -> DataFrame:
 
 
 def price_habits(uses: DataFrame, levels: DataFrame) -> DataFrame:
-    """user_id string, user_level double: the mean level of what the user took, by use.
+    """user_id string, user_level double: the mean level of the items that the user took, by use.
 
     uses: user_id, item_id string, use double in 0 to 1. levels: item_id string, level double.
     """
@@ -298,7 +299,7 @@ def select_items(
 
 
 def weighted_mean(parts: Mapping[str, Column], weights: Mapping[str, float]) -> Column:
-    """The mean of the parts that are not null, null where none of those has a weight."""
+    """The weighted mean of the parts that are not null; null if none of these has a weight."""
     known = [F.when(part.isNotNull(), weights[name]).otherwise(0.0) for name, part in parts.items()]
     values = [F.coalesce(part * weights[name], F.lit(0.0)) for name, part in parts.items()]
     return reduce(add, values) / F.nullif(reduce(add, known), F.lit(0.0))
@@ -330,7 +331,7 @@ def named_products(
     user_texts: DataFrame,
     user_enrichments: DataFrame,
 ) -> NamedProducts:
-    """What the day's answers name and what the catalogue is called, before any threshold."""
+    """The products that the day's answers name, and the catalogue's names, before any threshold."""
     from jobs.vectors.embeddings import encode_words
     from jobs.vectors.encoder import Encoder
 

@@ -2,10 +2,10 @@
 
     score(u, j) = max_p cosine(p, text of j) · d^place(p) · (1, or w for an interest)
 
-p runs over the user's search phrases and interests, best first; d is the phrase decay. Where the
-LLM gave an interest a weight, a fifth of it stands in place of d^place. Each
-distinct phrase is encoded once and asked once of the day's Milvus collection, as a user's text is
-in the channel `vector`.
+p runs over the user's search phrases and interests, best first; d is the phrase decay. If the LLM
+gave an interest a weight, a fifth of the weight replaces d^place. Each distinct phrase is encoded
+once and searched once in the day's Milvus collection, as the channel `vector` does with a user's
+text.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def user_phrases(answers: DataFrame, settings: Q2ISettings) -> DataFrame:
 
 
 def named_in_order(answers: DataFrame, column: str, decay: float) -> DataFrame:
-    """user_id, name string, weight double: what the LLM named, each decay^place, from place 0.
+    """user_id, name string, weight double: names given by the LLM, weighted decay^place from 0.
 
     answers: user_id string and `column` array<string>, best first. Names are in lower case; empty
     ones are left out.
@@ -91,7 +91,7 @@ def recall_by_phrases(
 ) -> DataFrame:
     """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
-    phrases: as `user_phrases` returns them. encode: the vector of each distinct one. item_texts:
+    phrases: as `user_phrases` returns them. encode: encodes each distinct phrase. item_texts:
     item_id, text_hash string of the day. search: the day's index.
     interactions: user_id, item_id string, event_date date ≤ ds. items: item_id string,
     is_sellable boolean. scratch: must live until the result is read.
@@ -113,7 +113,7 @@ def recall_by_phrases(
 
 
 def answers_of_day(user_texts: DataFrame, user_enrichments: DataFrame) -> DataFrame:
-    """The LLM's answers that the day's texts are made with; what was paid later is not among them.
+    """The LLM's answers in the day's texts; answers that were paid later are not among them.
 
     Returns user_id string, interests, search_phrases, next_products array<string>,
     interest_weights map<string,double>.

@@ -2,9 +2,9 @@
 
     score(u, i) = Σ_d 0.5^(age of d / half-life) · min(1, t / T)^x
 
-d runs over the days on which u took i, t is the days since the last of them, and T the usual days
-between two: the user's own mean, or for what was taken once the mean over all users who took the
-item again. Without either an item is due at once.
+d runs over the days on which u took i. t is the number of days since the last of them, and T the
+usual number of days between two: the user's own mean or, for an item taken once, the mean over all
+users who took the item again. Without either mean an item is due at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def recall_repurchases(
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double; rows with a weight
     of 0 or less (a return) are no purchase. items: item_id string, is_sellable boolean.
-    users: user_id string, the active users; the days between two purchases are learned of all.
+    users: user_id string, the active users; the days between purchases are learned from all users.
     """
     days = interactions.where("weight > 0").select("user_id", "item_id", "event_date").distinct()
     pairs = days.groupBy("user_id", "item_id").agg(
@@ -71,5 +71,5 @@ def recall_repurchases(
 def candidates(
     run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
 ) -> DataFrame:
-    """Items that the user took before and that are due again."""
+    """Items that the user took before, and that are due again."""
     return recall_repurchases(interactions, items, profiles, run.ds, run.settings.repurchase)

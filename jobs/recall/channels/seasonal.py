@@ -1,4 +1,4 @@
-"""Channel `seasonal`: items of these weeks in earlier years (gold.popular_items_daily)."""
+"""Channel `seasonal`: items taken in these weeks of earlier years (gold.popular_items_daily)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from jobs.recall.channels.listed import candidates_of_kind
 def candidates(
     run: Run, interactions: DataFrame, listed: DataFrame, users: DataFrame, profiles: DataFrame
 ) -> DataFrame:
-    """Items of these weeks in earlier years."""
+    """Items taken in these weeks of earlier years."""
     settings = run.settings.seasonal
     return candidates_of_kind(run, "seasonal", settings, interactions, listed, users, profiles)

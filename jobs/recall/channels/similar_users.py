@@ -1,12 +1,12 @@
-"""Channel `similar_users`: what the users most like a user took.
+"""Channel `similar_users`: what the users with the most similar taste took.
 
     sim(u, v) = Σ_i A_ui · A_vi · |i|^-x · |v|^-y, over the items that both took
     score(u, j) = Σ_v sim(u, v) · A_vj · |j|^-z, over the nearest users v
 
 A is the decayed, saturating strength of `jobs.recall.kernels.strength`, |i| the number of users of
-an item and |v| the number of items of a user. The likeness of users is the product of
-`jobs.recall.methods.cooccurrence` with users and items exchanged, and so has its two plans and its
-exact sums; in tasks a user's nearest users never leave the loop that scores their items.
+an item and |v| the number of items of a user. sim is the score of
+`jobs.recall.methods.cooccurrence` with users and items exchanged, so it has the same two plans and
+the same exact sums. In tasks, a user's nearest users never leave the loop that scores their items.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TAKEN_ARRAYS = ("indptr", "items", "scores", "seen_indptr", "seen_items", "is_w
 
 @dataclass(frozen=True)
 class _Taken:
-    """What each user took and has seen, as compressed rows over items."""
+    """The items that each user took and has seen, as compressed rows over items."""
 
     item_ids: pa.StringArray
     arrays: dict[str, NDArray]
@@ -62,8 +62,8 @@ def recall_by_similar_users(
     """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
-    items: item_id string, is_sellable boolean. users: user_id string, the active users; others
-    are listened to, but get no list. scratch: must live until the result is read.
+    items: item_id string, is_sellable boolean. users: user_id string, the active users; other
+    users count as similar users, but get no list. scratch: must live until the result is read.
     """
     likeness = _likeness(settings)
     kept = scratch.computed(capped_strengths(interactions, ds, likeness))
@@ -157,7 +157,8 @@ def similar_users_by_shuffle(
 
 
 def _likeness(settings: SimilarUsersSettings) -> CooccurrenceSettings:
-    """The likeness of users as that of items: each word of it means the other of the two."""
+    """The settings of `sim` for the product of items: user fields become item fields and vice
+    versa."""
     shared = {name: getattr(settings, name) for name in MatrixSettings.model_fields}
     return CooccurrenceSettings(
         **shared,

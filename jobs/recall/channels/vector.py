@@ -43,7 +43,7 @@ def recall_hits(
     settings: ContentSettings,
     scratch: Scratch,
 ) -> DataFrame:
-    """The sellable items whose text is nearest to each user's.
+    """The sellable items whose text is nearest to each user's text.
 
     user_vectors: user_id string, embedding array<float>. item_texts: item_id, text_hash string.
     Returns user_id, item_id string, score double (cosine), at most `settings.items_per_text`
@@ -63,7 +63,7 @@ def recall_by_vector(
     ds: date,
     settings: VectorSettings,
 ) -> DataFrame:
-    """The nearest items that can be sold and that the user did not take lately.
+    """The nearest sellable items that the user did not take lately.
 
     hits: user_id, item_id string, score double (cosine); interactions: user_id, item_id string,
     event_date date ≤ ds; items: item_id string, is_sellable boolean.

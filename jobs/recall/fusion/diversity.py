@@ -1,15 +1,15 @@
-"""Diversity: a user's best candidates in an order in which neighbors do not crowd the list.
+"""Diversity: a user's best candidates reordered so that neighbors do not crowd the list.
 
 Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998). The next item of a list is the
-one of the greatest value
+item with the greatest value
 
     value(i) = (1 - d) · score(i) / best score of the user + d · (1 - max_j sim(i, j))
 
-over the items j that are listed already, d being the setting `diversity`. sim is what the lake
-says of similar items: the score of i → j or j → i in gold.i2i_daily, the larger, at most 1, which
-is a typical nearest neighbor; a popular item that only fills a list of neighbors is not similar.
-Categories are not asked: they are as fine or as coarse as the catalogue, and content is in the
-scores already. A list only grows, so values fall along it, and the value is the new score.
+over the items j that are listed already; d is the setting `diversity`. sim is the larger score of
+i → j and j → i in gold.i2i_daily, at most 1, which is a typical nearest neighbor; a popular item
+that only fills a list of neighbors is not similar. Categories play no part: they are as fine or as
+coarse as the catalogue, and content is in the scores already. A list only grows, so values fall
+along it, and the value is the new score.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _marginal_values(
     """The value of each row when it is listed; each user's rows come with the best score first.
 
     starts: where the rows of each user begin. places: the order of the item ids, for ties. codes:
-    each item's row in the table of neighbors, -1 for none. indptr, neighbors, similarities: that
-    table, over items 0 to items - 1.
+    each item's row in the table of neighbors, -1 for none. indptr, neighbors, similarities: the
+    table of neighbors, over items 0 to items - 1.
     """
     values = np.empty(len(scores))
     place_of = np.full(items, UNKNOWN, np.int32)
@@ -79,6 +79,6 @@ def _marginal_values(
 
 
 class MarginalRelevance(PoolValues):
-    """Values of the greedy order, by which the rows are in order; share is d, ties by item_id."""
+    """Values that sort the rows in the greedy order; share is d, ties by item_id."""
 
     kernel = staticmethod(_marginal_values)

@@ -1,17 +1,17 @@
-"""Exposure: no item stands in more lists than a share of all users.
+"""Exposure: a cap on the share of all users in whose lists one item stands.
 
     weight(u, i) = score(u, i) / best score of u
 
-All candidates of all users are gone through from the greatest weight down. A row is admitted if
-its user has a place left and its item may be shown to one more user; so an item that too many want
-goes to those for whom it weighs most, and each of the others gets the next best candidate. Since
-users and items both go by the weight, no user and item would rather have each other than what they
-have: it is the stable matching of Gale and Shapley (1962) with several places on both sides.
+All candidates of all users are visited by falling weight. A row is admitted if its user has a place
+left and its item may be shown to one more user. So an item that too many users want goes to the
+users for whom it weighs most, and each other user gets the next best candidate. Users and items
+both go by the weight, so no user and item prefer each other to what they have: this is the stable
+matching of Gale and Shapley (1962) with several places on both sides.
 
 Lists stay as long as they would be without the cap. A user whose candidates are all shown to enough
-others takes the best of them all the same: then the cap is relaxed, and the log says by how much.
-It never is for lists of k and a cap of c users where each of n users has k + n · k / c candidates,
-since n · k places fill no more than n · k / c items.
+other users still takes the best of them: the cap is relaxed, and the log says by how much. This
+never happens for lists of k items and a cap of c users if each of n users has k + n · k / c
+candidates, since n · k places fill at most n · k / c items.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ logger = logging.getLogger(__name__)
 def cap_exposure(
     scored: DataFrame, users: DataFrame, k: int, max_exposure: float, scratch: Scratch
 ) -> DataFrame:
-    """The rows without those that the cap keeps out of the list of their user.
+    """The rows without those that the cap keeps out of their user's list.
 
     scored: user_id, item_id string, score double > 0, at most one row for each pair, and any other
-    columns; all come back. users: user_id string, who gets a list. k: length of a list.
-    max_exposure: above 0, up to 1, share of the users. scratch: must live until the
-    result is read.
-    Ties: item_id ascending within a user; of users in the order of a hash of both, so that it is
-    not always the same ones who come first.
+    columns; all columns are returned. users: user_id string, who gets a list. k: length of a list.
+    max_exposure: share of the users, above 0, up to 1. scratch: must live until the result is read.
+    Ties: within a user by item_id ascending; between users by a hash of user and item, so that the
+    same users do not always come first.
 
-    Only rows that may stand in a list, of items that more users want than may have them, come to
+    Only rows that may stand in a list, and whose item more users want than may have it, come to
     this process, about 60 bytes each.
     """
     # A share of 0.29 of 100 users is 28.999999999999996 of them.
@@ -74,8 +73,8 @@ def cap_exposure(
     if relaxed:
         shown = np.bincount(item[admitted])
         logger.warning(
-            "%d rows beyond the cap on exposure: %d items are in more than %d lists, one in %d, "
-            "because users have no other candidates",
+            "%d rows beyond the cap on exposure: %d items stand in more than %d lists, the most in "
+            "%d, because users have no other candidates",
             relaxed,
             np.count_nonzero(shown > limit),
             limit,
@@ -95,10 +94,11 @@ def admit(
     k: int,
     limit: int,
 ) -> tuple[NDArray[np.bool_], int]:
-    """Which rows stand in a list, the most weighty first, and how many of them beyond the cap.
+    """Which rows stand in a list, and how many of them are beyond the cap. Rows come by falling
+    weight.
 
-    user, item: codes from 0. free_before, free: the user's rows of items that nobody contends for,
-    those before this row and all.
+    user, item: codes from 0. free_before, free: how many of the user's rows have an item that fewer
+    users want than may have it: before this row, and in all.
     """
     admitted = np.zeros(len(user), np.bool_)
     if not len(user):

@@ -1,4 +1,4 @@
-"""Popular items for the lists of neighbors that are too short."""
+"""Popular items that fill lists of neighbors which are too short."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pyspark.sql import functions as F
 from jobs.recall.kernels.ranking import top_k
 
 FILL_METHOD = "popular"
-# A list without any neighbor is filled with scores below this, one with neighbors below its last.
+# Scores of an empty list's fillers are below this; in other lists they are below the last neighbor.
 _FILL_CEILING = 0.1
 
 
 def fill_neighbors(
     fused: DataFrame, wanting: DataFrame, sellable: DataFrame, popularity: DataFrame, k: int
 ) -> DataFrame:
-    """Popular items for the lists that are shorter than k: of the item's category, then of all.
+    """Popular items for lists shorter than k: first of the item's category, then of all.
 
     fused: item_id, neighbor_item_id string, score double. wanting: item_id string, the items whose
     lists have to be full. sellable: item_id, category string. popularity: item_id string, score.
-    Returns item_id, neighbor_item_id string, rank int that goes on after the list, scores
-    map<string,double> {popular: share of the most popular}, score double below every score that
-    the list has already. Order: score descending, neighbor_item_id ascending.
+    Returns item_id, neighbor_item_id string, rank int that continues the list, scores
+    map<string,double> {popular: popularity as a share of the most popular item's}, score double
+    below every score of the list. Order: score descending, neighbor_item_id ascending.
     """
     lengths = fused.groupBy("item_id").agg(
         F.count("*").alias("length"), F.min("score").alias("last_score")
@@ -37,7 +37,7 @@ def fill_neighbors(
         .join(popularity.select("item_id", "score"), "item_id", "left")
         .na.fill({"score": 0.0})
     )
-    # Of twice the length, the item itself and the neighbors it has still leave enough.
+    # Twice the length, since the item itself and its neighbors are left out.
     of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", 2 * k)
     of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", 2 * k)
     near = short.join(of_category, "category").withColumn("height", (1.0 + F.col("share")) / 4.0)

@@ -1,11 +1,10 @@
 """One list of neighbors for each item from the lists of all methods, with a reason for every row.
 
-Methods score on scales of their own. The scores of an item's neighbors are added up over a history,
-so a near neighbor of one item has to stay above a far neighbor of another: each method is divided
-by one number a day, the mean of its best scores. The fused score is that of
-`jobs.recall.fusion.scores`. But of an item that few users took, the silence of behavior says
-nothing: there, content speaks for a share of the silent weight (`content_trust`), the larger the
-fewer they are.
+Methods score on scales of their own. A channel adds up the scores of neighbors over a history, so a
+near neighbor of one item has to stay above a far neighbor of another. So each method's scores are
+divided by one number a day, the mean of the method's best scores; `jobs.recall.fusion.scores` then
+fuses them. For an item that few users took, the silence of behavior methods says nothing: content
+takes over a share of their weight (`content_trust`), the larger the fewer the users.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ def fuse_neighbors(
     or null. items: item_id, title, category string, is_sellable boolean. texts: item_id string.
     popularity: item_id string, score double (users of the item lately). scratch: must live until
     the result is read. Returns item_id string, rank int, neighbor_item_id string, score double ≥ 0,
-    methods array<string> in name order, method_scores map<string,double>, reason string. A score of
-    1 is the mean best score: of a method in method_scores, of all methods agreeing in score. Order:
+    methods array<string> in name order, method_scores map<string,double>, reason string. In
+    method_scores, 1 is the method's mean best score; score is 1 where all methods have 1. Order:
     score descending, neighbor_item_id ascending.
 
-    Items that are not sellable keep the neighbors that behaviour gives them, but nothing fills
-    their lists. Lists are shorter only where fewer other sellable items exist.
+    Items that are not sellable keep their neighbors by behavior, but nothing fills their lists.
+    Lists are shorter only where fewer other sellable items exist.
     """
     sellable = items.where("is_sellable")
     best = best_neighbors(candidates, items, popularity, settings)
-    # What fills the short lists has to know them.
+    # Used twice: in the result, and to find the short lists that have to be filled.
     fused = scratch.once(best)
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
     fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
@@ -80,7 +79,7 @@ def best_neighbors(
     """The lists of `fuse_neighbors` before anything fills them.
 
     candidates, items, popularity: as there. of: item_id string, the items whose lists are wanted;
-    all without it. A list does not depend on which others are.
+    by default all. A list is the same whichever other lists are wanted.
     Returns item_id, neighbor_item_id string, rank int, score double, scores map<string,double>,
     support long or null, and more columns of the fusion.
     """
@@ -119,8 +118,9 @@ def _best_neighbors(
 
 
 def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISettings) -> DataFrame:
-    """The candidates with doubt, a double: of a neighbor by content how little the silence of
-    behaviour means, s / (s + users of the item of both that fewer took); null of the others."""
+    """The candidates with doubt double: for a neighbor by content, how little the silence of
+    behavior means, s / (s + users), users being those of the less taken item of the pair; null for
+    other neighbors."""
     by_content = F.col("method") == CONTENT
     if not settings.content_trust:
         return candidates.withColumn("doubt", F.lit(None).cast("double"))
@@ -138,7 +138,7 @@ def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISetti
 
 
 def _spoken_for(settings: I2ISettings) -> Column:
-    """What content adds to a score for the methods of behaviour that are silent."""
+    """What content adds to a score in place of silent behavior methods."""
     total = sum(settings.weights.values())
     silent = reduce(
         add,

@@ -1,7 +1,7 @@
-"""Sentences of a language model about an item and its neighbor, for the pairs that are seen most.
+"""Sentences of the LLM about an item and its neighbor, for the pairs that are seen most.
 
-A pair is of two contents, so that sizes of one product share an answer. Which pairs a day asks
-about is a function of the lists that its own candidates make, never of what was answered.
+A pair is of two contents, so that sizes of one product share an answer. The day's own candidates
+decide which pairs the day asks about; earlier answers never do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEY = ("content_hash", "neighbor_content_hash")
 
 
 def most_used(popularity: DataFrame, items: DataFrame, budget: int) -> DataFrame:
-    """item_id string, score double: the `budget` most used items that a catalogue holds.
+    """item_id string, score double: the `budget` most used items of the catalogue.
 
     popularity: item_id string, score double (users of the item lately). items: item_id string.
     Score descending, ties by item_id.
@@ -36,10 +36,10 @@ def head_pairs(
 ) -> DataFrame:
     """The `budget` pairs of contents that are seen most: nearest neighbors of the most used items.
 
-    neighbors: item_id, neighbor_item_id string, rank int from 1, without those that only fill a
+    neighbors: item_id, neighbor_item_id string, rank int from 1, without neighbors that only fill a
     list. heads: as `most_used` returns them. items: item_id, content_hash, title, category string.
     Returns content_hash, neighbor_content_hash, title, category, neighbor_title, neighbor_category
-    string, rank int (1 is best); of an item, those among its first `settings.neighbors` neighbors
+    string, rank int (1 is best): for each item, those of its first `settings.neighbors` neighbors
     that have a title and another content. Order: score of the content's most used head descending,
     content_hash, nearest rank, neighbor_content_hash.
     """
@@ -63,11 +63,11 @@ def head_pairs(
 
 
 def written_reasons(asked: DataFrame, answers: DataFrame, items: DataFrame) -> DataFrame:
-    """What the model wrote that passed the gate, for every two items of the contents asked about.
+    """The accepted sentences, for every two items of the contents that were asked about.
 
-    asked: content_hash, neighbor_content_hash string, unique. answers: these, status, reason,
-    prompt_version, model string, of the prompt version and model in use. items: item_id,
-    content_hash string.
+    asked: content_hash, neighbor_content_hash string, unique. answers: the columns of asked,
+    status, reason, prompt_version, model string, of the prompt version and model in use. items:
+    item_id, content_hash string.
     Returns item_id, neighbor_item_id, sentence (without its full stop), reason_prompt_version,
     reason_model string, each pair once.
     """
@@ -86,7 +86,7 @@ def written_reasons(asked: DataFrame, answers: DataFrame, items: DataFrame) -> D
 
 
 def with_written_reasons(rows: DataFrame, written: DataFrame) -> DataFrame:
-    """The rows with the model's sentence before the template, and who wrote it.
+    """The rows with the LLM's sentence before the template reason, and the sentence's author.
 
     rows: item_id, neighbor_item_id, reason string, and any other columns. written: as
     `written_reasons` returns it.

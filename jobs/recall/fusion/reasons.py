@@ -1,5 +1,5 @@
-"""Why a row is recommended, in words: the phrases of its sources (`jobs.recall.sources`), in their
-order."""
+"""Why a row is recommended, in words: the phrases of its sources, in the order of
+`jobs.recall.sources`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobs.recall.sources.source import Source
 
 
 def neighbor_reason(scores: Column, support: Column, title: Column, category: Column) -> Column:
-    """Why a neighbor is listed: a phrase for each method that found it, or how it fills.
+    """Why a neighbor is listed: a phrase for each method that found it, or the phrase of a filler.
 
     scores: map<string,double> by method. support: users behind the pair. title, category: the
     neighbor's.
@@ -38,8 +38,8 @@ def neighbor_reason(scores: Column, support: Column, title: Column, category: Co
 def user_reason(scores: Column, because_title: Column, users_count: Column) -> Column:
     """Why an item is recalled: a phrase for each channel that found it.
 
-    scores: map<string,double> by channel. because_title: of the item of the history that brought
-    it. users_count: users of the item lately.
+    scores: map<string,double> by channel. because_title: title of the because item. users_count:
+    users of the item lately.
     """
     popular = F.when(
         users_count > 0,
@@ -52,7 +52,7 @@ def user_reason(scores: Column, because_title: Column, users_count: Column) -> C
 def _phrases(
     sources: Sequence[Source], scores: Column, values: Mapping[str, Column]
 ) -> list[Column]:
-    """One column a distinct reason of the sources, null where none of its sources has a score."""
+    """A column for each distinct phrase, null where none of the phrase's sources has a score."""
     by_reason: dict[str, list[str]] = {}
     for source in sources:
         by_reason.setdefault(source.reason, []).append(source.name)
@@ -67,9 +67,9 @@ def _any_of(names: Iterable[str], scores: Column) -> Column:
 
 
 def filled(reason: str, values: Mapping[str, Column]) -> Column:
-    """The phrase with a column in the place of each `{name}`; null where one of them is.
+    """The phrase with a column in place of each `{name}`; null where one of the columns is null.
 
-    Raises KeyError for a name that is no value.
+    Raises KeyError for a name without a value.
     """
     parts = [values[name] if name else F.lit(text) for text, name in _split(reason) if name or text]
     return parts[0] if len(parts) == 1 else F.concat(*parts)

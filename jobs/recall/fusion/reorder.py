@@ -1,7 +1,7 @@
-"""A new order of each user's candidates by what the lake says of similar items, in Spark tasks.
+"""A new order of each user's candidates by the lake's neighbors, computed in Spark tasks.
 
-The table of neighbors comes to this process once, 12 bytes a row, and tasks map it; a user's rows
-meet in one place, and a loop of numba gives each a value.
+The table of neighbors comes to this process once, 12 bytes a row, and tasks map it. A user's rows
+come to one task, where a loop of numba gives each row a value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Candidates:
-    """Rows of some users side by side, of each user the best score first, ties by item.
+    """Rows of some users side by side; each user's rows by falling score, ties by item.
 
     starts: (users + 1,) where the rows of each user begin. scores: above 0. places: the order of
     the item ids, for ties. codes: each item's row in the table of neighbors, UNKNOWN for none.
@@ -46,7 +46,7 @@ class PoolValues:
     """The value of each row, in 0 to 1, by a loop over each user's best rows.
 
     share: how much of the value the loop decides, above 0. pool: how many of a user's best rows are
-    put in a new order; the others have (1 - share) · score / best alone, which is never more.
+    put in a new order; the other rows get only (1 - share) · score / best, which is never more.
     """
 
     share: float
@@ -76,7 +76,7 @@ def pairs_in_pool(
     place_of: NDArray[np.int32],
     pairs: NDArray[np.int64],
 ) -> int:
-    """The pairs of one pool whose second is a neighbor of the first; how many they are.
+    """The pairs of one pool whose second item is a neighbor of the first; returns their number.
 
     codes: of the pool's items. place_of: scratch, UNKNOWN for every item before and after. pairs:
     (3, enough) scratch that receives first, second (places in the pool) and the table's cell.
@@ -101,7 +101,7 @@ def pairs_in_pool(
 
 @njit(cache=True, nogil=True)
 def room_for_pairs(indptr: NDArray[np.int64], pool: int) -> NDArray[np.int64]:
-    """Scratch for the pairs of any pool: no item has more neighbors in it than at all."""
+    """Scratch for the pairs of any pool; an item has at most all its neighbors in the pool."""
     longest = 0
     for item in range(len(indptr) - 1):
         longest = max(longest, indptr[item + 1] - indptr[item])
@@ -119,8 +119,8 @@ def reorder(scored: DataFrame, folder: Path, values: Values) -> DataFrame:
     """The same rows with a new score.
 
     scored: user_id, item_id string, score double > 0, at most one row for each pair, and any other
-    columns. folder: where `similar_items` lie; must live until the result is read. values: the new
-    score of each row; called in the tasks.
+    columns. folder: holds `similar_items`; must live until the result is read. values: gives each
+    row's new score; called in the tasks.
     """
     lists = scored.groupBy("user_id").agg(F.collect_list(F.struct(*scored.columns)).alias("rows"))
     return lists.select("rows").mapInArrow(reorder_in_tasks(folder, values), scored.schema)

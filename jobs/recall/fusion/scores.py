@@ -1,8 +1,8 @@
-"""Scores of several sources as one: each on a common scale, then the weighted mean.
+"""Scores of several sources fused into one: scaled to a common scale, then averaged by weight.
 
-The fused score is the weighted mean over all sources, a silent one counting 0: agreement is worth
-more. Reciprocal ranks would be the other choice; they forget distances, and Bruch, Gai and Ingber
-(TOIS 2023) find the weighted sum of scaled scores ahead of them.
+The fused score is the weighted mean over all sources. A silent source counts 0, so agreement is
+worth more. The other choice, reciprocal ranks, forgets distances, and Bruch, Gai and Ingber (TOIS
+2023) find the weighted sum of scaled scores ahead of it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def weighted_scores(
 ) -> DataFrame:
     """One row for each (group, item): its scaled scores, and their weighted mean.
 
-    candidates: `group`, `item`, `source` string, score double > 0, at most one row for each of
-    the three. weights: of every source, 0 switches it off; the mean is over the sum of all.
-    unit: what a score is divided by, an expression or a window within `group`. carry: more columns,
-    of each of which the largest value comes along.
+    candidates: `group`, `item`, `source` string, score double > 0, at most one row for each
+    combination. weights: of every source, 0 switches the source off; the mean divides by the sum of
+    all weights. unit: divides a score, an expression or a window within `group`. carry: more
+    columns; the largest value of each is returned.
     Returns `group`, `item` string, scores map<string,double> (scaled, by source), strongest string
     (the source with the largest weighted part, ties in name order), score double, and `carry`.
     """
     total_weight = float(sum(weights.values()))
     shares = {name: weight / total_weight for name, weight in sorted(weights.items()) if weight}
-    # One shuffle, by group, serves a window, the grouping and the ranking that follows.
+    # One shuffle by group serves the window, the grouping and the later ranking.
     scaled = (
         candidates.where(F.col(source).isin(list(shares)))
         .select(group, item, source, "score", *carry)

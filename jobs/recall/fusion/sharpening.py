@@ -1,16 +1,16 @@
-"""Sharpening: a user's candidates without what they owe to each other.
+"""Sharpening: lowers the candidates that a user's other candidates lead to as well.
 
-Sums over a history or over users like a user smooth: an item in the middle of many lists collects
-from all sides. What the candidates together would bring up once more is that smooth part, and is
-taken off:
+Sums over a history or over similar users smooth: an item in the middle of many lists collects score
+from all sides. The smooth part is what the candidates together would recommend once more; it is
+subtracted:
 
     spread(j) = Σ_i score(i) · sim(i → j),  over the user's best candidates i
     value(j) = (1 - w) · score(j) / best score + w · (1 - spread(j) / largest spread)
 
-w is the setting `sharpening`, sim the score of i → j in gold.i2i_daily; a popular item that only
-fills a list of neighbors is not similar. It is the sharpening step of a blurring filter (BSPM, Choi
-et al., SIGIR 2023, who subtract the blurred scores of all items), taken once and over candidates
-only, that is, over items the user has not taken: a share of 0.25 is their step of a third.
+w is the setting `sharpening`, and sim the score of i → j in gold.i2i_daily; a popular item that
+only fills a list of neighbors is not similar. This is the sharpening step of a blurring filter
+(BSPM, Choi et al., SIGIR 2023), who subtract the blurred scores of all items. Here it is taken once
+and only over candidates, which the user has not taken; w = 0.25 is their step of a third.
 """
 
 from __future__ import annotations

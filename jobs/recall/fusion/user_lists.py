@@ -1,6 +1,7 @@
 """One list for each user from the lists of all channels, with a reason for every row.
 
-A user's list only has an order, so each channel is divided by its best score of the user.
+A user's list needs only an order, so each channel's scores are divided by its best score for the
+user.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ def fuse_channels(
     largest weighted part), channel_scores map<string,double>, because_item_id string or null,
     reason string. Order: score descending, item_id ascending.
 
-    With a quota, a channel keeps its best rows up to it; rows beyond are taken only where the
+    A channel with a quota keeps its best rows up to the quota; rows beyond are taken only where the
     list would be short. With sharpening or diversity the score is the value of
-    `jobs.recall.fusion.sharpening`, of `jobs.recall.fusion.diversity`, or of the second on top of
-    the first. An item that stands in too many lists gives way as `jobs.recall.fusion.exposure`
-    says.
+    `jobs.recall.fusion.sharpening`, of `jobs.recall.fusion.diversity`, or of diversity after
+    sharpening. `jobs.recall.fusion.exposure` takes an item out of some lists if it stands in too
+    many.
     """
     allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
@@ -94,7 +95,8 @@ def fuse_channels(
 
 
 def take_within_quotas(scored: DataFrame, settings: UserRecallSettings) -> DataFrame:
-    """The rows that may stand in a list: all within quotas, and what fills a list without them.
+    """The rows that may stand in a list: all within quotas, and rows beyond where a list would be
+    short.
 
     scored: user_id, item_id, strongest string, score double. The same columns come back.
     """

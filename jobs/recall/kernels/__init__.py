@@ -1,1 +1,1 @@
-"""What methods and channels compute with: matrices, products, exact sums, histories."""
+"""Computations that methods and channels share: matrices, products, exact sums, histories."""

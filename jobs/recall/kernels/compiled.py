@@ -16,8 +16,9 @@ _Found = TypeVar("_Found")
 def kernel(loop: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
     """Compile a loop that writes to none of its arrays; call it from Python alone.
 
-    numba compiles a loop anew, for seconds, when an array that could be written before cannot be
-    now. Here come arrays of this process, of Arrow and of mapped files, so all are shown read-only.
+    numba compiles a loop again, for seconds, when an argument changes from a writable array to a
+    read-only one. Arrays come from this process, from Arrow and from mapped files, so all are
+    passed read-only.
     """
     compiled = njit(cache=True, nogil=True)(loop)
 

@@ -1,7 +1,7 @@
 """The best cells of a row, for loops that numba compiles.
 
-Order: score descending, then column ascending. So the cells that stay, and their order, do not
-depend on the order in which they came.
+Order: score descending, then column ascending. So the kept cells and their order do not depend on
+the order in which cells come.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 Columns = NDArray[np.int32]
-# Scores are counted by their distance from the best, 32 steps to each factor of two.
+# Scores are counted by steps from the best score, 32 steps for each factor of two.
 _STEPS = 512
 _STEP_BITS = 47
 
 
 @njit(cache=True, nogil=True)
 def put_best_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
-    """Move the k best of the first `size` cells to the front, the best at 0; how many they are.
+    """Move the k best of the first `size` cells to the front, the best at 0; returns their number.
 
-    scores: above 0. What lies behind the best means nothing afterwards.
+    scores: above 0. The cells behind the best ones mean nothing afterwards.
     """
     kept = 0
     heap_scores, heap_columns = scores[:k], columns[:k]
@@ -36,14 +36,14 @@ def put_best_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _put_likely_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
-    """Move the cells that may be among the k best to the front; how many they are.
+    """Move the cells that may be among the k best to the front; returns their number.
 
-    Counting finds a step above which k cells lie, and a heap, which takes far longer for a cell,
+    Counting finds a step above which k cells lie. The heap, which takes far longer for each cell,
     then sees few more than these.
     """
     if size <= k:
         return size
-    # The bits of positive doubles are in the order of the doubles.
+    # The bits of positive doubles, read as whole numbers, have the order of the doubles.
     bits = scores.view(np.int64)
     best = np.int64(0)
     for place in range(size):
@@ -68,7 +68,7 @@ def _put_likely_first(scores: Scores, columns: Columns, size: int, k: int) -> in
 
 @njit(cache=True, nogil=True)
 def _offer(scores: Scores, columns: Columns, size: int, score: float, column: int) -> int:
-    """Keep a cell if it is among the best len(scores); how many cells are kept then.
+    """Keep a cell if it is among the best len(scores); returns how many cells are kept.
 
     scores, columns: the heap, of which the first `size` cells are filled, the worst at 0.
     """
@@ -100,7 +100,7 @@ def _sift_up(scores: Scores, columns: Columns, size: int, score: float, column: 
 
 @njit(cache=True, nogil=True)
 def _sift_down(scores: Scores, columns: Columns, size: int, score: float, column: int) -> None:
-    """Put a cell in the place of the worst of a heap of `size` cells."""
+    """Replace the worst cell of a heap of `size` cells."""
     place = 0
     while True:
         child = 2 * place + 1

@@ -1,10 +1,10 @@
 """The user × item matrix that the products multiply: each factor a whole number, so sums are exact.
 
 With A_ui the strength of a pair, an entry is A_ui · |u|^-a on the left and A_ui · |i|^-c on the
-right, both times one power of two and rounded. `matrix_entries` makes it in Spark, for a matrix of
-any size; `matrix_in_memory` in this process, several times as fast, for one that fits. Both give
-the same numbers to the last bit: all they do is IEEE 754 but for the powers, and those are Spark's
-in both.
+right, both times one power of two and rounded. `matrix_entries` makes the matrix in Spark, in any
+size; `matrix_in_memory` makes it in this process, several times as fast, if it fits. Both give the
+same numbers to the last bit: they use only IEEE 754 operations and powers, and Spark computes the
+powers for both.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def matrix_in_memory(
     sellable: pa.ChunkedArray | None,
     settings: CooccurrenceSettings,
 ) -> tuple[pa.Table, float]:
-    """What `matrix_entries` returns, of strengths that are here; ids are dictionary-encoded.
+    """The result of `matrix_entries` for strengths in this process; ids are dictionary-encoded.
 
     strengths, sellable: as there. spark: computes the powers, one row for each length of a history.
     """
@@ -121,9 +121,9 @@ def fixed_point_bits(most_users: int) -> int:
 def _powers(
     spark: SparkSession, *asked: tuple[NDArray[np.int64], float]
 ) -> list[NDArray[np.float64]]:
-    """Counts to a power as Spark computes it: no two libraries agree on the last bit.
+    """Powers of counts, computed by Spark: no two libraries agree on the last bit.
 
-    asked: counts and their exponent. Returns the powers of each of them, in order.
+    asked: counts and their exponent. Returns the powers of each, in order.
     """
     distinct = [np.unique(counts, return_inverse=True) for counts, _ in asked]
     lengths = [len(counts) for counts, _ in distinct]

@@ -1,10 +1,10 @@
-"""What each user's recent history brings up in a table of neighbors, computed in Spark tasks.
+"""The items that each user's recent history leads to in a table of neighbors, in Spark tasks.
 
     score(u, j) = Σ_i strength(u, i) · score(i → j)
 
 The table lies in a folder that the tasks map into memory, users come through Spark in batches, and
-of a user only the best items ever leave the loop. Terms are whole numbers, so a sum is exact and
-in any order the same.
+only a user's best items leave the loop. Terms are whole numbers, so a sum is exact and the same in
+any order.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class NeighborTable:
     def recall(self, histories: pa.RecordBatch, k: int) -> pa.RecordBatch:
         """The k best items of each user, in the columns of RECALL_SCHEMA.
 
-        histories: user_id string, items list<string> (distinct), strengths list<double> beside
-        them, seen list<string> or null: what must not come back. Order: user as given, then score
-        descending, then item ascending. because_item_id: the item with the largest term, ties by
-        item ascending. Items that no list names are skipped.
+        histories: user_id string, items list<string> (distinct), strengths list<double> of these
+        items, seen list<string> or null: items that must not be returned. Order: user as given,
+        then score descending, then item ascending. because_item_id: the item with the largest term,
+        ties by item ascending. Items of a history that are not in the table are skipped.
         """
         (items, starts), (seen, seen_starts) = self._coded(histories["items"], histories["seen"])
         columns, scores, because, sizes = best_of_histories(
@@ -117,8 +117,8 @@ class NeighborTable:
         )
 
     def _coded(self, *lists: pa.ListArray) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-        """Of each array: the index of each item of its lists, -1 for one unknown, and where each
-        list begins."""
+        """For each array: the index of each item in its lists, -1 for an unknown item, and where
+        each list begins."""
         lengths = [pc.list_value_length(each).fill_null(0).to_numpy() for each in lists]
         starts = [np.concatenate([[0], np.cumsum(each, dtype=np.int64)]) for each in lengths]
         # In one call, because each hashes all of item_ids.
@@ -158,12 +158,12 @@ def best_of_histories(
     k: int,
     explain: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
-    """The k best items of each user: index, score, the source that brought it; and how many.
+    """The k best items of each user: index, score, the source with the largest term; their number.
 
     starts, sources, strengths: each user's history, -1 for a source without a list. seen_starts,
-    seen: what must not come back, -1 for an unknown item. indptr, neighbors, neighbor_scores: the
-    list of each source, over items 0 to items - 1. explain: whether the sources are looked for;
-    they mean nothing without it.
+    seen: items that must not be returned, -1 for an unknown item. indptr, neighbors,
+    neighbor_scores: the list of each source, over items 0 to items - 1. explain: whether to find
+    the sources; without it they mean nothing.
     """
     # This loop decides what a user costs. Hence unsigned indices, which numba does not check for
     # counting from the end, and sums without a branch: one array is touched at random.
@@ -233,11 +233,12 @@ def _find_sources(
     rank_of: NDArray[np.int32],
     is_best: NDArray[np.uint8],
 ) -> None:
-    """Of each best item of one user the source with the largest term, ties by source ascending.
+    """For each best item of one user the source with the largest term, ties by source ascending.
 
-    A second pass over lists that are still in the cache takes less than keeping the largest term
-    of every item in the first. because: receives the sources. rank_of: (items,) scratch. is_best:
-    scratch of one bit an item, all 0 before and after, so small that it stays in the nearest cache.
+    A second pass over lists that are still in the cache takes less time than keeping the largest
+    term of every item in the first pass. because: receives the sources. rank_of: (items,) scratch.
+    is_best: scratch of one bit an item, all 0 before and after, so small that it stays in the
+    nearest cache.
     """
     for rank, column in enumerate(best):
         rank_of[column] = rank

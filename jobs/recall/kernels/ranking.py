@@ -1,4 +1,4 @@
-"""Order and sums that come out the same however Spark splits the work."""
+"""Order and sums that are the same however Spark splits the work."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-# Stands between a user's id and a session's; the part behind it never holds one.
+# Stands between a user's id and a session's; the part behind it never holds another.
 _SEPARATOR = "\x1f"
 
 
@@ -13,10 +13,10 @@ def with_sessions(interactions: DataFrame, gap_minutes: float) -> DataFrame:
     """The interactions with sessions in the place of users.
 
     interactions: user_id string, event_ts timestamp, session_id string or null, and any others.
-    An event without a session_id belongs to the session of the event before it, of all of its user
-    without one, when at most `gap_minutes` lie between; equal times are one session.
-    Returns the same columns, user_id now being the id of the session, and owner_id string, the user
-    that it begins with.
+    An event without a session_id belongs to the session of the user's previous such event if at
+    most `gap_minutes` lie between; equal times are one session.
+    Returns the same columns, with the session's id in user_id, and owner_id string: the user, whose
+    id the session's id begins with.
     """
     given = F.lower(F.hex(F.xxhash64("session_id")))
     in_order = Window.partitionBy("user_id", F.col("session_id").isNull()).orderBy("event_ts")

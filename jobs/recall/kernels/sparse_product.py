@@ -2,12 +2,12 @@
 
 `rows × users` times `users × columns`, where rows and columns are the same items. The arrays lie
 in a folder that the tasks map into memory, so a task costs what its own rows cost. A row is summed
-into one array over all columns (Gustavson, ACM TOMS 1978), its best cells are kept in a heap, and
-nothing else of the product ever exists. The cells are fixed-point numbers below 2^53, so every sum
-is exact and in any order the same.
+into one array over all columns (Gustavson, ACM TOMS 1978), and a heap keeps its best cells; nothing
+else of the product ever exists. The cells are fixed-point numbers below 2^53, so every sum is exact
+and the same in any order.
 
-The loop is compiled by numba. `sparse_dot_topn` and `implicit` have the same loop in C++, but
-neither counts the users behind a cell nor breaks ties by item, and both belong to the result
+numba compiles the loop. `sparse_dot_topn` and `implicit` have the same loop in C++, but neither
+counts the users behind a cell nor breaks ties by item, which the result needs
 (docs/decisions/0007-recall.evidence.md has the times).
 """
 
@@ -50,7 +50,7 @@ _ARRAYS = (
     "owners",
     "blocks",
 )
-# What a row costs beside its multiplications, in multiplications: slicing, ranking, output.
+# The fixed cost of a row (slicing, ranking, output), in multiplications.
 _ROW_COST = 1_000
 
 
@@ -59,7 +59,7 @@ class BestCells:
     """The best cells of some rows of a product, best first.
 
     rows: (rows,) which rows. columns, scores, counts: (rows, k) column, score and users of each
-    cell. sizes: (rows,) how many cells of each row are filled; what lies beyond means nothing.
+    cell. sizes: (rows,) how many cells of each row are filled; cells beyond mean nothing.
     """
 
     rows: NDArray[np.int64]
@@ -86,13 +86,13 @@ class BestCells:
 
 @dataclass(frozen=True)
 class SparseProduct:
-    """The factors of an item × item product, in compressed rows, and how its rows are dealt out.
+    """The factors of an item × item product, in compressed rows, and the blocks of its rows.
 
     item_ids: (items,) ids in ascending order, so that index order is id order.
     left: items × users, fixed-point whole numbers. right: users × items, the same; columns that
     must not be recommended are empty. row_scale: (items,) factor from a whole sum to a score.
-    owners: (users,) who stands behind each of `users`, ascending; two sessions of one user have one
-    owner.
+    owners: (users,) the user behind each of `users`, ascending; two sessions of one user have the
+    same owner.
     blocks: (blocks + 1,) first row of each block and the end; a block is one task's work.
     """
 
@@ -112,9 +112,9 @@ class SparseProduct:
         """Build the factors from (user, item) pairs, each at most once.
 
         entries: user_id string, item_id string, left long, right long (null where the item must
-        not be a neighbor), row_scale double, the same on all rows of an item; and, where several
-        users are one, owner_id string, which their user_ids begin with. Ids may be
-        dictionary-encoded.
+        not be a neighbor), row_scale double, the same on all rows of an item; and, if several
+        user_ids are sessions of one user, owner_id string, with which the user_ids begin. Ids may
+        be dictionary-encoded.
         block_products: multiplications in one block, roughly.
         """
         users, user_ids = id_codes(entries["user_id"])
@@ -163,7 +163,7 @@ class SparseProduct:
         return cls(item_ids, **arrays)
 
     def best_cells(self, block: int, k: int, min_support: int, shrinkage: float = 0.0) -> BestCells:
-        """Of each item of one block, the k best others that `min_support` users took as well.
+        """For each item of one block, the k best others that `min_support` users took as well.
 
         shrinkage: with n users behind a cell, its score counts (n - 1) / (n - 1 + shrinkage).
         """
@@ -270,10 +270,11 @@ def _add_users(
     users: NDArray[np.int32],
     touched: NDArray[np.int32],
 ) -> int:
-    """Add up one row, each of its users another owner; how many columns it touches.
+    """Add up one row whose users all have different owners; returns how many columns it touches.
 
-    sums, users: of each column, 0 before. touched: (columns + 1,) receives the columns. This loop
-    is what the product costs: unsigned indices spare numba's check for counting from the end.
+    sums, users: for each column, 0 before. touched: (columns + 1,) receives the columns. The
+    product spends its time in this loop, so indices are unsigned: numba then does not check whether
+    they count from the end.
     """
     size = np.uint64(0)
     for place in range(len(row_users)):
@@ -301,7 +302,8 @@ def _add_owners(
     touched: NDArray[np.int32],
     last_owner: NDArray[np.int32],
 ) -> int:
-    """The same where several users are one: users counts owners. last_owner: -1 of each column."""
+    """The same for several users with one owner: users counts owners. last_owner: -1 before, for
+    each column."""
     size = 0
     for place in range(len(row_users)):
         user, mark = row_users[place], row_marks[place]

@@ -1,4 +1,4 @@
-"""How strongly a user took to an item: decayed, saturating, newest items first."""
+"""The strength of a (user, item) pair: decayed, saturating, newest items first."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def decay(event_date: Column, ds: date, half_life_days: float) -> Column:
 def pair_strengths(
     interactions: DataFrame, ds: date, half_life_days: float, saturation: float
 ) -> DataFrame:
-    """One row for each (user, item) with how strong their bond is on day `ds`.
+    """One row for each (user, item) with the pair's strength on day `ds`.
 
     interactions: user_id string, item_id string, event_ts timestamp, event_date date ≤ ds,
-    weight double; rows with a weight of 0 or less (a return, a dislike) are no bond.
+    weight double; rows with a weight of 0 or less (a return, a dislike) do not count.
     Returns user_id string, item_id string, strength double in (0, 1), last_ts timestamp.
 
     With x the sum of weight · 0.5^(age in days / half_life_days), strength is x / (x + saturation),
@@ -62,7 +62,7 @@ def cap_user_history(strengths: DataFrame, length: int) -> DataFrame:
 
 
 def decay_by_position(strengths: DataFrame, factor: float) -> DataFrame:
-    """Each strength times factor^p, p the number of later times at which its user took anything.
+    """Each strength times factor^p, where p is the number of the user's later times of any item.
 
     strengths: as `pair_strengths` returns them; the same columns come back. Pairs with one last_ts
     (a basket, or data without times) stand at one position.

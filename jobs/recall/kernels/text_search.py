@@ -1,9 +1,9 @@
-"""What a search finds near a text, by the meaning of both.
+"""The items whose texts a search finds near a text.
 
-Many items share one text (sizes and colours of one product), so an index of items would answer
-with a crowd of equal hits. What counts here is which *texts* are near: each text is asked once, the
-index answers with one item of each near text, and those are expanded to their items in id order.
-A list then holds several products, and the same ones on every run.
+Many items share one text (sizes and colors of one product), so an index of items would answer with
+a crowd of equal hits. So the search is for near *texts*: each text is asked once, the index answers
+with one item of each near text, and each of these texts is expanded to its items in id order. A
+list then holds several products, and the same ones on every run.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def find_hits(
 ) -> DataFrame:
     """Ask the index for the texts near each vector.
 
-    vectors: `key` string (unique), embedding array<float>. depth: texts asked for each vector.
+    vectors: `key` string (unique), embedding array<float>. depth: texts to find for each vector.
     scratch: must live until the result is read.
     Returns `key` string, item_id string (one item of the text), score double (cosine, to six
     places: the index computes in single precision). Vectors come to this process in parts of some
@@ -106,7 +106,7 @@ def _parts(vectors: DataFrame, key: str) -> Iterator[tuple[pa.ChunkedArray, NDAr
 
 
 def matrix_of(vectors: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
-    """Vectors of one length as rows, float32 (n, dimension); one row of no length for none."""
+    """Vectors of one length as rows, float32 (n, dimension); without a vector, one empty row."""
     whole = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
     flat = whole.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(max(len(whole), 1), -1)
@@ -134,7 +134,7 @@ def places_in_texts(item_texts: DataFrame) -> DataFrame:
 def expand_texts(hits: DataFrame, places: DataFrame, key: str, most: int) -> DataFrame:
     """The first `most` items of each text that was hit.
 
-    hits: `key` string, item_id string (one of the text), score double. places: as
+    hits: `key` string, item_id string (one item of the text), score double. places: as
     `places_in_texts` returns them. Returns `key`, item_id, text_hash string, place int, score.
     """
     texts = hits.join(places.select("item_id", "text_hash"), "item_id").drop("item_id")

@@ -1,1 +1,1 @@
-"""Lists of items that are the same for many users, and rules between items."""
+"""Lists of items that many users share, and rules between items."""

@@ -1,17 +1,17 @@
-"""Association rules: what baskets that hold some items hold besides.
+"""Association rules: baskets with some items also hold another item.
 
     confidence(A → c) = baskets(A ∪ c) / baskets(A)
     lift(A → c)       = confidence(A → c) / (baskets(c) / all baskets)
     score(A → c)      = baskets(A ∪ c) / √(baskets(A) · baskets(c))
 
 A basket is a session (`jobs.recall.kernels.sessions`), baskets(X) are those that hold all items of
-X. Lift alone puts the rarest sets first and confidence alone the best sellers, so rules are ranked
-by the cosine of both sides, √(lift · share of all baskets), which asks for both.
+X. Lift alone ranks the rarest sets first, and confidence alone the best sellers. So rules are
+ranked by the cosine of both sides, √(lift · share of all baskets), which needs both to be high.
 
 Itemsets are found level by level (Apriori; Agrawal and Srikant, VLDB 1994): a set can only be
-frequent when each of its parts is, in baskets and in users. Spark's FPGrowth finds the same sets,
+frequent, in baskets and in users, if each of its parts is. Spark's FPGrowth finds the same sets,
 but neither counts users nor stops at a length (docs/decisions/0010-item-bundles.md). All numbers
-are counts and quotients of counts, so any number of partitions gives the same ones.
+are counts and quotients of counts, so they do not depend on the number of partitions.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def item_bundles(
 
 
 def baskets_of(interactions: DataFrame, ds: date, settings: BundleSettings) -> DataFrame:
-    """The distinct items of each session of the window, but for sessions with too many.
+    """The distinct items of each session of the window, except sessions with too many items.
 
-    Returns owner_id, basket_id string, items array<string>, a row for each basket. A session beyond
-    `max_basket_items` is left out whole: the pairs of a basket grow with its square, and who takes
-    that much says little of what goes together.
+    Returns owner_id, basket_id string, items array<string>, a row for each basket. A session with
+    more than `max_basket_items` is left out whole: the pairs of a basket grow with the square of
+    its items, and so large a basket says little about which items go together.
     """
     first_day = F.date_sub(F.lit(ds), settings.window_days - 1)
     taken = interactions.where((F.col("event_date") >= first_day) & (F.col("weight") > 0))
@@ -77,7 +77,7 @@ def frequent_itemsets(baskets: DataFrame, settings: BundleSettings, scratch: Scr
     baskets: as `baskets_of` returns them, read several times.
     Returns itemset array<string> (ascending), baskets_count long, users_count long.
     """
-    # A user's baskets side by side, so that all up to the count by user happens where they lie.
+    # A user's baskets lie side by side, so that counting by user needs no shuffle.
     of_users = baskets.repartition("owner_id").withColumn("item_1", F.explode("items"))
     found = [scratch.once(_frequent(of_users, ["item_1"], settings))]
     common = (
@@ -124,10 +124,10 @@ def _frequent(held: DataFrame, members: list[str], settings: BundleSettings) -> 
 
 
 def rules_of(itemsets: DataFrame, all_baskets: int, settings: BundleSettings) -> DataFrame:
-    """Every rule with one consequent that is confident enough and lifts enough.
+    """Every rule with one consequent and enough confidence and lift.
 
     itemsets: as `frequent_itemsets` returns them, with all parts of each; read several times.
-    Returns the columns of `item_bundles` but rank and reason.
+    Returns the columns of `item_bundles` except rank and reason.
     """
     antecedents = itemsets.select(
         F.col("itemset").alias("antecedent"), F.col("baskets_count").alias("antecedent_baskets")

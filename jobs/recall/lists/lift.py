@@ -2,9 +2,9 @@
 
     lift(i) = (part(i) / share + smoothing) / (whole(i) + smoothing)
 
-part and whole are the item's use in each, share is the part of all use. 1 is what the whole lets
-expect; an item that is hardly used stays near it, because `smoothing` at the usual share stands
-beside its own use.
+part(i) and whole(i) are the item's use in the part and in the whole; share is the part's share of
+all items' use. A lift of 1 means as much use as the whole lets expect. An item that is hardly used
+stays near 1, because `smoothing` at the usual share is added to its own use.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pyspark.sql import functions as F
 from jobs.recall.kernels.ranking import exact_sum, top_k
 
 _USE_BITS = 24
-# What is used as much as expected has a lift of exactly 1.
+# An item that is used as much as expected has a lift of exactly 1.
 _SCORE_PLACES = 6
 
 
 def smoothed_lift(part: Column, whole: Column, share: Column, smoothing: float) -> Column:
-    """The lift of the module's formula; null where nothing was used in the part."""
+    """The lift of the module's formula; null if no item was used in the part."""
     expected = F.nullif(share, F.lit(0.0))
     return (part / expected + F.lit(smoothing)) / (whole + F.lit(smoothing))
 

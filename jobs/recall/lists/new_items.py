@@ -1,9 +1,9 @@
 """Items that the shop has not had for long.
 
-An item is new for `window_days` from the day on which it was first taken or, if that is earlier or
-nobody took it yet, from the day of its record. A day reads the newest record of each item alone, so
-one that changed counts from its change. Records of the first drop say nothing about age, and data
-that does not reach back twice the window makes nothing new.
+An item is new for `window_days` from the day on which it was first taken or, if its record is older
+or nobody took it yet, from the day of its record. A run reads only the newest record of each item,
+so a changed record counts from its change. Records of the first drop say nothing about age, and if
+the data does not reach back twice the window, no item is new.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def new_items(
     users: user_id string, attributes map<string,string>. popular: says which segments there are.
     Returns segment string, rank int, item_id string, score double (users, each halved for every
     half-life since the last time), users_count long. Order: score descending, item_id ascending;
-    what nobody took yet closes the list of all users with score 0.
+    in the list of all users, items that nobody took yet come last with score 0.
     """
     taken = interactions.where("weight > 0")
     new = _new_sellable(taken, items, ds, settings.window_days)

@@ -12,13 +12,13 @@ from jobs.recall.kernels.strength import decay
 from jobs.recall.settings.lists import PopularSettings, RecentUseSettings
 
 ALL_USERS = "all"
-# The kind of a list of gold.popular_items_daily that fills what recall leaves open.
+# The kind of gold.popular_items_daily that fills the lists of users.
 POPULAR = "popular"
 _SCORE_BITS = 24
 
 
 def recent_uses(interactions: DataFrame, ds: date, settings: RecentUseSettings) -> DataFrame:
-    """One row for each (user, item) of the window, worth less the longer ago it last happened.
+    """One row for each (user, item) of the window, with a use that decays with its last day.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double.
     Returns user_id string, item_id string, use double in (0, 1].
@@ -37,7 +37,7 @@ def recent_uses(interactions: DataFrame, ds: date, settings: RecentUseSettings) 
 
 
 def count_uses(uses: DataFrame, *group: str) -> DataFrame:
-    """The decayed and the plain number of users of each item, within each group if any.
+    """The decayed and the plain number of users of each item, within each group if there are any.
 
     uses: as `recent_uses` returns them, with the columns `group`.
     Returns `group`, item_id string, score double (decayed users), users_count long.
@@ -72,9 +72,9 @@ def popular_items(
 
 
 def uses_by_segment(uses: DataFrame, users: DataFrame, settings: PopularSettings) -> DataFrame:
-    """Each use for `all` users, and once more for the segment of its user if that is large.
+    """Each use for the segment `all`, and once more for its user's segment if that is large.
 
-    uses: user_id string and any others; they come back with segment string.
+    uses: user_id string and any others; all are returned with segment string.
     users: user_id string, attributes map<string,string>.
     """
     segments = user_segments(users, settings)
@@ -84,10 +84,10 @@ def uses_by_segment(uses: DataFrame, users: DataFrame, settings: PopularSettings
 
 
 def with_unused(used: DataFrame, items: DataFrame) -> DataFrame:
-    """The counts of each segment, and no users for what of `items` the segment `all` lacks.
+    """The counts of each segment, and counts of 0 for the `items` that the segment `all` lacks.
 
-    used: segment, item_id string, score double, users_count long. items: item_id string. The
-    columns of `used` come back.
+    used: segment, item_id string, score double, users_count long. items: item_id string. Returns
+    the columns of `used`.
     """
     unused = items.select(
         F.lit(ALL_USERS).alias("segment"),

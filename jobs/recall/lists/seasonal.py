@@ -1,10 +1,10 @@
-"""Items that are used more in these weeks of a year than in its others.
+"""Items that are used more in these weeks of a year than in its other weeks.
 
-A year is 52 weeks here, so that the same weekdays meet. The season of an earlier year is the days
-up to `window_days` from the day's date; the year around it is half a year on either side. The score
-is the `jobs.recall.lists.lift` of an item's days of use in the seasons over those in the whole
-years, a user counting once a day. With its season in the middle of a year, an item that only grew
-or faded does not look seasonal, as far as the data reaches.
+A year is 52 weeks here, so that weekdays agree. The season of an earlier year is the days up to
+`window_days` from the day's date; its year is half a year on either side. The score is the
+`jobs.recall.lists.lift` of an item's days of use in the seasons over its days of use in the whole
+years, where a user counts once a day. The season lies in the middle of the year, so that an item
+that only grew or faded does not look seasonal, as far as the data reaches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def seasonal_items(
     settings: SeasonalSettings,
     popular: PopularSettings,
 ) -> DataFrame:
-    """Columns and order of `jobs.recall.lists.lift.lifted_items`, users of the seasons counted.
+    """Columns and order of `jobs.recall.lists.lift.lifted_items`; users_count is of the seasons.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double; without any of an
     earlier year there are no rows. items: item_id string, is_sellable boolean.

@@ -1,10 +1,10 @@
 """Items whose users come faster than usual.
 
-Each user counts once a day on which they took the item, less the longer ago: by a short half-life
-for the pace of late, by a long one for the usual pace. The score is the `jobs.recall.lists.lift` of
-the first over the second, so 1 is the pace of all items together, and a busy week of the whole shop
-makes nothing trend. Days and not users are counted: of what is bought every week, each user's last
-time is always recent.
+A user counts once for each day on which they took the item, and less for days longer ago: by a
+short half-life for the recent pace, by a long one for the usual pace. The score is the
+`jobs.recall.lists.lift` of the recent over the usual pace. 1 is the pace of all items together, so
+a busy week of the whole shop makes no item trend. Days are counted, not users: for an item that is
+bought every week, each user's last day is always recent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def trending_items(
     settings: TrendingSettings,
     popular: PopularSettings,
 ) -> DataFrame:
-    """Columns and order of `jobs.recall.lists.lift.lifted_items`, users of the window counted.
+    """Columns and order of `jobs.recall.lists.lift.lifted_items`; users_count is of the window.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean. users: user_id string, attributes map<string,string>

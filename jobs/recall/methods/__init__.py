@@ -1,1 +1,1 @@
-"""I2I methods: each finds similar items in one way, one module a method."""
+"""I2I methods, one module each: ways to find the neighbors of an item."""

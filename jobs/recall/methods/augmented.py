@@ -1,12 +1,13 @@
-"""Items that a language model described alike: neighbors for those that few users took.
+"""Items that the LLM described alike, as neighbors for items that few users took.
 
     score(i, j) = Σ_{t ∈ T_i ∩ T_j} idf(t) / Σ_{t ∈ T_i ∪ T_j} idf(t),   idf(t) = ln(1 + N / N_t)
 
-the weighted Jaccard index of the tags T: whatever the model said of an item that is a name rather
-than prose, its standard name, search words, attribute values and occasions. N is the number of
-distinct descriptions and N_t of those with tag t, so a rare tag says more; a tag of more than
-`tag_descriptions` of them says too little and is left out everywhere. A description is a set of
-tags; items that share one (sizes and colours of a product) share one list, but for themselves.
+the weighted Jaccard index of the tags T, the names in the LLM's answer about an item: standard
+name, search words, attribute values and occasions. N is the number of distinct descriptions and N_t
+the number of those with tag t, so a rare tag says more. A tag of more than `tag_descriptions`
+descriptions says too little and is left out everywhere. A description is a set of tags; items with
+the same description (sizes and colors of a product) share one list, from which each leaves out
+itself.
 
 No user stands behind a pair: the relation is synthetic, and the reason of a row says so.
 """
@@ -30,7 +31,7 @@ _SEPARATOR = "\x1f"
 
 
 def described_items(texts: DataFrame, enrichments: DataFrame) -> DataFrame:
-    """What the LLM said of each item, as of the day of the texts.
+    """The tags of each item, from the LLM answers that the day's texts use.
 
     texts: item_id, content_hash, prompt_version, model string, the last two null where no answer
     is part of the text (silver.item_texts of the day, which decides what the day may use).
@@ -68,11 +69,11 @@ def augmented_neighbors(
 ) -> DataFrame:
     """The sellable items that are described most like each item that few users took.
 
-    described: item_id string (unique), tags array<string>, of which the order says nothing. items:
-    item_id string, is_sellable boolean. interactions: user_id, item_id string, weight double; rows
-    with a weight of 0 or less count no user. pairs: item_id, neighbor_item_id string, score double
-    in (0, 1], what the model put together (`jobs.recall.methods.discriminator`); of a pair that is
-    also described alike the larger score counts. Returns item_id string, rank int from 1,
+    described: item_id string (unique), tags array<string> in any order. items: item_id string,
+    is_sellable boolean. interactions: user_id, item_id string, weight double; rows with a weight of
+    0 or less count no user. pairs: item_id, neighbor_item_id string, score double in (0, 1]: pairs
+    that the LLM put together (`jobs.recall.methods.discriminator`); if a pair is also described
+    alike, the larger score counts. Returns item_id string, rank int from 1,
     neighbor_item_id string, score double in (0, 1], support long, always null. At most
     `settings.neighbors` rows an item and `settings.items_per_description` for one description, in
     item_id order. Order: score descending, then neighbor_item_id ascending. An item without tags or
@@ -180,9 +181,9 @@ def candidates(
     companions: DataFrame,
     search: TextSearch,
 ) -> DataFrame:
-    """The neighbors of every item that few users took and that the LLM said something of.
+    """The neighbors of every item that few users took and that the LLM described.
 
-    companions: answers of silver.item_companions, read where the run has a `companion_budget`.
+    companions: answers of silver.item_companions, read only if the run has a `companion_budget`.
     """
     settings = run.settings.augmented
     described = described_items(texts, enrichments)

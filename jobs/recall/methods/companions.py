@@ -1,10 +1,10 @@
-"""What buyers of a rare item also want, as a language model chooses among items of near texts.
+"""Companions of rare items: the LLM chooses, among items with near texts, what buyers also want.
 
-Of an item that few users took, behaviour knows nothing, and content only what is alike. The model
-is shown the item and candidates, and says which of them go with it. A candidate's text is near
-enough to be of the same world (`min_cosine`) and not so near that it is the same thing in another
-size (`max_cosine`). The gate keeps names that the list has; what is kept is a synthetic pair, for
-`jobs.recall.methods.discriminator` to judge.
+About an item that few users took, behavior knows nothing, and content only finds items that are
+alike. The LLM sees the item and candidates, and says which candidates go with the item. A
+candidate's text is near enough to be of the same world (`min_cosine`), but not so near that it is
+the same thing in another size (`max_cosine`). The gate keeps only names from the list. Each kept
+name makes a synthetic pair, which `jobs.recall.methods.discriminator` judges.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def companion_candidates(
         .groupBy("content_hash")
         .agg(first)
     )
-    # Some are too near, and some share a name.
+    # More than needed, because some texts are too near and some items share a name.
     hits = find_hits(asked, "content_hash", search, 4 * settings.candidates, scratch)
     named = items.where("is_sellable").select("item_id", name_of("title").alias("name"))
     own = contents.select("content_hash", name_of("title").alias("own_name"))
@@ -72,7 +72,7 @@ def companion_candidates(
 
 
 def questions(contents: DataFrame, candidates: DataFrame) -> DataFrame:
-    """The contents that have two candidates or more, with `candidates` string, as they are shown.
+    """The contents with two or more candidates, and `candidates` string as the prompt shows them.
 
     contents: content_hash and any other columns. candidates: as `companion_candidates` returns
     them.
@@ -88,7 +88,7 @@ def questions(contents: DataFrame, candidates: DataFrame) -> DataFrame:
 def companion_pairs(
     asked: DataFrame, candidates: DataFrame, answers: DataFrame, items: DataFrame
 ) -> DataFrame:
-    """item_id, neighbor_item_id string: what the model put together, in one direction, unique.
+    """item_id, neighbor_item_id string: pairs that the LLM put together, in one direction, unique.
 
     asked: content_hash, candidates string, as `questions` returns them. candidates: as
     `companion_candidates` returns them. answers: content_hash, candidates, status string, also
@@ -111,7 +111,7 @@ def companion_pairs(
 
 
 def name_of(title: str) -> Column:
-    """A title as the model is shown it: lower case, without what separates names."""
+    """A title as the prompt shows it: lower case, without the characters that separate names."""
     plain = F.regexp_replace(F.lower(F.coalesce(title, F.lit(""))), r'[;"\\{}\[\]<>]+', " ")
     return F.trim(F.regexp_replace(plain, r"\s+", " "))
 
@@ -124,7 +124,7 @@ def rare_contents(
     embeddings: DataFrame,
     search: TextSearch,
 ) -> tuple[DataFrame, DataFrame]:
-    """What the day asks about, as `select_item_contents` returns it, and the candidates of each."""
+    """The contents that the day asks about, as of `select_item_contents`, and their candidates."""
     from jobs.vectors.encoder import Encoder
 
     settings = run.settings.augmented

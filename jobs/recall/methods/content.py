@@ -1,4 +1,4 @@
-"""Items by the meaning of their text: those whose texts the vector index finds near."""
+"""Item similarity by the meaning of texts: neighbors are items whose text the index finds near."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def content_neighbors(
     support long, always null. At most `settings.neighbors` rows an item and
     `settings.items_per_text` for one text. Order: score descending, neighbor_item_id ascending.
 
-    All items of a text have the same list, but for themselves. So there is one list a text, which
-    has one row more than needed, and each item leaves out one: itself, or, when it is not among
-    the first of its text, the one that would be too many.
+    All items of a text have the same list, except for the item itself. So there is one list a text,
+    with one row more than needed, and each item leaves out one row: itself or, if it is not among
+    the first items of its text, the one item too many of that text.
     """
     asked = distinct_vectors(item_texts, "text_hash").withColumnRenamed("text_hash", "query_hash")
-    # The own text and one other for each neighbor: every text has an item at least.
+    # The own text, and one more text for each neighbor: every text has at least one item.
     hits = find_hits(asked, "query_hash", search, settings.neighbors + 1, scratch)
     near_texts = hits.where(F.col("score") >= settings.min_score)
     places = places_in_texts(item_texts)

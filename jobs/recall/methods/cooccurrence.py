@@ -1,4 +1,4 @@
-"""Item similarity from behaviour: two items are near when the same users take both.
+"""Item similarity from behavior: two items are near when the same users take both.
 
     score(i → j) = Σ_u A_ui · A_uj · |u|^-a · |i|^-b · |j|^-c · (n - 1) / (n - 1 + s)
 
@@ -6,9 +6,9 @@ A_ui is the decayed, saturating strength of `jobs.recall.kernels.strength`; |u| 
 items in the user's history and |i| the number of users of the item, both after the history is
 capped. With a = 0 and b = c = ½ on 0/1 data this is the cosine; unequal b and c make it asymmetric
 (Aiolli, RecSys 2013); with a = 1, b = c = ½ it is the normalised adjacency of the graph filters. n
-is the number of users behind the pair: one of them may be chance, so s, the shrinkage, takes from
-pairs that few share. The score lies in 0 to 1 when b + c = 1, and is comparable between the
-neighbors of one item.
+is the number of users behind the pair: one of them may be chance, so the shrinkage s lowers pairs
+with few users. The score lies in 0 to 1 when b + c = 1, and is comparable between the neighbors of
+one item.
 
 The factors are rounded to whole numbers before they are summed, so the sum is exact: the product
 in tasks, the shuffle plan and any number of partitions give the same scores to the last bit.
@@ -64,10 +64,10 @@ def neighbors_of(
     settings: CooccurrenceSettings,
     scratch: Scratch,
 ) -> DataFrame:
-    """The neighbors of every item of `strengths`, by the plan that suits their number.
+    """The neighbors of every item of `strengths`, by the plan that suits the number of pairs.
 
-    strengths: user_id, item_id string, strength double in (0, 1), and owner_id string where several
-    user_ids are one user. The rest is that of `cooccurrence_neighbors`.
+    strengths: user_id, item_id string, strength double in (0, 1), and owner_id string if several
+    user_ids are sessions of one user. All else is as for `cooccurrence_neighbors`.
     """
     sellable = items.where("is_sellable").select("item_id")
     if strengths.frame.count() > settings.max_matrix_entries:
@@ -82,7 +82,7 @@ def neighbors_of(
 
 def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
     """user_id, item_id string, strength double: the newest `history_length` items of each user."""
-    # Grouped by user and item and then by user, the rows would cross the network twice.
+    # Rows grouped by user and item, and then by user, would cross the network twice.
     by_user = interactions.repartition("user_id")
     strengths = pair_strengths(by_user, ds, settings.half_life_days, settings.saturation)
     return cap_user_history(strengths, settings.history_length).drop("last_ts")
@@ -103,7 +103,7 @@ def neighbors_in_tasks(
 
 
 def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> DataFrame:
-    """Plan 2: pairs are joined by user and summed by Spark, for a matrix beyond one machine.
+    """Plan 2: Spark joins pairs by user and sums them, for a matrix too large for one machine.
 
     entries: as `matrix_entries` returns them. The pairs are bounded by users × history_length².
     """

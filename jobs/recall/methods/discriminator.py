@@ -1,13 +1,13 @@
-"""Which pairs that a language model put together are plausible, by what users take together.
+"""Which pairs that the LLM put together are plausible, by the categories that users take together.
 
-Of an item that few users took behaviour says nothing, but of its category it does. A pair of items
-is judged by the lift of their categories a and b over all users,
+Behavior says nothing about an item that few users took, but it does about the item's category. A
+pair of items is judged by the lift of their categories a and b over all users,
 
     lift(a, b) = (n_ab + 1) / (n_a · n_b / n + 1)
 
-where n_a users took something of a, n_ab something of both (of one category: two of its items), and
-n anything: how many times as many took both as would by chance. The added users keep a pair of
-categories that hardly anyone knows near 1.
+where n_a users took an item of a, n_ab an item of each (two items, if a = b), and n any item. The
+lift says how many times as many users took both as by chance. The added 1 keeps the lift of rarely
+taken categories near 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def plausible_pairs(
     the last where there is no category. interactions: user_id, item_id string, weight double; rows
     with a weight of 0 or less count no user.
     Returns item_id, neighbor_item_id string, score double in (0, 1): lift / (1 + lift). A pair with
-    an item of no category has no lift; it is left out, and with a `min_lift` of 0 kept at 0.5.
+    an item without a category has no lift; it is left out or, with a `min_lift` of 0, kept at 0.5.
     """
     category = F.when(has_text("category"), F.col("category")).when(
         has_text("department"), F.col("department")

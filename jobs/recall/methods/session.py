@@ -1,8 +1,8 @@
 """Item similarity from sessions: two items are near when the same visits hold both.
 
-The score is that of `jobs.recall.methods.cooccurrence` with sessions in the place of users: what
-one visit holds together says more than what years do. The number of users behind a pair counts
-users here too, not their sessions.
+The score is that of `jobs.recall.methods.cooccurrence` with sessions in place of users: items of
+one visit say more about each other than items of years. The support of a pair still counts users,
+not sessions.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def session_neighbors(
     """The nearest sellable items of every item, by the sessions that hold both.
 
     The arguments and the result are those of `cooccurrence_neighbors`; interactions also have
-    session_id string or null. Without a row where no user has two sessions: then nothing is known
-    of sessions, and co-occurrence says it all.
+    session_id string or null. There are no rows if no user has two sessions: sessions then say no
+    more than users.
     """
     sessions = with_sessions(interactions, settings.gap_minutes)
     strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())

@@ -1,15 +1,15 @@
-"""Item similarity that explains away: what an item says of another beside all that others say.
+"""Item similarity by learned weights: how much an item predicts another, beside all other items.
 
-Of each target item j, the weights of its candidates C (the items nearest by cosine) solve
+For each target item j, the weights of its candidates C (the items nearest by cosine) solve
 
     w_j = argmin_{w ≥ 0} Σ_u (A_uj - Σ_{i ∈ C} A_ui · w_i)² + penalty · m · Σ_i w_i²
 
 A_ui is the decayed, saturating strength of `jobs.recall.kernels.strength` times |u|^-x, 0 where
-user u did not take i, and m the mean of A² over what was taken, so that the penalty is in users and
-means the same on any data. score(i → j) = w_ji where that is above 0. This is SLIM with feature
-selection (Ning and Karypis, ICDM 2011) with the ridge penalty alone, as in EASE (Steck, WWW 2019),
-whose inverse over all items it replaces by a small system for each item; so it is computed in tasks
-of any number.
+user u did not take i. m is the mean of A² over all pairs that were taken, so that the penalty is in
+users and means the same on any data. score(i → j) = w_ji where w_ji is above 0. This is SLIM with
+feature selection (Ning and Karypis, ICDM 2011), but with the ridge penalty alone, as in EASE
+(Steck, WWW 2019). A small system for each item replaces EASE's inverse over all items, so any
+number of tasks can share the work.
 
 The systems are solved by cyclic coordinate descent. Their sums are exact whole numbers, and the
 order and number of steps are fixed, so both physical plans give the same scores to the last bit.
@@ -40,8 +40,8 @@ from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuf
 from jobs.recall.settings.strength import MatrixSettings
 from jobs.recall.sources.methods import CooccurrenceSettings, SlimSettings
 
-# Passes over the weights of a system. On the systems of the tests 10 of them come within 5e-4 of
-# the exact weights, 20 within 2e-6.
+# Passes over the weights of a system. On the tests' systems, 10 passes come within 5e-4 of the
+# exact weights, 20 within 2e-6.
 _SWEEPS = 20
 _SQUARE_BITS = 32
 _WEIGHTS_DDL = "item_id string, neighbor_item_id string, score double, support bigint"
@@ -58,7 +58,7 @@ _WEIGHTS_SCHEMA = pa.schema(
 def slim_neighbors(
     interactions: DataFrame, items: DataFrame, ds: date, settings: SlimSettings, scratch: Scratch
 ) -> DataFrame:
-    """The sellable items that each item speaks for, beside all that its like say.
+    """The sellable items that each item predicts, beside all similar items.
 
     interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
@@ -71,7 +71,7 @@ def slim_neighbors(
     kept = scratch.computed(capped_strengths(interactions, ds, cosine))
     strengths = kept.frame
     penalty = settings.penalty * _mean_square(strengths, settings.user_exponent)
-    # Whatever was taken says something, so every item can be a candidate.
+    # Every item that was taken can be a candidate, sellable or not.
     if strengths.count() <= settings.max_matrix_entries:
         spark = strengths.sparkSession
         matrix, scale = matrix_in_memory(spark, kept.to_arrow(), None, cosine)
@@ -113,7 +113,7 @@ def weights_in_tasks(
 
 
 def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSettings) -> DataFrame:
-    """Plan 2: each item's system travels to one task, for a matrix beyond one machine.
+    """Plan 2: each item's system travels to one task, for a matrix too large for one machine.
 
     entries: as `matrix_entries` returns them; penalty: in the square of their scale. The rows
     shuffled are bounded by items × candidates × users of a candidate.
@@ -137,7 +137,7 @@ def weights_by_shuffle(entries: DataFrame, penalty: float, settings: SlimSetting
 
 
 def _cosine(settings: SlimSettings) -> CooccurrenceSettings:
-    """The similarity that chooses the candidates: the cosine of the two columns, but for |u|^-x."""
+    """The similarity that chooses candidates: the cosine of two columns, apart from |u|^-x."""
     shared = {name: getattr(settings, name) for name in MatrixSettings.model_fields}
     return CooccurrenceSettings(
         **shared,
@@ -249,7 +249,7 @@ def solve_systems(
     for system in range(len(targets)):
         size = sizes[system]
         own = candidates[system, :size]
-        # What each user took of the candidates: first how much, then what.
+        # The candidates that each user took: first their number, then which.
         entries = 0
         for item in own:
             entries += indptr[item + 1] - indptr[item]
@@ -314,5 +314,5 @@ def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
 
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
-    """The neighbors of every item, weighed against each other."""
+    """The neighbors of every item, by learned weights."""
     return slim_neighbors(interactions, items, run.ds, run.settings.slim, run.scratch)

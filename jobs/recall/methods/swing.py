@@ -1,16 +1,16 @@
-"""Item similarity from pairs of users: two items are near when users of little else took both.
+"""Item similarity from pairs of users: items are near when users with little in common took both.
 
     score(i → j) = |i|^-b · |j|^-c · Σ_{u < v} t_u · t_v / (α + |I_u ∩ I_v|)
     t_u = A_ui · A_uj · |I_u|^-x
 
 over the users of U_i who took j. A_ui is the decayed, saturating strength of
-`jobs.recall.kernels.strength`, I_u the items of u's history, |i| the number of users of i and U_i
-those of them who are heard: with the largest A_ui · |I_u|^-x. t_u is the term that user u has in
-co-occurrence; here it counts only together with a second user's, and the less the more the two have
-in common anyway, which tells a habit of one group from a relation of two items. With all A = 1 and
-b = c = 0 this is Swing (Yang et al., "Large Scale Product Graph Construction for Recommendation in
-E-commerce", arXiv 2010.05525, 2020). b and c make the lists of different items comparable: the
-pairs of users grow with the square of the users.
+`jobs.recall.kernels.strength`, I_u the items of u's history, |i| the number of users of i, and U_i
+the users of i that count: those with the largest A_ui · |I_u|^-x. t_u is the term of user u in
+co-occurrence. Here it counts only together with the term of a second user, and less if the two
+users have much in common anyway. This tells a habit of one group from a relation of two items. With
+all A = 1 and b = c = 0 this is Swing (Yang et al., "Large Scale Product Graph Construction for
+Recommendation in E-commerce", arXiv 2010.05525, 2020). b and c make the lists of different items
+comparable: the pairs of users grow with the square of the users.
 
 Each term is rounded to a whole number before it is summed, so the sum is exact: the loop in tasks,
 the shuffle plan and any number of partitions give the same scores to the last bit.
@@ -69,7 +69,7 @@ def swing_neighbors(
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
     is never one. scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
-    support long: the distinct users behind the pair, of those who are heard. At most
+    support long: the distinct users behind the pair, of the users that count. At most
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
     strengths = scratch.once(capped_strengths(interactions, ds, settings))
@@ -80,7 +80,7 @@ def swing_neighbors(
 
 
 def swing_entries(strengths: DataFrame, items: DataFrame, settings: SwingSettings) -> DataFrame:
-    """What users took, without what can be no part of a pair of users and a pair of items.
+    """What users took, without rows that can be in no pair of users and pair of items.
 
     strengths: user_id, item_id string, strength double in (0, 1).
     Returns user_id, item_id string, strength double, weight double: A_ui · |I_u|^-x,
@@ -113,7 +113,7 @@ def swing_entries(strengths: DataFrame, items: DataFrame, settings: SwingSetting
 
 
 def swing_in_tasks(entries: DataFrame, settings: SwingSettings, scratch: Scratch) -> DataFrame:
-    """Plan 1: what users took comes to this process once, tasks score blocks of items.
+    """Plan 1: the entries come to this process once, and tasks score blocks of items.
 
     entries: as `swing_entries` returns them. scratch: where the tasks find the arrays.
     """
@@ -124,7 +124,8 @@ def swing_in_tasks(entries: DataFrame, settings: SwingSettings, scratch: Scratch
 
 
 def swing_by_shuffle(entries: DataFrame, settings: SwingSettings) -> DataFrame:
-    """Plan 2: pairs of users are joined by item and their items by user, beyond one machine.
+    """Plan 2: Spark joins pairs of users by item, and their items by user, for entries too many for
+    one machine.
 
     entries: as `swing_entries` returns them. The rows shuffled are bounded by items × users² / 2
     × history_length.
@@ -198,12 +199,12 @@ def swing_by_shuffle(entries: DataFrame, settings: SwingSettings) -> DataFrame:
 
 @dataclass(frozen=True)
 class Histories:
-    """Who took what, in compressed rows both ways, and how the items are dealt out.
+    """Who took what, in compressed rows both ways, and the blocks of items.
 
     item_ids: (items,) ids in ascending order, so that index order is id order.
     user_indptr, user_items, strengths: the items of each user. item_indptr, heard, weights: the
-    users of each item who are heard, those of long histories first. item_scale, neighbor_scale:
-    (items,) factors of a score, the second 0 where the item must not be a neighbor.
+    users of each item that count, those of long histories first. item_scale, neighbor_scale:
+    (items,) factors of a score; neighbor_scale is 0 where the item must not be a neighbor.
     blocks: (blocks + 1,) first item of each block and the end; a block is one task's work.
     """
 
@@ -229,7 +230,7 @@ class Histories:
         item_scale[rows] = entries["item_scale"].to_numpy()
         neighbor_scale[rows] = entries["neighbor_scale"].fill_null(0.0).to_numpy()
         lengths = np.diff(taken.indptr).astype(np.int64)
-        # Of two users the items of the second are looked up among those of the first.
+        # The items of the second user of a pair are looked up among those of the first.
         order = np.lexsort((users, -lengths[users], rows))
         order = order[entries["is_heard"].to_numpy(zero_copy_only=False)[order]]
         item_indptr = np.searchsorted(rows[order], np.arange(len(item_ids) + 1))
@@ -348,7 +349,7 @@ def _best_of_items(
                     touched[n_touched] = column
                     n_touched += 1
                 users[column] += 1
-        # What one of these users alone took is common to no two of them.
+        # An item that only one of these users took is common to no pair of them.
         shared = np.empty(entries, np.int32)
         shared_strengths = np.empty(entries, np.float64)
         starts = np.zeros(len(own) + 1, np.int64)

@@ -2,16 +2,17 @@
 
     score(i → j) = Σ_u s_uij · |u|^-a · |i|^-b · |j|^-c · (n - 1) / (n - 1 + shrinkage)
 
-The times at which a user took anything are positions, as in `decay_by_position`: events of one
-time stand at one position and are no transition of each other. x_uij is the sum, over all events
-of j that stand g = 1 to `window` positions after one of i, of weight · 0.5^(age / half-life) ·
-position_decay^(g - 1), weight and age being those of the later event; s_uij = x / (x + saturation).
-|u| is the number of items in u's history, |i| and |j| the users of the items, n the users behind
-the transition. So it is co-occurrence with one direction and a short memory, the first-order Markov
-chain of next-item recommendation with a window (Shani, Heckerman and Brafman, JMLR 2005).
+The times at which a user took anything are positions, as in `decay_by_position`: events of one time
+stand at one position, and make no transition between each other. x_uij is a sum over all events of
+j that stand g = 1 to `window` positions after an event of i. A term is weight · 0.5^(age /
+half-life) · position_decay^(g - 1), with weight and age of the later event; s_uij = x / (x +
+saturation). |u| is the number of items in u's history, |i| and |j| the users of the items, n the
+users behind the transition. So this is co-occurrence with one direction and a short memory: the
+first-order Markov chain of next-item recommendation with a window (Shani, Heckerman and Brafman,
+JMLR 2005).
 
-Rows are bounded by events × window × basket_length, so one plan of Spark does for data of any size.
-Sums are in fixed point and do not depend on the order of the rows.
+Rows are bounded by events × window × basket_length, so one Spark plan serves data of any size. Sums
+are in fixed point and do not depend on the order of the rows.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def transition_neighbors(
 
 
 def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -> DataFrame:
-    """What each user took when, and how many later times the user has.
+    """What each user took and when: `position` is the number of the user's later times.
 
     interactions: as `transition_neighbors` takes them.
     Returns user_id, item_id string, position int: 0 at the newest time of the user, weight double:

@@ -29,7 +29,7 @@ __all__ = [
 METHOD_NAMES = tuple(source.name for source in METHODS)
 CHANNEL_NAMES = tuple(source.name for source in CHANNELS)
 BEHAVIOR_METHODS = tuple(s.name for s in METHODS if s.family is Family.behavior)
-# The channel that fills whatever the others leave open, so that every list is full.
+# The channel that fills the places which other channels leave empty.
 (FILL_CHANNEL,) = (s.name for s in CHANNELS if s.family is Family.fallback)
 # Modules whose functions run in Spark's Python workers.
 MODULES_IN_TASKS = tuple(s.module for s in (*METHODS, *CHANNELS) if s.in_tasks)

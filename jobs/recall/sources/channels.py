@@ -1,6 +1,6 @@
 """The recall channels: the settings and the entry of each.
 
-The settings of channels that read a list are those of the list (`jobs.recall.settings.lists`).
+A channel that reads a list has the settings of the list (`jobs.recall.settings.lists`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ItemHistorySettings(Section):
 
 
 class SimilarUsersSettings(MatrixSettings):
-    """Channel `similar_users`: what the users most like a user took
+    """Channel `similar_users`: what the users with the most similar taste took
     (`jobs.recall.channels.similar_users`).
 
     One common item is enough: likeness is summed over hundreds of users, and on Amazon-book a
@@ -233,7 +233,7 @@ _LISTED = {
 }
 _HALF_LIFE = choice("half-life", "half_life_days", 15.0, 30.0, 90.0, 365.0, 3650.0, needs=_TIMED)
 
-# In the order in which their reasons stand in a row's reason.
+# In the order of their phrases in a row's reason.
 CHANNELS = (
     Source(
         "repurchase",
@@ -263,7 +263,7 @@ CHANNELS = (
     Source(
         "similar_users",
         Family.behavior,
-        "what the users most like a user took",
+        "what the users with the most similar taste took",
         SimilarUsersSettings,
         "jobs.recall.channels.similar_users:candidates",
         _OF_USERS,
@@ -372,7 +372,7 @@ CHANNELS = (
     Source(
         "seasonal",
         Family.popularity,
-        "items of these weeks in earlier years",
+        "items taken in these weeks of earlier years",
         SeasonalSettings,
         "jobs.recall.channels.seasonal:candidates",
         _LISTED,

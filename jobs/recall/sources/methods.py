@@ -269,7 +269,7 @@ METHODS = (
     Source(
         "slim",
         Family.behavior,
-        "what an item says of another, beside all that others say",
+        "how much an item predicts another, beside all other items",
         SlimSettings,
         "jobs.recall.methods.slim:candidates",
         _BY_BEHAVIOR,

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Family(StrEnum):
-    """What a source goes by.
+    """The kind of data that a source goes by.
 
-    behavior: which users take what. order: what they take after what. content: what a text means.
-    language_model: what an LLM said. popularity: what many users take. fallback: the one channel
-    that fills every list.
+    behavior: which users take an item. order: which items they take one after another. content: the
+    meaning of a text. language_model: answers of an LLM. popularity: the number of an item's users.
+    fallback: the one channel that fills every list.
     """
 
     behavior = "behavior"
@@ -34,10 +34,10 @@ class Family(StrEnum):
 
 
 class Need(StrEnum):
-    """What data must have before a source has anything to say.
+    """What the data must have before a source can propose anything.
 
-    times: more than one time. repeats: users who take an item again. The others are inputs of their
-    own: texts and tags of items, texts and attributes of users.
+    times: more than one time. repeats: users who take an item again. The other needs are inputs of
+    their own: texts and tags of items, texts and attributes of users.
     """
 
     times = "times"
@@ -52,8 +52,8 @@ class Need(StrEnum):
 class Choice:
     """Values that tuning tries for some fields of one section, all at once.
 
-    fields: of the section. grid: one tuple of values for the fields each. section: the source's own
-    unless another is named. needs: beside the needs of the source.
+    fields: of the section. grid: tuples of values, one value for each field. section: by default
+    the source's own. needs: in addition to the needs of the source.
     """
 
     name: str
@@ -67,8 +67,8 @@ class Choice:
 class Source:
     """One I2I method or recall channel.
 
-    summary: what it goes by, for the glossary. model: its settings, the section `section` of
-    `RecallSettings`. function: `module:function`, called as `function(run, **reads)`; it returns
+    summary: what the source goes by, for the glossary. model: its settings, the section `section`
+    of `RecallSettings`. function: `module:function`, called as `function(run, **reads)`; it returns
     the columns of the candidates' contract without `ds` and the slice. also: other sections of the
     environment that it reads. reads: as in `jobs.lake.table`. reason: what a row of this source
     says to a reader. A method's reason may hold `{users}` (how many stand behind the pair),
@@ -92,12 +92,12 @@ class Source:
     in_tasks: bool = False
 
     def __post_init__(self) -> None:
-        """The section is called as the source unless it has a name of its own."""
+        """Give the section the source's name if it has none."""
         object.__setattr__(self, "section", self.section or self.name)
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """All sections that it reads, its own first."""
+        """All sections that its function reads, its own first."""
         return (self.section, *self.also)
 
     @property
@@ -106,7 +106,7 @@ class Source:
         return self.function.partition(":")[0]
 
     def candidates(self, run: Run, **inputs: Any) -> DataFrame:
-        """Its own lists, made by its function, which is imported here."""
+        """The source's own lists. Imports its function and calls it."""
         module, _, name = self.function.partition(":")
         rows: DataFrame = getattr(importlib.import_module(module), name)(run, **inputs)
         return rows
@@ -115,6 +115,6 @@ class Source:
 def choice(
     name: str, fields: str, *grid: Any, section: str = "", needs: frozenset[Need] = frozenset()
 ) -> Choice:
-    """A choice from field names with spaces between, and values or tuples of values."""
+    """A choice from field names, separated by spaces, and values or tuples of values."""
     rows = tuple(entry if isinstance(entry, tuple) else (entry,) for entry in grid)
     return Choice(name, tuple(fields.split()), rows, section, needs)

@@ -93,7 +93,7 @@ def _shoot_grid(page: Page, login: Login, file: Path) -> Path:
 
 
 def _shoot_graph(page: Page, login: Login, run_id: str, file: Path) -> Path:
-    """The graph of one run, top to bottom, coloured by how each task ended."""
+    """The graph of one run, top to bottom, colored by how each task ended."""
     _prefer(page, "default_dag_view", "graph")
     _prefer(page, f"direction-{DAG_ID}", "DOWN")
     page.goto(f"{login.url}/dags/{DAG_ID}/runs/{run_id}")

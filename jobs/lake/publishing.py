@@ -92,7 +92,7 @@ class Publisher:
                 f"{step.task_id} ds={record.ds}: {rows_in:,} rows in, but {rows_out:,} out + "
                 f"{quarantined:,} quarantined + {folded:,} folded = "
                 f"{rows_out + quarantined + folded:,}. Nothing was published. The table function "
-                "drops or repeats rows without saying so."
+                "drops or repeats rows without reporting them."
             )
         return replace(record, rows_in=rows_in)
 

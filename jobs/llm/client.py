@@ -351,7 +351,7 @@ class LLMClient:
             self._back(turn)
 
     def _back(self, turn: Turn) -> None:
-        logger.info("%s: there again", turn.server.url)
+        logger.info("%s: the server is back", turn.server.url)
         self.pace.interrupted()
 
     def _require_patience(self, waited: float, reply: Reply) -> None:
@@ -372,7 +372,7 @@ class LLMClient:
         else:
             changed = self.servers.failed(turn, unreachable=unreachable)
             if changed:
-                logger.warning("%s: left alone for a while: %s", turn.server.url, _short(error))
+                logger.warning("%s: gets no calls for a while: %s", turn.server.url, _short(error))
         if changed:
             self.pace.interrupted()
         return unreachable

@@ -283,8 +283,8 @@ class ItemIndex:
         wanted = 1.0 if self.settings.milvus_index == "FLAT" else APPROXIMATE_RECALL
         if agree < wanted * len(sample) * k:
             return (
-                f"expected at least {wanted:.0%} of the {k} nearest items of {len(sample)} sampled "
-                f"ones as brute force finds them, found {agree / (len(sample) * k):.1%}"
+                f"expected at least {wanted:.0%} of the {k} nearest items of each of {len(sample)} "
+                f"items, as brute force finds them, found {agree / (len(sample) * k):.1%}"
             )
         return ""
 

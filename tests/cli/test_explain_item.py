@@ -167,7 +167,7 @@ def test_a_day_on_which_the_llm_step_did_not_run() -> None:
         ("milk", "candle", None, "Not a neighbor: not sellable; its record of 2017-12-29 says so."),
         ("milk", "soap", None, "Not a neighbor: no such item as of this day."),
         ("milk", "tea", None, "Not a neighbor: no method found the pair."),
-        ("milk", "milk", None, "Not a neighbor: no item is its own."),
+        ("milk", "milk", None, "Not a neighbor: no item is its own neighbor."),
     ],
 )
 def test_a_pair_is_accounted_for(

@@ -145,7 +145,7 @@ def _why_pair(
     if listed:
         return f"A neighbor at rank {listed['rank']}: {listed['reason']}"
     if item_id == neighbor_id:
-        return "Not a neighbor: no item is its own."
+        return "Not a neighbor: no item is its own neighbor."
     if record is None:
         return "Not a neighbor: no such item as of this day."
     if not record["is_sellable"]:

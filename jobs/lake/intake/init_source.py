@@ -103,7 +103,8 @@ def init_source(name: str, samples: Sequence[Path], out: Path) -> list[Proposal]
         entity = guess_entity(sample)
         if entity in drafts:
             raise MappingError(
-                f"{path}: looks like {entity}, as does {drafts[entity][0]}; give one file an entity"
+                f"{path}: looks like {entity}, as does {drafts[entity][0]}; give one file for each "
+                "entity"
             )
         draft = _draft(sample, entity)
         drafts[entity] = (path, _page(f"{name}_{entity}", entity, sample, draft), draft)

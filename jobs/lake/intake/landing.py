@@ -150,7 +150,7 @@ def _require_utc(spark: SparkSession) -> None:
     zone = spark.conf.get("spark.sql.session.timeZone")
     if zone not in ("UTC", "Etc/UTC", "GMT", "Z"):
         raise Terminal(
-            f"spark.sql.session.timeZone is {zone!r}, expected 'UTC': days would be cut at another "
+            f"spark.sql.session.timeZone is {zone!r}, expected 'UTC': days would begin at another "
             "hour. Nothing was read. Start the Spark Connect server with that setting."
         )
 

@@ -118,7 +118,8 @@ def run(
     try:
         params = RunParams(**given(context, _CHOSEN))
     except ValidationError as error:
-        problems = (f"--{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        named = ((str(item["loc"][0]).replace("_", "-"), item["msg"]) for item in error.errors())
+        problems = (f"--{option}: {message}" for option, message in named)
         raise typer.BadParameter("; ".join(problems)) from error
     if shard is not None and shard >= params.shards:
         raise typer.BadParameter(

@@ -73,7 +73,7 @@ def cap_exposure(
     if relaxed:
         shown = np.bincount(item[admitted])
         logger.warning(
-            "%d rows beyond the cap on exposure: %d items stand in more than %d lists, the most in "
+            "%d rows beyond the cap on exposure: %d items are in more than %d lists, the most in "
             "%d, because users have no other candidates",
             relaxed,
             np.count_nonzero(shown > limit),

@@ -80,6 +80,12 @@ endif
 	$(PYTHON) -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 endif
 
+.PHONY: mutants
+mutants: install ## Change the code and see whether tests fail; ONLY=package, SAMPLE=n, SEED=n
+	$(UV) sync --frozen --group mutants
+	$(PYTHON) -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(if $(SAMPLE),--sample $(SAMPLE)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: screenshots
 screenshots: install ## Photograph the finished demo in the Airflow UI (needs Chromium)
 	$(UV) run --no-sync --with playwright python -m infra.demo.screenshots

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from infra.stack import spark_connect
 from jobs.lake import Lake, Run
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Sections
@@ -32,7 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of this test run's Spark Connect server."""
+    """The URL of this test run's Spark Connect server.
+
+    `make mutants` runs the tests thousands of times, and keeps one server for all of them.
+    """
+    if url := os.environ.get("RECLAKE_TEST_SPARK_URL"):
+        yield url
+        return
+    from infra.stack import spark_connect  # a second, which most test files need not spend
+
     with spark_connect(tmp_path_factory.mktemp("spark")) as url:
         yield url
 

@@ -1,0 +1,172 @@
+"""Try a sample of the mutants on the tests, in a copy of the repository that is thrown away.
+
+Prints a table by package, and writes .reclake/mutants/survivors.diff. What was tried before is not
+tried again until its module or its tests change. Exits with 0 whatever survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import TestOutcome, WorkResult
+from rich.console import Console
+
+from tests.mutants.mutations import Mutant, mutants_of
+from tests.mutants.pytest_run import Runs
+from tests.mutants.report import TIMED_OUT, Tried, listed, table, write_survivors
+from tests.mutants.scope import ROOT, files_testing, fixtures_of, modules, package_of
+
+HOME = Path(".reclake", "mutants")
+_IN_COPY = "RECLAKE_MUTANTS_HOME"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", default="", help="a package, folder or module below jobs/")
+    parser.add_argument("--sample", type=int, default=40, help="mutants a package; 0 means all")
+    parser.add_argument("--seed", type=int, default=0, help="which ones")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="when to stop")
+    chosen = parser.parse_args()
+    if home := os.environ.get(_IN_COPY):
+        try_all(Path(home), chosen.only, chosen.sample, chosen.seed, chosen.minutes)
+        return
+    with copy_of_the_code(ROOT / HOME / "code") as code:
+        env = os.environ | {_IN_COPY: str(ROOT / HOME), "PYTHONPATH": str(code)}
+        argv = [sys.executable, "-m", "tests.mutants", *sys.argv[1:]]
+        raise SystemExit(subprocess.run(argv, check=False, cwd=code, env=env).returncode)
+
+
+@contextmanager
+def copy_of_the_code(folder: Path) -> Iterator[Path]:
+    """The repository without its state, and with Delta's JARs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "__pycache__", "images"))
+    jars = ROOT / ".reclake" / "jars"
+    if jars.exists():
+        (folder / ".reclake").mkdir()
+        (folder / ".reclake" / "jars").symlink_to(jars)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def try_all(home: Path, only: str, sample: int, seed: int, minutes: float) -> None:
+    """Try what is chosen and not tried yet; the working directory is the copy."""
+    from tests.mutants.trial import Spark, TestsFail, Trial, need_spark
+
+    deadline = time.monotonic() + 60 * minutes
+    say = Console()
+    sessions = {module: session_of(module, home / "sessions") for module in modules(only)}
+    known = {module: mutants_of(module, session) for module, session in sessions.items()}
+    todo = chosen_of(known, sample, seed)
+    done = {module: results_of(session) for module, session in sessions.items()}
+    pending = {
+        module: [mutant for mutant in mutants if mutant.item.job_id not in done[module]]
+        for module, mutants in todo.items()
+    }
+    tests = {module: files_testing(module) for module, mutants in pending.items() if mutants}
+    on_spark = need_spark(test for some in tests.values() for test in some)
+    spark = Spark(home / "spark")
+    runs = Runs(home / "tests.log")
+    failed = []
+    try:
+        for module, some in tests.items():
+            if time.monotonic() > deadline:
+                break
+            server = spark if on_spark.intersection(some) else None
+            trial = Trial(module, some, sessions[module], runs, server)
+            try:
+                tried = trial.run(pending[module], deadline)
+                say.print(f"{module}: {tried} of {len(pending[module])} tried")
+            except TestsFail as error:
+                failed.append(str(error))
+    finally:
+        spark.end()
+    show(home, known, todo, sessions)
+    if failed:
+        raise SystemExit("\n\n".join(failed))
+
+
+def chosen_of(known: dict[Path, list[Mutant]], sample: int, seed: int) -> dict[Path, list[Mutant]]:
+    """The sample of each package by module. sample: mutants a package; 0 means all."""
+    by_package: dict[str, list[Mutant]] = {}
+    for module, mutants in known.items():
+        by_package.setdefault(package_of(module), []).extend(mutants)
+    kept: set[str] = set()
+    for mutants in by_package.values():
+        shuffled = sorted(mutants, key=lambda mutant: mutant.place_in_sample(seed))
+        kept |= {mutant.item.job_id for mutant in shuffled[: sample or None]}
+    return {
+        module: [mutant for mutant in mutants if mutant.item.job_id in kept]
+        for module, mutants in known.items()
+    }
+
+
+def session_of(module: Path, folder: Path) -> Path:
+    """Where the results of a module are kept, as long as it and its tests are the same."""
+    tests = files_testing(module)
+    content = sha256()
+    for path in (module, *tests, *fixtures_of(tests)):
+        content.update((ROOT / path).read_bytes())
+    name = ".".join(module.with_suffix("").parts)
+    session = folder / f"{name}-{content.hexdigest()[:12]}.sqlite"
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{name}-*.sqlite"):
+        if stale != session:
+            stale.unlink()
+    return session
+
+
+def results_of(session: Path) -> dict[str, WorkResult]:
+    with use_db(session, WorkDB.Mode.open) as database:
+        return dict(database.results)
+
+
+def show(
+    home: Path,
+    known: dict[Path, list[Mutant]],
+    todo: dict[Path, list[Mutant]],
+    sessions: dict[Path, Path],
+) -> None:
+    """Print the table and write the survivors."""
+    alike = listed((ROOT / "docs" / "mutants.md").read_text(encoding="utf-8"))
+    counts: dict[str, int] = {}
+    tried = []
+    for module, mutants in todo.items():
+        package = package_of(module)
+        counts[package] = counts.get(package, 0) + len(known[module])
+        results = results_of(sessions[module])
+        tried += [
+            outcome(mutant, results[mutant.item.job_id], alike)
+            for mutant in mutants
+            if mutant.item.job_id in results
+        ]
+    left = write_survivors(home / "survivors.diff", tried)
+    Console().print(table(tried, counts))
+    Console().print(f"{left} survivors that no page explains: {HOME / 'survivors.diff'}")
+
+
+def outcome(mutant: Mutant, result: WorkResult, alike: set[tuple[str, str, str]]) -> Tried:
+    return Tried(
+        package=package_of(mutant.spec.module_path),
+        place=f"{mutant.module}:{mutant.spec.start_pos[0]} {mutant.spec.definition_name or ''}",
+        died=result.test_outcome != TestOutcome.SURVIVED,
+        timed_out=result.output == TIMED_OUT,
+        changes_nothing=(mutant.module, mutant.before, mutant.after) in alike,
+        diff=result.diff or f"-{mutant.before}\n+{mutant.after}\n({result.output})",
+    )
+
+
+if __name__ == "__main__":
+    main()

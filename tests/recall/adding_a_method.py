@@ -20,7 +20,8 @@ from pyspark.sql import SparkSession
 from jobs.cli.app import main
 from jobs.evaluation.data import INTERACTIONS
 from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
-from jobs.evaluation.tune import CHOICES
+from jobs.evaluation.tune import Trial, Tuner
+from jobs.judging.metrics import Metrics
 from jobs.lake import Lake
 from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.lake.schema import arrow_schema
@@ -74,6 +75,21 @@ def evaluated(spark: SparkSession, folder: Path) -> float:
     return found.metrics.recall
 
 
+def tuned() -> tuple[int, list[str]]:
+    """The chosen min_support where 1 scores best, and what was tried of the method."""
+
+    def judge(method: str, recall: RecallSettings) -> Metrics:
+        found = 1.0 if recall.confidence.min_support == 1 else 0.0
+        return Metrics(found, *[0.0] * 7)
+
+    trials: list[Trial] = []
+    tuner = Tuner(judge, "recall", frozenset(), 5, trials.append)
+    weights = {"cooccurrence": 0.5, "confidence": 0.5}
+    chosen = tuner.tune(Settings().recall.with_changes({"i2i": {"weights": weights}}))
+    tried = dict.fromkeys(t.choice for t in trials if "confidence" in t.choice)
+    return chosen.confidence.min_support, list(tried)
+
+
 def edges() -> tuple[list[str], list[str]]:
     """What the DAG's task waits for, and what waits for it."""
     from airflow.dag_processing.dagbag import DagBag
@@ -112,7 +128,7 @@ def run(url: str) -> dict[str, Any]:
             *(fused.score, fused.reason),
         ],
         "evaluated": evaluated(spark, Path(os.environ["RECLAKE_HOME"]) / "evaluate"),
-        "tuned": [f"{c.method}: {c.name}" for c in CHOICES if c.method == "confidence"],
+        "tuned": tuned(),
         "explained": explained["neighbors"][0]["reason"],
         "help": "confidence" in printed("evaluate", "--help"),
         "settings": RecallSettings().confidence.model_dump(),

@@ -85,7 +85,7 @@ def test_the_fusion_counts_it_and_says_why(seen: dict[str, Any]) -> None:
 
 def test_it_can_be_evaluated_tuned_and_explained(seen: dict[str, Any]) -> None:
     assert seen["evaluated"] == 1.0
-    assert seen["tuned"] == ["confidence: support"]
+    assert seen["tuned"] == [1, ["confidence: support", "i2i: weight of confidence"]]
     assert seen["explained"] == "chosen together by 2 users"
 
 

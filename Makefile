@@ -81,10 +81,10 @@ endif
 endif
 
 .PHONY: mutants
-mutants: install ## Change the code and see whether tests fail; ONLY=package, SAMPLE=n, SEED=n
+mutants: install ## Change the code and see whether tests fail; ONLY=package, SAMPLE=n, SEED=n, FAST=1
 	$(UV) sync --frozen --group mutants
 	$(PYTHON) -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(if $(SAMPLE),--sample $(SAMPLE)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+	  $(if $(FAST),--fast) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: screenshots
 screenshots: install ## Photograph the finished demo in the Airflow UI (needs Chromium)

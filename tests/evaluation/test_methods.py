@@ -76,8 +76,8 @@ def test_what_can_be_evaluated_follows_from_what_the_data_has() -> None:
         ("swimming", "swimming: no such method; one of default, i2i, cooccurrence, "),
         ("content", "content: needs the texts of the items; name them with --items"),
         ("augmented", "augmented: needs what an LLM said of the items: a column tags"),
-        ("vector", "vector: needs texts of users, which are in no data"),
-        ("newcomer", "newcomer: needs attributes of users, which are in no data"),
+        ("vector", "vector: needs texts of users, which files to evaluate on do not have"),
+        ("newcomer", "newcomer: needs attributes of users, which files to evaluate on do not have"),
     ],
 )
 def test_what_cannot_be_evaluated_says_what_it_needs(method: str, message: str) -> None:

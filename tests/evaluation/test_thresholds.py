@@ -116,4 +116,4 @@ def test_users_who_took_nothing_next_make_no_recall(swept: Callable[..., Sweep])
 def test_a_lake_without_an_answer_about_a_user_has_no_data(lake: Lake, tmp_path: Path) -> None:
     found = sweep_lake(lake, date(2017, 12, 28), 1, 20, tmp_path, started=lambda step: None)
     assert found == Sweep(0, 0, 20, [])
-    assert "has no data" in sentence(found)
+    assert "No user's text of the day holds an LLM answer" in sentence(found)

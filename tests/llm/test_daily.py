@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.lake import EffectResult, Run
 from jobs.lake.settings import Sections
@@ -38,7 +39,8 @@ def word_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frame(spark: SparkSession, table: str, rows: list[dict[str, Any]]) -> DataFrame:
     """A table as a run reads it; columns that a row leaves out are null."""
-    return spark.createDataFrame(pa.Table.from_pylist(rows, schema=contract_schema(table)))
+    schema = contract_schema(table, without=())
+    return spark.createDataFrame(pa.Table.from_pylist(rows, schema), from_arrow_schema(schema))
 
 
 def answered(prompt: Prompt, content: str, title: str, **other: Any) -> dict[str, Any]:

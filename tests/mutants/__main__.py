@@ -33,12 +33,13 @@ _IN_COPY = "RECLAKE_MUTANTS_HOME"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="a package, folder or module below jobs/")
+    parser.add_argument("--fast", action="store_true", help="only where no test needs Spark")
     parser.add_argument("--sample", type=int, default=40, help="mutants a package; 0 means all")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="when to stop")
     chosen = parser.parse_args()
     if home := os.environ.get(_IN_COPY):
-        try_all(Path(home), chosen.only, chosen.sample, chosen.seed, chosen.minutes)
+        try_all(Path(home), chosen)
         return
     with copy_of_the_code(ROOT / HOME / "code") as code:
         env = os.environ | {_IN_COPY: str(ROOT / HOME), "PYTHONPATH": str(code)}
@@ -61,34 +62,30 @@ def copy_of_the_code(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def try_all(home: Path, only: str, sample: int, seed: int, minutes: float) -> None:
+def try_all(home: Path, chosen: argparse.Namespace) -> None:
     """Try what is chosen and not tried yet; the working directory is the copy."""
     from tests.mutants.trial import Spark, TestsFail, Trial, need_spark
 
-    deadline = time.monotonic() + 60 * minutes
-    say = Console()
-    sessions = {module: session_of(module, home / "sessions") for module in modules(only)}
-    known = {module: mutants_of(module, session) for module, session in sessions.items()}
-    todo = chosen_of(known, sample, seed)
-    done = {module: results_of(session) for module, session in sessions.items()}
-    pending = {
-        module: [mutant for mutant in mutants if mutant.item.job_id not in done[module]]
-        for module, mutants in todo.items()
-    }
-    tests = {module: files_testing(module) for module, mutants in pending.items() if mutants}
+    deadline = time.monotonic() + 60 * chosen.minutes
+    tests = {module: files_testing(module) for module in modules(chosen.only)}
     on_spark = need_spark(test for some in tests.values() for test in some)
-    spark = Spark(home / "spark")
-    runs = Runs(home / "tests.log")
+    if chosen.fast:
+        tests = {module: some for module, some in tests.items() if not on_spark.intersection(some)}
+    sessions = {module: session_of(module, home / "sessions") for module in tests}
+    known = {module: mutants_of(module, session) for module, session in sessions.items()}
+    todo = chosen_of(known, chosen.sample, chosen.seed)
+    spark, runs = Spark(home / "spark"), Runs(home / "tests.log")
     failed = []
     try:
-        for module, some in tests.items():
-            if time.monotonic() > deadline:
-                break
-            server = spark if on_spark.intersection(some) else None
-            trial = Trial(module, some, sessions[module], runs, server)
+        for module, mutants in todo.items():
+            done = results_of(sessions[module])
+            pending = [mutant for mutant in mutants if mutant.item.job_id not in done]
+            if not pending or time.monotonic() > deadline:
+                continue
+            server = spark if on_spark.intersection(tests[module]) else None
+            trial = Trial(module, tests[module], sessions[module], runs, server)
             try:
-                tried = trial.run(pending[module], deadline)
-                say.print(f"{module}: {tried} of {len(pending[module])} tried")
+                Console().print(f"{module}: {trial.run(pending, deadline)} of {len(pending)} tried")
             except TestsFail as error:
                 failed.append(str(error))
     finally:

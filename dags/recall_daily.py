@@ -39,7 +39,15 @@ from typing import Any
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TriggerRule
 
-from jobs.airflow_task import TASK_DEFAULTS, Impact, Triage, airflow_params, llm_shards, step
+from jobs.airflow_task import (
+    TASK_DEFAULTS,
+    Impact,
+    Triage,
+    airflow_params,
+    llm_shards,
+    skip_unchosen,
+    step,
+)
 from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
 
 # Midnight, so that a day has one logical date and a backfill from D to E includes E.
@@ -101,7 +109,12 @@ with DAG(
 
     item_companions = step("silver.item_companions", **paid)
 
-    # The run's params may leave out a method or a channel; fusion then takes the others.
+    # The run builds the methods and channels that its params name, or else those with a weight;
+    # fusion takes these.
+    unchosen = skip_unchosen.override(
+        doc_md="Skips the methods and channels that the run does not build: they have no weight, "
+        "or the run's params name others."
+    )()
     fused: dict[str, Any] = {"trigger_rule": TriggerRule.NONE_FAILED}
     cooccurrence = step("silver.i2i_candidates", "cooccurrence")
     session = step("silver.i2i_candidates", "session")
@@ -146,6 +159,7 @@ with DAG(
     milvus_items >> content
     milvus_items >> item_companions >> augmented
     methods = [cooccurrence, session, slim, swing, transition, content, augmented]
+    unchosen >> methods
     methods >> pair_reasons >> i2i_daily
     [interactions, items, users] >> popular_items
     [interactions, items] >> item_bundles
@@ -161,7 +175,9 @@ with DAG(
     user_profiles >> newcomer
     [user_texts, milvus_items] >> q2i
     [user_texts, item_embeddings] >> product_names
-    [i2i, similar_users, repurchase, vector, popular] >> user_recall
-    [trending, new, seasonal, newcomer, q2i, product_names] >> user_recall
+    channels = [i2i, similar_users, repurchase, vector, popular, trending, new, seasonal]
+    channels += [newcomer, q2i, product_names]
+    unchosen >> channels
+    channels >> user_recall
     user_recall >> recall_metrics
     [item_enrichments, user_enrichments, item_companions, pair_reasons] >> llm_quality

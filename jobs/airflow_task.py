@@ -6,6 +6,7 @@ so it imports neither Spark nor a model.
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,19 @@ from airflow.sdk import (
     task,
     timezone,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 
-from jobs.lake.contract import load_contract
+from jobs.lake.contract import Contract, load_contract
 from jobs.lake.errors import Terminal
+from jobs.lake.settings import chosen_slices
 from jobs.settings import RunParams, get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.sdk import XComArg
     from pyspark.sql import SparkSession
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from jobs.lake import Lake
 
 
+SPARK_CONNECTION = "spark_connect"
 # The DAGs whose tasks pay for LLM calls.
 PAYING_DAGS = ("recall_daily", "enrich_backlog")
 
@@ -100,8 +107,26 @@ def llm_shards() -> list[int]:
     return list(range(RunParams.model_validate(dict(get_current_context()["params"])).shards))
 
 
-@task.pyspark(conn_id="spark_connect")
-def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None) -> str:
+@task
+def skip_unchosen() -> None:
+    """Skip those of the tasks right after this one whose method or channel the run does not build.
+
+    Airflow marks them without starting a process for each. Raises DownstreamTasksSkipped, which is
+    how Airflow is told.
+    """
+    context = get_current_context()
+    params = RunParams.model_validate(dict(context["params"]))
+    unchosen = []
+    for after in context["task"].downstream_list:
+        name, slice = after.op_kwargs["name"], after.op_kwargs["slice"]
+        if slice not in chosen_slices(params, get_settings(), _contract(name).slice or ""):
+            unchosen.append(after.task_id)
+    if unchosen:
+        raise DownstreamTasksSkipped(tasks=unchosen)
+
+
+@task
+def _run(*, name: str, slice: str, shard: int | None = None) -> str:
     """Run the step for the task's day; the run record in one line is the task's XCom.
 
     Raises DayNotOver, pydantic's ValidationError on a bad param, and what `Lake.run` raises.
@@ -113,14 +138,15 @@ def _run(spark: SparkSession, *, name: str, slice: str, shard: int | None = None
     ds = data_day(dag_run.logical_date, dag_run.run_after)
     if shard is not None:
         wait_for_other_days(context["ti"], dag_run.run_id, ds)
-    record = _lake(spark).run(
-        name,
-        ds=ds,
-        params=RunParams.model_validate(dict(context["params"])),
-        slice=slice,
-        shard=shard,
-        run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
-    )
+    with _lake() as lake:
+        record = lake.run(
+            name,
+            ds=ds,
+            params=RunParams.model_validate(dict(context["params"])),
+            slice=slice,
+            shard=shard,
+            run_id=str(context["ti"].id),  # one a try: tasks of one DAG run work at the same time
+        )
     if record.status == SKIPPED:
         raise AirflowSkipException(f"{record.summary()}: not chosen by a param, or no weight")
     return record.summary()
@@ -139,30 +165,58 @@ def between_days(name: str, of: str = "", **task_arguments: Any) -> XComArg:
     return made
 
 
-@task.pyspark(conn_id="spark_connect")
-def _run_newest(spark: SparkSession, *, name: str, of: str) -> str:
+@task
+def _run_newest(*, name: str, of: str) -> str:
     """Run the step for the newest day of `of`; the run record in one line is the task's XCom."""
     context = get_current_context()
-    lake = _lake(spark)
-    ds = lake.newest_day(of)
-    if ds is None:
-        raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
-    wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
-    params = RunParams.model_validate(dict(context["params"]))
-    # An explicit known_on lets the run see answers that came after the day was published.
-    params = params.model_copy(update={"known_on": params.known_on or ds})
-    record = lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id))
+    with _lake() as lake:
+        ds = lake.newest_day(of)
+        if ds is None:
+            raise AirflowSkipException(f"{of}: no day of what it reads was published yet")
+        wait_for_other_days(context["ti"], context["dag_run"].run_id, ds)
+        params = RunParams.model_validate(dict(context["params"]))
+        # An explicit known_on lets the run see answers that came after the day was published.
+        params = params.model_copy(update={"known_on": params.known_on or ds})
+        record = lake.run(name, ds=ds, params=params, run_id=str(context["ti"].id))
     if not record.rows_out:
         raise AirflowSkipException(f"{record.summary()}: there was nothing to do")
     return record.summary()
 
 
-def _lake(spark: SparkSession) -> Lake:
-    """The lake of a task's body; its imports would slow down every parse of a DAG file."""
-    from jobs.lake import Lake
-    from jobs.spark import impatient
+@contextmanager
+def _lake() -> Iterator[Lake]:
+    """The lake of a task's body, whose Spark session is opened when a step first needs it.
 
-    return Lake(impatient(spark), get_settings())
+    The provider's `@task.pyspark` opens one before the body runs, which costs more than a step
+    without pending input. The imports would slow down every parse of a DAG file.
+    """
+    from jobs.lake import Lake
+    from jobs.spark import connect
+
+    with ExitStack() as opened:
+
+        def session() -> SparkSession:
+            url, conf = _spark_connection()
+            spark = connect(get_settings().model_copy(update={"spark_url": url}), conf)
+            opened.callback(spark.stop)
+            return spark
+
+        yield Lake(session, get_settings())
+
+
+def _spark_connection() -> tuple[str, dict[str, str]]:
+    """The address in Airflow's connection `spark_connect`, and its extras as Spark's settings.
+
+    A connection of type `spark_connect` is a Connect server; of another, a master URL.
+    """
+    from airflow.providers.apache.spark.hooks.spark_connect import SparkConnectHook
+    from airflow.sdk import BaseHook
+
+    connection = BaseHook.get_connection(SPARK_CONNECTION)
+    if connection.conn_type == SparkConnectHook.conn_type:
+        return SparkConnectHook(SPARK_CONNECTION).get_connection_url(), {}
+    port = f":{connection.port}" if connection.port else ""
+    return f"{connection.host}{port}", connection.extra_dejson
 
 
 def wait_for_other_days(ti: Any, run_id: str, ds: date) -> None:
@@ -238,10 +292,14 @@ def _schema(field: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:
 
 def table_page(table: str) -> str:
     """The page of a task that writes `table`, in Markdown. Raises ContractError."""
-    zone, _, file = table.partition(".")
-    contract = load_contract(get_settings().contracts / zone / f"{file}.yaml")
+    contract = _contract(table)
     return (
         f"**{table}**: {contract.grain}. Owner: {contract.owner}. Schedule: {contract.schedule}.\n"
         "\nRerun: clear this task with its downstream; the same rows are published again.\n"
         "\nRed: `docs/runbooks/README.md`, by symptom.\n"
     )
+
+
+def _contract(table: str) -> Contract:
+    zone, _, file = table.partition(".")
+    return load_contract(get_settings().contracts / zone / f"{file}.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -31,8 +32,8 @@ def submitted() -> bool:
 _OF_CLIENTS = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 
 
-def connect(settings: Settings) -> SparkSession:
-    """The session that `settings.spark_url` points to.
+def connect(settings: Settings, conf: Mapping[str, str] | None = None) -> SparkSession:
+    """The session that `settings.spark_url` points to. conf: for an application of its own.
 
     `sc://host:port` is a Spark Connect server. Anything else is a master URL (`local[2]`,
     `spark://…`, `yarn`), for which this process becomes the driver. Below `spark-submit` the
@@ -44,8 +45,8 @@ def connect(settings: Settings) -> SparkSession:
     if not submitted():
         jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
         builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
-    conf = DELTA_CONF if submitted() else DELTA_CONF | PYTHON_WORKERS_CONF
-    for key, value in conf.items():
+    own = DELTA_CONF if submitted() else DELTA_CONF | PYTHON_WORKERS_CONF
+    for key, value in {**own, **(conf or {})}.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
 

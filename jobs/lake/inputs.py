@@ -13,7 +13,7 @@ from jobs.lake.asof import as_of
 from jobs.lake.contract import Contract, Layout
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.oplog import OpLog, PastRuns
-from jobs.lake.settings import Environment, LakeParams, Sections
+from jobs.lake.settings import Environment, LakeParams, Sections, chosen_slices
 from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps
 from jobs.lake.tables import Tables
 
@@ -39,9 +39,8 @@ class Reader:
     environment: Environment
 
     def chosen(self, column: str, params: LakeParams) -> tuple[str, ...]:
-        """The slices that a run builds and reads: those of its params, or else those of the
-        environment."""
-        return params.slices(column) or self.environment.slices(column)
+        """The slices that a run builds and reads."""
+        return chosen_slices(params, self.environment, column)
 
     def nothing_pending(self, step: Step, run: Run, past: PastRuns) -> bool:
         """Whether the day is taken in already, or nothing upstream has ever been received."""

@@ -11,11 +11,10 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -40,12 +39,16 @@ _Environment = TypeVar("_Environment", bound=Environment)
 class Lake(Generic[_Environment]):
     """The lake of one environment, reached through one Spark session.
 
-    settings: the environment; the runtime reads `of_lake` and hands sections to table functions.
+    spark: the session, or a function that opens it when a step first needs it; a step without
+    pending input never does. settings: the environment; the runtime reads `of_lake` and hands
+    sections to table functions.
 
     >>> Lake(spark, get_settings()).run("silver.items", ds=date(2017, 12, 28))  # doctest: +SKIP
     """
 
-    def __init__(self, spark: SparkSession, settings: _Environment) -> None:
+    def __init__(
+        self, spark: SparkSession | Callable[[], SparkSession], settings: _Environment
+    ) -> None:
         self.settings = settings
         self.contracts = Contracts(settings.of_lake.contracts)
         self.tables = Tables(spark, settings.of_lake.lake, self.contracts)
@@ -53,7 +56,7 @@ class Lake(Generic[_Environment]):
         self.reader = Reader(self.tables, self.log, settings)
         self.publisher = Publisher(self.tables, self.log, self.reader)
 
-    @cached_property
+    @property
     def spark(self) -> SparkSession:
         return self.tables.spark
 

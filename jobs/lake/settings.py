@@ -84,6 +84,12 @@ class Environment(Protocol):
         """The values of a slice column that a run builds and reads when its params name none."""
 
 
+def chosen_slices(params: LakeParams, environment: Environment, column: str) -> tuple[str, ...]:
+    """The values of a slice column that a run builds and reads: those of its params, or else those
+    of the environment."""
+    return params.slices(column) or environment.slices(column)
+
+
 class Sections:
     """The settings of one table function: the sections that its step declares, as attributes.
 

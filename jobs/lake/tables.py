@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -84,12 +85,21 @@ class Staged:
 
 
 class Tables:
-    """The lake's Delta tables, at `<lake>/<zone>/<table>`. Every write goes through a contract."""
+    """The lake's Delta tables, at `<lake>/<zone>/<table>`. Every write goes through a contract.
 
-    def __init__(self, spark: SparkSession, lake: str, contracts: Contracts) -> None:
-        self.spark = spark
+    spark: a session, or a function that opens one when a table is first read or written by Spark.
+    """
+
+    def __init__(
+        self, spark: SparkSession | Callable[[], SparkSession], lake: str, contracts: Contracts
+    ) -> None:
+        self._spark = spark
         self.lake = lake.rstrip("/")
         self.contracts = contracts
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return self._spark() if callable(self._spark) else self._spark
 
     def path(self, table: str) -> str:
         """A table's address. Raises NoTable without a contract; so does every method that uses the

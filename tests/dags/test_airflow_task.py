@@ -7,15 +7,21 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 
 from jobs.airflow_task import (
     TASK_DEFAULTS,
     DayNotOver,
     _run_newest,
+    _spark_connection,
     airflow_params,
     data_day,
     llm_shards,
+    skip_unchosen,
     wait_for_other_days,
 )
 from jobs.lake.errors import AuditFailed, PublishConflict
@@ -115,13 +121,72 @@ def test_a_run_has_as_many_shards_as_its_param_says(monkeypatch: pytest.MonkeyPa
         assert llm_shards.function() == numbers
 
 
+@pytest.mark.parametrize(
+    ("params", "skipped"),
+    [
+        ({}, ["silver.i2i_candidates.swing", "silver.user_candidates.seasonal"]),
+        ({"methods": ["swing"]}, ["silver.i2i_candidates.slim", "silver.user_candidates.seasonal"]),
+        (
+            {"channels": ["popular", "seasonal"]},
+            ["silver.i2i_candidates.swing", "silver.user_candidates.i2i"],
+        ),
+    ],
+)
+def test_sources_that_a_run_does_not_build_are_skipped_and_no_others(
+    params: dict[str, list[str]], skipped: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        *("silver.i2i_candidates.slim", "silver.i2i_candidates.swing"),
+        *("silver.user_candidates.i2i", "silver.user_candidates.popular"),
+        "silver.user_candidates.seasonal",
+    ]
+    after = []
+    for task_id in names:
+        name, _, slice = task_id.rpartition(".")
+        after.append(SimpleNamespace(task_id=task_id, op_kwargs={"name": name, "slice": slice}))
+    context = {"params": params, "task": SimpleNamespace(downstream_list=after)}
+    monkeypatch.setattr("jobs.airflow_task.get_current_context", lambda: context)
+    with pytest.raises(DownstreamTasksSkipped) as told:
+        skip_unchosen.function()
+    assert list(told.value.tasks) == skipped
+
+
+def test_a_run_that_builds_all_sources_skips_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    popular = {"name": "silver.user_candidates", "slice": "popular"}
+    after = [SimpleNamespace(task_id="silver.user_candidates.popular", op_kwargs=popular)]
+    context = {"params": {}, "task": SimpleNamespace(downstream_list=after)}
+    monkeypatch.setattr("jobs.airflow_task.get_current_context", lambda: context)
+    skip_unchosen.function()
+
+
+@pytest.mark.parametrize(
+    ("connection", "found"),
+    [
+        (
+            '{"conn_type": "spark_connect", "host": "sc://spark", "port": 15002, "password": "t"}',
+            ("sc://spark:15002/;token=t", {}),
+        ),
+        (
+            '{"conn_type": "spark", "host": "spark://spark", "port": 7077, "extra": {"a.b": "1"}}',
+            ("spark://spark:7077", {"a.b": "1"}),
+        ),
+        ('{"conn_type": "spark", "host": "local[2]"}', ("local[2]", {})),
+    ],
+)
+def test_the_connection_names_a_connect_server_or_a_master(
+    connection: str, found: tuple[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CONNECT", connection)
+    assert _spark_connection() == found
+
+
 class NewestDayLake:
     """A lake whose newest day of any step is `newest`, and whose runs make `rows` rows."""
 
     newest: date | None = date(2017, 12, 30)
     rows = 3
 
-    def __init__(self, spark: object, settings: object) -> None:
+    def __init__(self, session: object, settings: object) -> None:
         self.asked: list[str] = []
 
     def newest_day(self, name: str) -> date | None:
@@ -148,7 +213,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             "params": {"item_budget": 400},
         }
         monkeypatch.setattr("jobs.airflow_task.get_current_context", lambda: context)
-        return _run_newest.function(None, name=name, of=of)
+        return _run_newest.function(name=name, of=of)
 
     return run
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.serialization.definitions.dag import SerializedDAG
 
 EXPECTED_DAGS = {"recall_daily", "enrich_backlog"}
-NOT_STEPS = {"drops_are_due", "llm_shards"}
+NOT_STEPS = {"drops_are_due", "llm_shards", "skip_unchosen"}
 SECTIONS = [
     "Inputs",
     "Outputs",
@@ -153,6 +153,13 @@ def test_whoever_pays_for_llm_calls_waits_for_the_others(dags: dict[str, DAG]) -
     assert paying == set(PAYING_DAGS)
 
 
+def test_a_method_or_channel_that_a_run_leaves_out_starts_no_process(
+    recall_daily: DAG, registry: dict[str, Step]
+) -> None:
+    sources = {task_id for task_id, step in registry.items() if step.slice}
+    assert recall_daily.get_task("skip_unchosen").downstream_task_ids == sources
+
+
 def test_every_declared_read_is_made_upstream(recall_daily: DAG, registry: dict[str, Step]) -> None:
     missing = [
         f"{producer} before {task_id}"
@@ -171,6 +178,7 @@ def test_every_edge_carries_data(recall_daily: DAG, registry: dict[str, Step]) -
     }
     explained = {(m, task_id) for task_id, step in registry.items() for m in makers(step, registry)}
     explained |= {("llm_shards", task.task_id) for task in recall_daily.tasks if task.is_mapped}
+    explained |= {("skip_unchosen", s.task_id) for s in registry.values() if s.slice}
     needless = sorted(f"{before} >> {task_id}" for before, task_id in edges - explained)
     assert needless == [], "no declared read explains these edges; they only make runs longer"
 

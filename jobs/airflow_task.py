@@ -17,6 +17,7 @@ from airflow.sdk import (
     Param,
     RetryAction,
     RetryRule,
+    WeightRule,
     get_current_context,
     task,
     timezone,
@@ -75,6 +76,8 @@ TASK_DEFAULTS: dict[str, Any] = {
         [RetryRule(Terminal, RetryAction.FAIL, reason="A retry fails the same way; see the log")]
     ),
     "execution_timeout": timedelta(hours=1),
+    # All tasks weigh the same, so of two days the earlier one's tasks go first, and it ends first.
+    "weight_rule": WeightRule.ABSOLUTE,
 }
 
 

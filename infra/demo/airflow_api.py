@@ -21,7 +21,7 @@ class AirflowApi:
     def __init__(self, login: Login, dag_id: str, transport: httpx.BaseTransport | None = None):
         self.dag_id = dag_id
         self.url = f"{login.url}/dags/{dag_id}"
-        self._login = login
+        self.login = login
         self._client = httpx.Client(base_url=login.url, timeout=60, transport=transport)
 
     def dag(self) -> dict[str, Any] | None:
@@ -130,7 +130,7 @@ class AirflowApi:
                 answer = self._client.request(method, path, **request)
         except httpx.TransportError as error:
             raise AirflowRefused(
-                f"Airflow does not answer at {self._login.url} ({error}). Its log is "
+                f"Airflow does not answer at {self.login.url} ({error}). Its log is "
                 "logs/airflow.log in RECLAKE_HOME; `make demo` starts Airflow again and goes on."
             ) from error
         if answer.is_error and answer.status_code not in accept:
@@ -138,11 +138,11 @@ class AirflowApi:
         return answer
 
     def _authorize(self) -> None:
-        user = {"username": self._login.user, "password": self._login.password}
+        user = {"username": self.login.user, "password": self.login.password}
         answer = self._client.post("/auth/token", json=user)
         if answer.is_error:
             raise AirflowRefused(
-                f"{self._login.url} refuses the login of {self._login.user}: another Airflow is "
+                f"{self.login.url} refuses the login of {self.login.user}: another Airflow is "
                 "on that port. `make down`, then `make demo`, chooses a new port."
             )
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

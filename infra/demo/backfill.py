@@ -116,13 +116,15 @@ def follow(
     on_end: Callable[[TaskEnd], None],
     on_tick: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
+    on_day: Callable[[date], None] = lambda _: None,
 ) -> list[Failure]:
     """Waits until each day's run has ended; gives the tasks that failed.
 
     on_end: called once for each task that ends, in the order seen. on_tick: called with one line
-    on what runs now.
+    on what runs now. on_day: called once for each day whose run succeeds while others go on.
     """
     seen: set[tuple[str, str, int]] = set()
+    succeeded: set[date] = set()
     while True:
         runs = api.runs(days)
         tasks = {day: api.tasks(run["dag_run_id"]) for day, run in runs.items()}
@@ -143,6 +145,10 @@ def follow(
                 for task in found
                 if task["state"] == "failed"
             ]
+        for day, run in runs.items():
+            if run["state"] == "success" and day not in succeeded:
+                succeeded.add(day)
+                on_day(day)
         on_tick(_under_way(tasks))
         pause(POLL_SECONDS)
 

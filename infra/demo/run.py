@@ -55,7 +55,8 @@ def demo(settings: Settings, choices: StackSettings, console: Console) -> None:
     api = AirflowApi(endpoints.airflow, backfill.DAG_ID)
     with failing_clearly():
         run_days(api, settings, progress)
-    show_page(settings, endpoints.airflow, console)
+    show_page(settings, DAYS, console)
+    show_next(settings, endpoints.airflow, DAYS[-1], console)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     console.print(f"\nDone in {minutes} min {seconds} s. `make down` ends the servers.")
 
@@ -111,11 +112,19 @@ def run_days(api: AirflowApi, settings: Settings, progress: Progress) -> None:
         return
     with progress.console.status("waiting for Airflow's scheduler") as status:
         started = time.monotonic()
+        shown: list[date] = []
 
         def tick(text: str) -> None:
             status.update(f"{time.monotonic() - started:4.0f} s  {escape(text)}")
 
-        failures = backfill.follow(api, days, progress.task_end, tick)
+        def first_day(day: date) -> None:
+            if not shown and day in _published(settings):
+                shown.append(day)
+                show_page(settings, [day], progress.console)
+                show_next(settings, api.login, day, progress.console)
+                progress.heading(f"{day} is there to be looked at; the other days go on")
+
+        failures = backfill.follow(api, days, progress.task_end, tick, on_day=first_day)
     for failure in failures:
         progress.failure(failure)
     if failures:
@@ -131,18 +140,22 @@ def run_days(api: AirflowApi, settings: Settings, progress: Progress) -> None:
         )
 
 
-def show_page(settings: Settings, login: Login, console: Console) -> None:
-    """Prints the results, where Airflow is, and what to try next."""
-    lake = LakeSql(settings.lake, settings.contracts)
-    for section in page.sections(lake, DAYS):
+def show_page(settings: Settings, days: Collection[date], console: Console) -> None:
+    """Prints what was published of some days."""
+    for section in page.sections(LakeSql(settings.lake, settings.contracts), days):
         console.print(f"\n[bold]{escape(section.title)}[/bold]")
         console.print(_table(section.rows))
+
+
+def show_next(settings: Settings, login: Login, day: date, console: Console) -> None:
+    """Prints where Airflow is, and what to try next about a day."""
+    lake = LakeSql(settings.lake, settings.contracts)
     console.print(f"\n[bold]Airflow[/bold]  {login.url}  user {login.user}  ", end="")
     console.print(f"password {login.password}", highlight=False)
-    user = lake.query(f"SELECT min(user_id) FROM {page.GOLD[1]} WHERE ds = DATE '{DAYS[-1]}'")
+    user = lake.query(f"SELECT min(user_id) FROM {page.GOLD[1]} WHERE ds = DATE '{day}'")
     console.print("\n[bold]Try next[/bold]")
     for command in (
-        f".venv/bin/reclake explain user {user.rows[0][0]} --ds {DAYS[-1]}",
+        f".venv/bin/reclake explain user {user.rows[0][0]} --ds {day}",
         '.venv/bin/reclake sql "SELECT * FROM gold.i2i_latest LIMIT 5"',
         ".venv/bin/reclake status",
     ):

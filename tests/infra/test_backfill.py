@@ -157,6 +157,22 @@ def test_following_tells_each_end_once_and_returns_when_all_runs_ended(
     ]
 
 
+def test_a_day_that_succeeds_is_told_once_while_the_others_go_on(
+    double: AirflowDouble, api: AirflowApi
+) -> None:
+    def one_succeeds() -> None:
+        double.states = {"2017-12-28": "success", "2017-12-29": "running"}
+
+    def all_end() -> None:
+        double.states = {"2017-12-28": "success", "2017-12-29": "success"}
+
+    double.states = {"2017-12-28": "running", "2017-12-29": "running"}
+    double.ticks = [lambda: None, one_succeeds, lambda: None, all_end]
+    days: list[date] = []
+    follow(api, [D28, D29], lambda _: None, lambda _: None, no_pause, on_day=days.append)
+    assert days == [D28]
+
+
 def test_a_failed_task_comes_with_the_end_of_its_log_and_its_page(
     double: AirflowDouble, api: AirflowApi
 ) -> None:

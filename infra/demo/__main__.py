@@ -31,6 +31,7 @@ MADE_HERE = (
     "postgres",
     "run",
     "scratch",
+    "snapshots",
     "spark",
     "stack",
 )

@@ -16,9 +16,10 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Read, Run, table
 from jobs.recall.lists.new_items import new_items
-from jobs.recall.lists.popular import POPULAR, popular_items
-from jobs.recall.lists.seasonal import seasonal_items
-from jobs.recall.lists.trending import trending_items
+from jobs.recall.lists.popular import POPULAR, popular_items, recent_measure
+from jobs.recall.lists.seasonal import seasonal_items, seasonal_measure
+from jobs.recall.lists.trending import trending_items, trending_measure
+from jobs.recall.lists.uses import counted_uses
 
 
 @table(
@@ -34,12 +35,19 @@ def popular_items_daily(
     run: Run, interactions: DataFrame, items: DataFrame, users: DataFrame
 ) -> DataFrame:
     """The day's lists of each kind, of all users and of each large segment."""
-    settings, log = run.settings, (interactions, items, users, run.ds)
+    settings = run.settings
+    measures = {
+        POPULAR: recent_measure(run.ds, settings.popular),
+        "trending": trending_measure(run.ds, settings.trending),
+        "new": recent_measure(run.ds, settings.new),
+        "seasonal": seasonal_measure(run.ds, settings.seasonal),
+    }
+    counts = counted_uses(interactions, users, measures, settings.popular, run.scratch)
     lists = {
-        POPULAR: popular_items(*log, settings.popular),
-        "trending": trending_items(*log, settings.trending, settings.popular),
-        "new": new_items(*log, settings.new, settings.popular),
-        "seasonal": seasonal_items(*log, settings.seasonal, settings.popular),
+        POPULAR: popular_items(counts[POPULAR], items, settings.popular),
+        "trending": trending_items(counts["trending"], items, settings.trending),
+        "new": new_items(counts["new"], items, run.ds, settings.new),
+        "seasonal": seasonal_items(counts["seasonal"], items, settings.seasonal),
     }
     named = (rows.withColumn("kind", F.lit(kind)) for kind, rows in lists.items())
     return reduce(DataFrame.unionByName, named)

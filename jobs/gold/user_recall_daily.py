@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from jobs.judging.regression import RUNBOOK, judge_user_lists
 from jobs.lake import PublishGate, Read, Run, table
 from jobs.recall.fusion.user_lists import fuse_channels
-from jobs.recall.lists.popular import ALL_USERS, POPULAR, of_kind
+from jobs.recall.lists.popular import POPULAR, of_kind
+from jobs.recall.lists.uses import ALL_USERS
 
 
 @table(

@@ -1,13 +1,21 @@
-"""Audit: a staged day against its contract, by Great Expectations, before anyone can read it."""
+"""Audit: a staged day against its contract, by Great Expectations, before anyone can read it.
+
+A day of few rows is audited in this process, on Great Expectations' pandas engine: on Spark even
+one row costs several jobs.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs.lake.contract import Contract
@@ -37,27 +45,73 @@ class _Planned:
     expectation: Any
 
 
-def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[CheckResult]:
+# Beyond these, the rows would take more time and memory in this process than in Spark.
+FEW_ROWS = 2_000_000
+FEW_BYTES = 64 * 2**20
+_SHOWN = 3
+
+
+def audit(
+    rows: DataFrame | pa.Table, contract: Contract, context: AuditContext
+) -> list[CheckResult]:
     """Run every check of the contract, implied ones included, on the staged rows.
 
-    frame: the staged rows with all the contract's columns. The results keep the contract's
-    order, implied checks first. A check that cannot be evaluated counts as failed.
+    rows: the staged rows with all the contract's columns, in Spark or in this process. The results
+    are the same. They keep the contract's order, implied checks first. A check that cannot be
+    evaluated counts as failed.
     """
-    gx = import_great_expectations()
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
     planned = _plan(contract, context)
     if not planned:
         return []
+    with _batch(rows, contract) as batch:
+        return _validated(batch, planned, rows)
+
+
+def can_audit_here(contract: Contract, schema: pa.Schema) -> bool:
+    """Whether all checks of ours can be asked without Spark."""
+    from jobs.lake.row_expectations import can_ask_here
+
+    stated = [(check.expect, check.arguments) for check in contract.checks]
+    implied = [(check["expect"], check) for check in implied_checks(contract)]
+    ours = [OURS[name].broken_rows(a) for name, a in [*implied, *stated] if name in OURS]
+    return all(can_ask_here(schema, query) for query in ours)
+
+
+@contextmanager
+def _batch(rows: DataFrame | pa.Table, contract: Contract) -> Iterator[Any]:
+    """Great Expectations' batch of the rows."""
+    gx = import_great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    from jobs.lake.row_expectations import rows_here
+
     gx_context = gx.get_context(mode="ephemeral")
     gx_context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    batch = (
+    if isinstance(rows, pa.Table):
+        source = gx_context.data_sources.add_pandas("staged")
+        frame: Any = rows.to_pandas(types_mapper=_nested_as_arrow)
+    else:
         # Staged files are read again faster than Spark's cache of them is filled.
-        gx_context.data_sources.add_spark("staged", persist=False)
-        .add_dataframe_asset(contract.table)
-        .add_batch_definition_whole_dataframe("day")
-        .get_batch(batch_parameters={"dataframe": frame})
-    )
+        source = gx_context.data_sources.add_spark("staged", persist=False)
+        frame = rows
+    day = source.add_dataframe_asset(contract.table).add_batch_definition_whole_dataframe("day")
+    batch = day.get_batch(batch_parameters={"dataframe": frame})
+    if isinstance(rows, pa.Table):
+        with rows_here(rows):
+            yield batch
+    else:
+        yield batch
+
+
+def _nested_as_arrow(type: pa.DataType) -> pd.ArrowDtype | None:
+    """pandas would make Python objects of maps and arrays, which only checks of ours look into."""
+    return pd.ArrowDtype(type) if pa.types.is_nested(type) else None
+
+
+def _validated(
+    batch: Any, planned: list[_Planned], rows: DataFrame | pa.Table
+) -> list[CheckResult]:
+    import great_expectations as gx
 
     def validate(numbers: list[int], result_format: str) -> dict[int, Any]:
         if not numbers:
@@ -81,7 +135,7 @@ def audit(frame: DataFrame, contract: Contract, context: AuditContext) -> list[C
             check.check,
             check.severity,
             bool(found[number].success),
-            _observed(found[number], check, frame),
+            _observed(found[number], check, rows),
             ", ".join(f"{key}={value}" for key, value in check.arguments.items()),
         )
         for number, check in enumerate(planned)
@@ -118,7 +172,7 @@ def import_great_expectations() -> Any:
     return gx
 
 
-def _observed(result: Any, check: _Planned, frame: DataFrame) -> str:
+def _observed(result: Any, check: _Planned, rows: DataFrame | pa.Table) -> str:
     found = result.result or {}
     if result.success and not found:
         return "0 rows"
@@ -131,10 +185,17 @@ def _observed(result: Any, check: _Planned, frame: DataFrame) -> str:
         text = str(found["observed_value"])
         if result.success or check.check not in OURS:
             return text
-        from jobs.lake.row_expectations import ask
-
-        broken = ask(frame, OURS[check.check].broken_rows(check.arguments)).limit(3)
-        return f"{text}: {', '.join(str(row.asDict()) for row in broken.collect())}"
+        broken = _some(rows, OURS[check.check].broken_rows(check.arguments))
+        return f"{text}: {', '.join(map(str, broken))}"
     errors = (result.exception_info or {}).values()
     messages = [e.get("exception_message") for e in errors if isinstance(e, dict)]
     return "; ".join(m for m in messages if m) or str(result.exception_info)
+
+
+def _some(rows: DataFrame | pa.Table, query: str) -> list[dict[str, Any]]:
+    """The first rows that answer a query."""
+    from jobs.lake.row_expectations import ask, ask_here
+
+    if isinstance(rows, pa.Table):
+        return ask_here(rows, query).slice(0, _SHOWN).to_pylist()
+    return [row.asDict() for row in ask(rows, query).limit(_SHOWN).collect()]

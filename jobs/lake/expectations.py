@@ -77,7 +77,12 @@ class Rows:
         if self.query:
             return self.query(arguments)
         assert self.condition
-        return f"SELECT * FROM {{batch}} WHERE NOT coalesce({self.condition(arguments)}, false)"
+        return rows_that_break(self.condition(arguments))
+
+
+def rows_that_break(condition: str) -> str:
+    """A query over `{batch}` for the rows that break a condition."""
+    return f"SELECT * FROM {{batch}} WHERE NOT coalesce({condition}, false)"
 
 
 def _unique(a: dict[str, Any]) -> str:
@@ -93,8 +98,9 @@ def _ranked(a: dict[str, Any]) -> str:
     )
     return (
         f"SELECT {group}, count(*) AS rows, count(*) - size(collect_set({item})) AS repeated, "
-        f"count_if(is_misplaced) AS misplaced FROM (SELECT {group}, {item}, {is_misplaced} AS "
-        f"is_misplaced FROM {{batch}} WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
+        f"cast(count_if(is_misplaced) AS bigint) AS misplaced FROM (SELECT {group}, {item}, "
+        f"{is_misplaced} AS is_misplaced FROM {{batch}} "
+        f"WINDOW list AS (PARTITION BY {group} ORDER BY rank)) "
         f"GROUP BY {group} HAVING repeated > 0 OR misplaced > 0"
     )
 

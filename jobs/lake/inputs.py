@@ -14,6 +14,7 @@ from jobs.lake.contract import Contract, Layout
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.oplog import OpLog, PastRuns
 from jobs.lake.settings import Environment, LakeParams, Sections, chosen_slices
+from jobs.lake.snapshots import Snapshots
 from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps
 from jobs.lake.tables import Tables
 
@@ -37,6 +38,7 @@ class Reader:
     tables: Tables
     log: OpLog
     environment: Environment
+    snapshots: Snapshots
 
     def chosen(self, column: str, params: LakeParams) -> tuple[str, ...]:
         """The slices that a run builds and reads."""
@@ -106,6 +108,9 @@ class Reader:
         """
         contract = self.tables.contracts[read.table]
         rows = as_of(self.tables.read(read.table, version), contract, read, run, own)
+        if contract.layout is Layout.history and not own:
+            table_id = self.tables.id(read.table)
+            return self.snapshots.of(table_id, version, run.known_on, rows)
         if contract.slice is None:
             return rows
         return rows.where(F.col(contract.slice).isin(*self.chosen(contract.slice, run.params)))

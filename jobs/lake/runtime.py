@@ -29,6 +29,7 @@ from jobs.lake.publishing import Publisher
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Environment, LakeParams, Sections
 from jobs.lake.sink import Sink
+from jobs.lake.snapshots import Snapshots
 from jobs.lake.step import EffectResult, Read, Run, Step, find_step
 from jobs.lake.tables import Tables
 
@@ -53,7 +54,8 @@ class Lake(Generic[_Environment]):
         self.contracts = Contracts(settings.of_lake.contracts)
         self.tables = Tables(spark, settings.of_lake.lake, self.contracts)
         self.log = OpLog(self.tables)
-        self.reader = Reader(self.tables, self.log, settings)
+        snapshots = Snapshots(settings.of_lake.home / "snapshots")
+        self.reader = Reader(self.tables, self.log, settings, snapshots)
         self.publisher = Publisher(self.tables, self.log, self.reader)
 
     @property

@@ -83,6 +83,10 @@ class Staged:
     def rows(self) -> int:
         return sum(file.rows for file in self.files)
 
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
 
 class Tables:
     """The lake's Delta tables, at `<lake>/<zone>/<table>`. Every write goes through a contract.
@@ -128,6 +132,10 @@ class Tables:
         """The newest Delta version of a table, read from its log without a Spark job."""
         return DeltaTable(self.path(table), without_files=True).version()
 
+    def id(self, table: str) -> str:
+        """The id that a table got when it was created."""
+        return str(DeltaTable(self.path(table), without_files=True).metadata().id)
+
     def require_version(self, table: str, version: int, who: str) -> None:
         """Raises VersionGone where an earlier version of a table can no longer be read."""
         try:
@@ -151,6 +159,7 @@ class Tables:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
         with _named_conflicts(table):
             writer.save(self.path(table))
+        self._compact_now_and_then(table)
 
     def insert_new(self, table: str, rows: DataFrame) -> None:
         """Insert the rows whose key the table does not have yet. Raises PublishConflict."""
@@ -237,6 +246,21 @@ class Tables:
         frame = self.spark.read.schema(schema).parquet(path)
         frame = frame.withColumns(shared).select(*contract.column_names) if shared else frame
         return Staged(table, folder, dict(partition), files, frame)
+
+    def staged_rows(self, staged: Staged) -> pa.Table:
+        """The staged rows in this process, in all columns of the contract."""
+        schema = arrow_schema(self.contracts[staged.table])
+        written = pa.schema([field for field in schema if field.name not in staged.partition])
+        parts = [written.empty_table()]
+        for file in staged.files:
+            system, inner = locate(f"{self.path(staged.table)}/{file.path}")
+            with system.open_input_file(inner) as opened:
+                parts.append(pq.read_table(opened, columns=written.names).cast(written))
+        rows = pa.concat_tables(parts)
+        for name, value in staged.partition.items():
+            column = pa.scalar(value).cast(schema.field(name).type)
+            rows = rows.append_column(name, pa.repeat(column, rows.num_rows))
+        return rows.select(schema.names)
 
     def _files(self, path: str, folder: str) -> Iterator[StagedFile]:
         system, inner = locate(path)

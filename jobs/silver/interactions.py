@@ -40,8 +40,8 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
     received: records not taken in yet. held: interactions of earlier runs.
     """
-    # One task for each day, so that the first run does not write every day from every task.
-    by_day = judge_events(received, held).repartition("event_date")
+    # Each file holds a range of days, so that readers of some days skip the others' files.
+    by_day = judge_events(received, held).repartitionByRange("event_date")
     judged = run.scratch.once(by_day)
     used = F.col("event_type") != EventType.other.value
     rejected = judged.where(F.col("reason").isNotNull())
@@ -89,7 +89,7 @@ def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
 def keys_held(held: DataFrame, events: DataFrame) -> DataFrame:
     """event_date and key of the held interactions, from the first day of `events` to the last.
 
-    The two days are fetched first: with literal dates Delta reads only the partitions in between.
+    The two days are fetched first: with literal dates Delta leaves out the files of other days.
     """
     days = events.agg(F.min("event_date").alias("first"), F.max("event_date").alias("last"))
     first, last = days.collect()[0]

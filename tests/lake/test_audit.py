@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake.audit import audit
-from jobs.lake.contract import Contract
+from jobs.lake.audit import CheckResult, audit, can_audit_here
+from jobs.lake.contract import Contract, Contracts
 from jobs.lake.expectations import OURS, TRAILING_MEAN, AuditContext, implied_checks
+from jobs.lake.schema import arrow_schema
+from jobs.settings import get_settings
 from tests.lake.toy import HEAD, column
 
 GOOD = [
@@ -79,8 +82,18 @@ def contract(checks: list[dict[str, Any]], **nullable: bool) -> Contract:
 def results(
     spark: SparkSession, rows: list[tuple[Any, ...]], promised: Contract, *past: int
 ) -> dict[str, bool]:
-    frame = spark.createDataFrame(rows, schema=COLUMNS)
-    return {r.check: r.success for r in audit(frame, promised, AuditContext(past))}
+    return {r.check: r.success for r in audited(spark, rows, promised, *past)}
+
+
+def audited(
+    spark: SparkSession, rows: list[tuple[Any, ...]], promised: Contract, *past: int
+) -> list[CheckResult]:
+    """The results on Spark, which are those in this process."""
+    schema = arrow_schema(promised, without=["recorded_at"])
+    here = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
+    on_spark = audit(spark.createDataFrame(rows, COLUMNS), promised, AuditContext(past))
+    assert audit(here, promised, AuditContext(past)) == on_spark
+    return on_spark
 
 
 def test_good_rows_pass_every_check(spark: SparkSession) -> None:
@@ -119,8 +132,7 @@ def test_a_list_out_of_order_is_found_and_shown(
     name = "expect_lists_to_be_ranked"
     check = {"expect": name, "severity": "error"} | CASES[name][0]
     broken = ("u2", rank, item, "a", score, [0.0, 1.0], ["x"], None)
-    frame = spark.createDataFrame([*GOOD, broken], schema=COLUMNS)
-    (result,) = audit(frame, contract([check]), AuditContext())
+    (result,) = audited(spark, [*GOOD, broken], contract([check]))
     assert not result.success
     assert "'user': 'u2'" in result.observed
 
@@ -130,8 +142,7 @@ def test_what_breaks_a_check_is_shown(spark: SparkSession) -> None:
     for name in ("expect_condition_to_hold", "expect_column_values_to_be_between"):
         arguments, broken = CASES[name]
         promised = contract([{"expect": name, "severity": "error"} | arguments])
-        frame = spark.createDataFrame([*GOOD, broken], schema=COLUMNS)
-        (result,) = audit(frame, promised, AuditContext())
+        (result,) = audited(spark, [*GOOD, broken], promised)
         observed[name] = result.observed
     assert observed["expect_condition_to_hold"].startswith("1 rows: {'user': 'u2', 'rank': 2")
     assert observed["expect_column_values_to_be_between"] == "1 of 4 rows (25.00%): 1.1"
@@ -183,3 +194,14 @@ def test_a_check_that_cannot_be_evaluated_counts_as_failed(spark: SparkSession) 
     (result,) = audit(frame, contract([check | {"severity": "error"}]), AuditContext())
     assert not result.success
     assert "no_such_column" in result.observed
+
+
+def test_every_contract_of_the_repository_can_be_audited_without_spark() -> None:
+    contracts = Contracts(get_settings().contracts)
+    assert [c.table for c in contracts if not can_audit_here(c, arrow_schema(c))] == []
+
+
+def test_a_condition_that_only_spark_knows_is_left_to_spark() -> None:
+    condition = {"expect": "expect_condition_to_hold", "severity": "error"}
+    promised = contract([condition | {"condition": "xxhash64(user) <> 0"}])
+    assert not can_audit_here(promised, arrow_schema(promised))

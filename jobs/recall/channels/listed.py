@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 
 from jobs.lake import Run
 from jobs.recall.channels.eligible import seen_items
-from jobs.recall.lists.popular import ALL_USERS, of_kind, segments_listed
+from jobs.recall.lists.popular import of_kind, segments_listed
+from jobs.recall.lists.uses import ALL_USERS
 from jobs.recall.settings.lists import ListedSettings
 
 

@@ -26,21 +26,16 @@ def smoothed_lift(part: Column, whole: Column, share: Column, smoothing: float) 
 
 
 def lifted_items(
-    uses: DataFrame, items: DataFrame, smoothing: float, min_users: int, k: int
+    counts: DataFrame, items: DataFrame, smoothing: float, min_users: int, k: int
 ) -> DataFrame:
     """The k sellable items of each segment that are used more in the part than the whole expects.
 
-    uses: segment, user_id, item_id string, part double in 0 to 1 (how much a use is of the part),
-    whole double in 0 to 1. items: item_id string, is_sellable boolean.
+    counts: segment, item_id string, one row each, part double ≥ 0 (how much of the item's use is of
+    the part), whole double ≥ 0, users_count long: the distinct users in the part.
+    items: item_id string, is_sellable boolean.
     Returns segment string, rank int, item_id string, score double above 1 (the lift, to six
-    places), users_count long, the distinct users in the part, `min_users` or more. Order: score
-    descending, item_id ascending.
+    places), users_count long, `min_users` or more. Order: score descending, item_id ascending.
     """
-    counts = uses.groupBy("segment", "item_id").agg(
-        exact_sum(F.col("part"), _USE_BITS).alias("part"),
-        exact_sum(F.col("whole"), _USE_BITS).alias("whole"),
-        F.count_distinct(F.when(F.col("part") > 0, F.col("user_id"))).alias("users_count"),
-    )
     shares = counts.groupBy("segment").agg(
         (exact_sum(F.col("part"), _USE_BITS) / exact_sum(F.col("whole"), _USE_BITS)).alias("share")
     )

@@ -13,41 +13,29 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.recall.kernels.ranking import top_k
-from jobs.recall.lists.popular import count_uses, recent_uses, uses_by_segment, with_unused
-from jobs.recall.settings.lists import NewSettings, PopularSettings
+from jobs.recall.lists.popular import best_used
+from jobs.recall.lists.uses import ALL_USERS
+from jobs.recall.settings.lists import NewSettings
 
 
-def new_items(
-    interactions: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    ds: date,
-    settings: NewSettings,
-    popular: PopularSettings,
-) -> DataFrame:
+def new_items(counts: DataFrame, items: DataFrame, ds: date, settings: NewSettings) -> DataFrame:
     """The `settings.items` new sellable items with the most users, of all and of large segments.
 
-    interactions: user_id, item_id string, event_date date ≤ ds, weight double.
+    counts: of a `jobs.recall.lists.popular.recent_measure`, as `counted_uses` returns them.
     items: item_id string, is_sellable boolean, valid_from date or null where no record has a day.
-    users: user_id string, attributes map<string,string>. popular: says which segments there are.
     Returns segment string, rank int, item_id string, score double (users, each halved for every
     half-life since the last time), users_count long. Order: score descending, item_id ascending;
     in the list of all users, items that nobody took yet come last with score 0.
     """
-    taken = interactions.where("weight > 0")
-    new = _new_sellable(taken, items, ds, settings.window_days)
-    uses = uses_by_segment(recent_uses(taken, ds, settings), users, popular)
-    used = count_uses(uses, "segment").join(new, "item_id", "left_semi")
-    best = top_k(with_unused(used, new), ["segment"], settings.items, item="item_id")
-    return best.select("segment", "rank", "item_id", "score", "users_count")
+    return best_used(counts, _new_sellable(counts, items, ds, settings.window_days), settings.items)
 
 
-def _new_sellable(taken: DataFrame, items: DataFrame, ds: date, days: int) -> DataFrame:
+def _new_sellable(counts: DataFrame, items: DataFrame, ds: date, days: int) -> DataFrame:
     """item_id string of the sellable items that are new for less than `days`."""
     first_day = F.date_sub(F.lit(ds), days - 1)
-    first_taken = taken.groupBy("item_id").agg(F.min("event_date").alias("first_taken"))
-    beginning = taken.agg(F.min("event_date").alias("first_event"))
+    taken = counts.where(F.col("segment") == ALL_USERS)
+    first_taken = taken.select("item_id", F.col("first_date").alias("first_taken"))
+    beginning = taken.agg(F.min("first_date").alias("first_event"))
     first_drop = items.agg(F.min("valid_from").alias("first_drop"))
     is_of_late = F.least("first_taken", "valid_from") >= first_day
     is_known_since = F.col("first_taken").isNotNull() | (F.col("valid_from") > F.col("first_drop"))

@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.strength import decay
+from jobs.recall.lists.uses import ALL_USERS, Measure, in_units, user_segments
 from jobs.recall.settings.lists import PopularSettings, RecentUseSettings
 
-ALL_USERS = "all"
 # The kind of gold.popular_items_daily that fills the lists of users.
 POPULAR = "popular"
 _SCORE_BITS = 24
@@ -47,43 +47,44 @@ def count_uses(uses: DataFrame, *group: str) -> DataFrame:
     )
 
 
-def popular_items(
-    interactions: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    ds: date,
-    settings: PopularSettings,
-) -> DataFrame:
+def recent_measure(ds: date, settings: RecentUseSettings) -> Measure:
+    """A user's use of an item as `recent_uses` has it, for counting beside other measures."""
+    is_recent = F.col("event_date") >= F.date_sub(F.lit(ds), settings.window_days - 1)
+    last = F.max(F.when(is_recent, F.col("event_date")))
+    use = in_units(decay(last, ds, settings.half_life_days))
+    return Measure(part=use, is_user=last.isNotNull(), is_active=last.isNotNull())
+
+
+def popular_items(counts: DataFrame, items: DataFrame, settings: PopularSettings) -> DataFrame:
     """The best `settings.items` sellable items for all users, and for each large segment.
 
-    interactions: user_id, item_id string, event_date date ≤ ds, weight double.
-    items: item_id string, is_sellable boolean. users: user_id string, attributes map<string,string>
+    counts: of a `recent_measure`, as `counted_uses` returns them. items: item_id string,
+    is_sellable boolean.
     Returns segment string, rank int, item_id string, score double (users, each halved for every
     half-life since the last time), users_count long. Order: score descending, item_id ascending.
 
     `all` has min(settings.items, sellable items) rows, whatever was used: unused items close the
     list with score 0, so that the fallback is never too short. A segment lists used items only.
     """
-    sellable = items.where("is_sellable").select("item_id")
-    uses = uses_by_segment(recent_uses(interactions, ds, settings), users, settings)
-    used = count_uses(uses, "segment").join(sellable, "item_id", "left_semi")
-    best = top_k(with_unused(used, sellable), ["segment"], settings.items, item="item_id")
+    return best_used(counts, items.where("is_sellable").select("item_id"), settings.items)
+
+
+def best_used(counts: DataFrame, items: DataFrame, length: int) -> DataFrame:
+    """The `length` most used of some items in each segment; in `all`, unused ones come last.
+
+    counts: of a `recent_measure`. items: item_id string. Returns segment, rank, item_id, score,
+    users_count, as `popular_items` says.
+    """
+    used = (
+        counts.where("users_count > 0")
+        .join(items, "item_id", "left_semi")
+        .select("segment", "item_id", F.col("part").alias("score"), "users_count")
+    )
+    best = top_k(_with_unused(used, items), ["segment"], length, item="item_id")
     return best.select("segment", "rank", "item_id", "score", "users_count")
 
 
-def uses_by_segment(uses: DataFrame, users: DataFrame, settings: PopularSettings) -> DataFrame:
-    """Each use for the segment `all`, and once more for its user's segment if that is large.
-
-    uses: user_id string and any others; all are returned with segment string.
-    users: user_id string, attributes map<string,string>.
-    """
-    segments = user_segments(users, settings)
-    large = large_segments(segments, uses, settings.segment_min_users)
-    of_segments = uses.join(segments.join(large, "segment", "left_semi"), "user_id")
-    return uses.withColumn("segment", F.lit(ALL_USERS)).unionByName(of_segments)
-
-
-def with_unused(used: DataFrame, items: DataFrame) -> DataFrame:
+def _with_unused(used: DataFrame, items: DataFrame) -> DataFrame:
     """The counts of each segment, and counts of 0 for the `items` that the segment `all` lacks.
 
     used: segment, item_id string, score double, users_count long. items: item_id string. Returns
@@ -104,18 +105,6 @@ def of_kind(listed: DataFrame, kind: str) -> DataFrame:
     return listed.where(F.col("kind") == kind)
 
 
-def user_segments(users: DataFrame, settings: PopularSettings) -> DataFrame:
-    """The segment of each user that has a value of the segment attribute.
-
-    users: user_id string, attributes map<string,string>.
-    Returns user_id string, segment string such as `age=45-54`; no row for the others.
-    """
-    attribute = settings.segment_attribute or ""
-    value = F.nullif(F.trim(F.col("attributes").getItem(attribute)), F.lit(""))
-    segment = F.concat(F.lit(f"{attribute}="), value)
-    return users.select("user_id", segment.alias("segment")).where("segment IS NOT NULL")
-
-
 def segments_listed(users: DataFrame, popular: DataFrame, settings: PopularSettings) -> DataFrame:
     """The segment of each user whose segment has a list of its own in `popular`.
 
@@ -124,13 +113,3 @@ def segments_listed(users: DataFrame, popular: DataFrame, settings: PopularSetti
     """
     listed = popular.select("segment").distinct()
     return user_segments(users, settings).join(listed, "segment", "left_semi")
-
-
-def large_segments(segments: DataFrame, uses: DataFrame, min_users: int) -> DataFrame:
-    """The segments in which at least `min_users` users used anything, as a column segment.
-
-    segments: user_id, segment string. uses: user_id string of every use.
-    """
-    recent = segments.join(uses.select("user_id").distinct(), "user_id", "left_semi")
-    sizes = recent.groupBy("segment").agg(F.count("*").alias("users"))
-    return sizes.where(F.col("users") >= min_users).select("segment")

@@ -15,39 +15,31 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.recall.lists.lift import lifted_items
-from jobs.recall.lists.popular import uses_by_segment
-from jobs.recall.settings.lists import PopularSettings, SeasonalSettings
+from jobs.recall.lists.uses import Measure, in_units
+from jobs.recall.settings.lists import SeasonalSettings
 
 _YEAR_DAYS = 52 * 7
 
 
-def seasonal_items(
-    interactions: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    ds: date,
-    settings: SeasonalSettings,
-    popular: PopularSettings,
-) -> DataFrame:
+def seasonal_measure(ds: date, settings: SeasonalSettings) -> Measure:
+    """A user's days with an item in earlier years: the part in the seasons of the whole years."""
+    from_middle = F.datediff(F.lit(ds), F.col("event_date")) + _YEAR_DAYS // 2
+    in_years = F.floor(from_middle / _YEAR_DAYS).between(1, settings.years)
+    off_date = F.abs(F.pmod(from_middle, F.lit(_YEAR_DAYS)) - _YEAR_DAYS // 2)
+    in_season = in_years & (off_date <= settings.window_days)
+    one = in_units(F.lit(1.0))
+    return Measure(
+        part=F.sum(F.when(in_season, one)),
+        whole=F.sum(F.when(in_years, one)),
+        is_user=F.count_if(in_season) > 0,
+        is_active=F.count_if(in_years) > 0,
+    )
+
+
+def seasonal_items(counts: DataFrame, items: DataFrame, settings: SeasonalSettings) -> DataFrame:
     """Columns and order of `jobs.recall.lists.lift.lifted_items`; users_count is of the seasons.
 
-    interactions: user_id, item_id string, event_date date ≤ ds, weight double; without any of an
-    earlier year there are no rows. items: item_id string, is_sellable boolean.
-    users: user_id string, attributes map<string,string>. popular: says which segments there are.
+    counts: of `seasonal_measure`, as `jobs.recall.lists.uses.counted_uses` returns them; without
+    any day of an earlier year there are no rows. items: item_id string, is_sellable boolean.
     """
-    from_middle = F.datediff(F.lit(ds), F.col("event_date")) + _YEAR_DAYS // 2
-    year = F.floor(from_middle / _YEAR_DAYS)
-    off_date = F.abs(F.pmod(from_middle, F.lit(_YEAR_DAYS)) - _YEAR_DAYS // 2)
-    days = (
-        interactions.where(year.between(1, settings.years) & (F.col("weight") > 0))
-        .select("user_id", "item_id", "event_date")
-        .distinct()
-    )
-    uses = days.select(
-        "user_id",
-        "item_id",
-        (off_date <= settings.window_days).cast("double").alias("part"),
-        F.lit(1.0).alias("whole"),
-    )
-    by_segment = uses_by_segment(uses, users, popular)
-    return lifted_items(by_segment, items, settings.smoothing, settings.min_users, settings.items)
+    return lifted_items(counts, items, settings.smoothing, settings.min_users, settings.items)

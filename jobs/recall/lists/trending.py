@@ -11,40 +11,36 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.recall.kernels.strength import decay
 from jobs.recall.lists.lift import lifted_items
-from jobs.recall.lists.popular import uses_by_segment
-from jobs.recall.settings.lists import PopularSettings, TrendingSettings
+from jobs.recall.lists.uses import Measure, in_units
+from jobs.recall.settings.lists import TrendingSettings
 
 
-def trending_items(
-    interactions: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    ds: date,
-    settings: TrendingSettings,
-    popular: PopularSettings,
-) -> DataFrame:
+def trending_measure(ds: date, settings: TrendingSettings) -> Measure:
+    """A user's days with an item in the window, by the short half-life; the whole by the long."""
+    day = F.col("event_date")
+    in_window = day >= F.date_sub(F.lit(ds), settings.window_days - 1)
+
+    def pace(half_life_days: float) -> Column:
+        return F.sum(F.when(in_window, in_units(decay(day, ds, half_life_days))))
+
+    used = F.count_if(in_window) > 0
+    return Measure(
+        part=pace(settings.short_half_life_days),
+        whole=pace(settings.long_half_life_days),
+        is_user=used,
+        is_active=used,
+    )
+
+
+def trending_items(counts: DataFrame, items: DataFrame, settings: TrendingSettings) -> DataFrame:
     """Columns and order of `jobs.recall.lists.lift.lifted_items`; users_count is of the window.
 
-    interactions: user_id, item_id string, event_date date ≤ ds, weight double.
-    items: item_id string, is_sellable boolean. users: user_id string, attributes map<string,string>
-    popular: says which segments there are.
+    counts: of `trending_measure`, as `jobs.recall.lists.uses.counted_uses` returns them. items:
+    item_id string, is_sellable boolean.
     """
-    first_day = F.date_sub(F.lit(ds), settings.window_days - 1)
-    days = (
-        interactions.where((F.col("event_date") >= first_day) & (F.col("weight") > 0))
-        .select("user_id", "item_id", "event_date")
-        .distinct()
-    )
-    uses = days.select(
-        "user_id",
-        "item_id",
-        decay(F.col("event_date"), ds, settings.short_half_life_days).alias("part"),
-        decay(F.col("event_date"), ds, settings.long_half_life_days).alias("whole"),
-    )
-    by_segment = uses_by_segment(uses, users, popular)
-    return lifted_items(by_segment, items, settings.smoothing, settings.min_users, settings.items)
+    return lifted_items(counts, items, settings.smoothing, settings.min_users, settings.items)

@@ -10,14 +10,14 @@ from jobs.recall.lists.lift import lifted_items, smoothed_lift
 from tests.recall.shop import items, rows_of
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
-USES = "segment string, user_id string, item_id string, part double, whole double"
+COUNTS = "segment string, item_id string, part double, whole double, users_count long"
 
 
 def lifted(
     spark: SparkSession, rows: list[tuple], smoothing: float = 1, min_users: int = 1, k: int = 9
 ) -> list[tuple]:
-    uses, catalogue = spark.createDataFrame(rows, USES), items(spark, "abc", ["gone"])
-    return rows_of(lifted_items(uses, catalogue, smoothing, min_users, k), *COLUMNS)
+    counts, catalogue = spark.createDataFrame(rows, COUNTS), items(spark, "abc", ["gone"])
+    return rows_of(lifted_items(counts, catalogue, smoothing, min_users, k), *COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -48,30 +48,28 @@ def test_a_lift_is_use_over_expected_use_with_some_usual_use_beside_both(
 def test_only_what_is_used_more_than_expected_is_listed(spark: SparkSession) -> None:
     # Of a's 2 and b's 2 uses, 2 and 1 are of the part: a share of 3/4. a: (2 / (3/4) + 1) / 3,
     # b: (1 / (3/4) + 1) / 3, below 1.
-    rows = [("g", "u", "a", 1.0, 1.0), ("g", "v", "a", 1.0, 1.0)]
-    rows += [("g", "u", "b", 1.0, 1.0), ("g", "v", "b", 0.0, 1.0)]
+    rows = [("g", "a", 2.0, 2.0, 2), ("g", "b", 1.0, 2.0, 1)]
     # All that the other segment uses is of the part, so nothing is above its share.
-    rows += [("h", "u", "c", 1.0, 1.0), ("h", "v", "a", 0.5, 0.5)]
+    rows += [("h", "c", 1.0, 1.0, 1), ("h", "a", 0.5, 0.5, 1)]
     expected = [("g", 1, "a", round((8 / 3 + 1) / 3, 6), 2)]
     assert lifted(spark, rows) == expected
     assert lifted(spark, rows[::-1]) == expected
 
 
-def test_only_users_of_the_part_count_as_users(spark: SparkSession) -> None:
-    # a has two users of the part and one beside, b one user of the part, twice.
-    rows = [("g", user, "a", part, 1.0) for user, part in (("u", 1.0), ("v", 1.0), ("w", 0.0))]
-    rows += [("g", "u", "b", 1.0, 1.0), ("g", "u", "b", 1.0, 1.0)]
-    rows += [("g", user, "c", 0.0, 1.0) for user in "vw"]
-    assert {row[2]: row[4] for row in lifted(spark, rows)} == {"a": 2, "b": 1}
-    assert [row[2] for row in lifted(spark, rows, min_users=2)] == ["a"]
+def test_an_item_of_few_users_is_left_out_but_counts_for_the_share(spark: SparkSession) -> None:
+    # Of 6 uses 4 are of the part. a: (2 / (4/6) + 1) / 3; b: the same, of one user.
+    rows = [("g", "a", 2.0, 2.0, 2), ("g", "b", 2.0, 2.0, 1), ("g", "c", 0.0, 2.0, 0)]
+    lift = round((3 + 1) / 3, 6)
+    assert lifted(spark, rows) == [("g", 1, "a", lift, 2), ("g", 2, "b", lift, 1)]
+    assert lifted(spark, rows, min_users=2) == [("g", 1, "a", lift, 2)]
 
 
 def test_a_list_is_cut_at_the_smaller_id_and_what_cannot_be_sold_is_in_none(
     spark: SparkSession,
 ) -> None:
     # a, b and gone have the same lift: of 8 uses 6 are of the part. (2 / (6/8) + 1) / 3
-    rows = [("g", user, item, 1.0, 1.0) for user in "uv" for item in ("b", "a", "gone")]
-    rows += [("g", user, "c", 0.0, 1.0) for user in "uv"]
+    rows = [("g", item, 2.0, 2.0, 2) for item in ("b", "a", "gone")]
+    rows += [("g", "c", 0.0, 2.0, 0)]
     lift = round((8 / 3 + 1) / 3, 6)
     assert lifted(spark, rows) == [("g", 1, "a", lift, 2), ("g", 2, "b", lift, 2)]
     assert lifted(spark, rows, k=1) == [("g", 1, "a", lift, 2)]

@@ -6,8 +6,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.recall.lists.new_items import new_items
+from jobs.recall.lists.popular import recent_measure
 from jobs.recall.settings.lists import NewSettings, PopularSettings
-from tests.recall.shop import DS, interactions, items, rows_of, users
+from tests.recall.lists.counted import counted
+from tests.recall.shop import DS, items, rows_of
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 SETTINGS = NewSettings(window_days=10, half_life_days=5)
@@ -38,9 +40,8 @@ ROWS = [
 
 def new(spark: SparkSession, rows: list[tuple], records: dict[str, int]) -> list[tuple]:
     catalogue = items(spark, ["c", "d", *records], unsellable=["gone"], age=records)
-    found = new_items(
-        interactions(spark, rows), catalogue, users(spark, AGES), DS, SETTINGS, SEGMENTS
-    )
+    counts = counted(spark, rows, AGES, recent_measure(DS, SETTINGS), SEGMENTS)
+    found = new_items(counts, catalogue, DS, SETTINGS)
     return rows_of(found, *COLUMNS)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.lists.popular import popular_items, segments_listed
+from jobs.recall.lists.popular import popular_items, recent_measure, segments_listed
 from jobs.recall.settings.lists import PopularSettings
-from tests.recall.shop import DS, interactions, items, rows_of, users
+from tests.recall.lists.counted import counted
+from tests.recall.shop import DS, items, rows_of, users
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 SETTINGS = PopularSettings(
@@ -36,7 +37,8 @@ ROWS = [
 
 def popular(spark: SparkSession, settings: PopularSettings) -> list[tuple]:
     catalogue = items(spark, ["a", "b", "c", "d"], unsellable=["gone", "returned"])
-    found = popular_items(interactions(spark, ROWS), catalogue, users(spark, AGES), DS, settings)
+    counts = counted(spark, ROWS, AGES, recent_measure(DS, settings), settings)
+    found = popular_items(counts, catalogue, settings)
     return rows_of(found, *COLUMNS)
 
 

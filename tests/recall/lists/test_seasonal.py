@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.lists.seasonal import seasonal_items
+from jobs.recall.lists.seasonal import seasonal_items, seasonal_measure
 from jobs.recall.settings.lists import PopularSettings, SeasonalSettings
-from tests.recall.shop import DS, interactions, items, rows_of, users
+from tests.recall.lists.counted import counted
+from tests.recall.shop import DS, items, rows_of
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 SETTINGS = SeasonalSettings(window_days=7, years=2, min_users=2, smoothing=1)
@@ -16,14 +17,9 @@ AGES = {"u": {"age": "young"}, "v": {"age": "young"}, "w": {}}
 
 
 def seasonal(spark: SparkSession, rows: list[tuple], **settings: float) -> list[tuple]:
-    found = seasonal_items(
-        interactions(spark, rows),
-        items(spark, "abcd", unsellable=["gone"]),
-        users(spark, AGES),
-        DS,
-        SETTINGS.model_copy(update=settings),
-        SEGMENTS,
-    )
+    chosen = SETTINGS.model_copy(update=settings)
+    counts = counted(spark, rows, AGES, seasonal_measure(DS, chosen), SEGMENTS)
+    found = seasonal_items(counts, items(spark, "abcd", unsellable=["gone"]), chosen)
     return [row for row in rows_of(found, *COLUMNS) if row[0] == "all"]
 
 

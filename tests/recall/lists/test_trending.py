@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.recall.lists.trending import trending_items
+from jobs.recall.lists.trending import trending_items, trending_measure
 from jobs.recall.settings.lists import PopularSettings, TrendingSettings
-from tests.recall.shop import DS, interactions, items, rows_of, users
+from tests.recall.lists.counted import counted
+from tests.recall.shop import DS, items, rows_of
 
 COLUMNS = ("segment", "rank", "item_id", "score", "users_count")
 # A use today counts 1 and 1, one of two days ago 1/4 and 1/2.
@@ -19,14 +20,9 @@ AGES = {"u": {"age": "young"}, "v": {"age": "young"}, "w": {"age": "old"}, "x": 
 
 
 def trending(spark: SparkSession, rows: list[tuple], **settings: float) -> list[tuple]:
-    found = trending_items(
-        interactions(spark, rows),
-        items(spark, "abc", unsellable=["gone"]),
-        users(spark, AGES),
-        DS,
-        SETTINGS.model_copy(update=settings),
-        SEGMENTS,
-    )
+    chosen = SETTINGS.model_copy(update=settings)
+    counts = counted(spark, rows, AGES, trending_measure(DS, chosen), SEGMENTS)
+    found = trending_items(counts, items(spark, "abc", unsellable=["gone"]), chosen)
     return rows_of(found, *COLUMNS)
 
 

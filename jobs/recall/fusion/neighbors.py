@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.fill import fill_neighbors
 from jobs.recall.fusion.reasons import neighbor_reason
-from jobs.recall.fusion.scores import value_of, weighted_scores
+from jobs.recall.fusion.scores import by_source, value_of, weighted_scores, with_scores
 from jobs.recall.fusion.settings import I2ISettings
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.sources import BEHAVIOR_METHODS
@@ -114,7 +114,8 @@ def _best_neighbors(
         unit=value_of(units, F.col("method"), default=1.0),
         carry=("support", "doubt"),
     ).withColumn("score", F.col("score") + _spoken_for(settings))
-    return top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
+    best = top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
+    return with_scores(best, settings.weights)
 
 
 def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISettings) -> DataFrame:
@@ -140,14 +141,15 @@ def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISetti
 def _spoken_for(settings: I2ISettings) -> Column:
     """What content adds to a score in place of silent behavior methods."""
     total = sum(settings.weights.values())
-    silent = reduce(
-        add,
-        (
-            F.when(
-                ~F.map_contains_key("scores", name), F.lit(settings.weights[name] / total)
-            ).otherwise(F.lit(0.0))
-            for name in BEHAVIOR_METHODS
-        ),
+    if not settings.weights[CONTENT]:
+        return F.lit(0.0)
+    silent = (
+        F.when(F.col(by_source(name)).isNull(), F.lit(settings.weights[name] / total)).otherwise(
+            F.lit(0.0)
+        )
+        for name in BEHAVIOR_METHODS
+        if settings.weights[name]
     )
-    said = F.lit(settings.content_trust) * F.col("scores")[CONTENT] * F.col("doubt") * silent
-    return F.coalesce(said, F.lit(0.0))
+    by_content = F.col(by_source(CONTENT))
+    said = F.lit(settings.content_trust) * by_content * F.col("doubt")
+    return F.coalesce(said * reduce(add, silent, F.lit(0.0)), F.lit(0.0))

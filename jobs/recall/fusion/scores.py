@@ -30,11 +30,10 @@ def weighted_scores(
     combination. weights: of every source, 0 switches the source off; the mean divides by the sum of
     all weights. unit: divides a score, an expression or a window within `group`. carry: more
     columns; the largest value of each is returned.
-    Returns `group`, `item` string, scores map<string,double> (scaled, by source), strongest string
-    (the source with the largest weighted part, ties in name order), score double, and `carry`.
+    Returns `group`, `item` string, score double, `carry`, and for each source with a weight the
+    column `by_source` double, the scaled score or null. `with_scores` makes a map of these.
     """
-    total_weight = float(sum(weights.values()))
-    shares = {name: weight / total_weight for name, weight in sorted(weights.items()) if weight}
+    shares = _shares(weights)
     # One shuffle by group serves the window, the grouping and the later ranking.
     scaled = (
         candidates.where(F.col(source).isin(list(shares)))
@@ -42,33 +41,56 @@ def weighted_scores(
         .repartition(group)
         .withColumn("scaled", F.col("score") / unit)
     )
-    by_source = [
-        F.max(F.when(F.col(source) == name, F.col("scaled"))).alias(f"by_{name}") for name in shares
+    scores = [
+        F.max(F.when(F.col(source) == n, F.col("scaled"))).alias(by_source(n)) for n in shares
     ]
-    parts = {
-        name: F.coalesce(f"by_{name}", F.lit(0.0)) * F.lit(share) for name, share in shares.items()
-    }
+    return (
+        scaled.groupBy(group, item)
+        .agg(*scores, *(F.max(name).alias(name) for name in carry))
+        .withColumn("score", reduce(add, _parts(shares).values()))
+    )
+
+
+def by_source(name: str) -> str:
+    """The column of `weighted_scores` that holds the scaled score of a source."""
+    return f"by_{name}"
+
+
+def with_scores(rows: DataFrame, weights: Mapping[str, float]) -> DataFrame:
+    """The rows of `weighted_scores` with two columns in place of those of single sources.
+
+    They are scores map<string,double> (scaled, by source), and strongest string: the source with
+    the largest weighted part, ties in name order. Maps are dear, so rows are ranked first.
+    """
+    shares = _shares(weights)
     found = F.array(
-        *(F.struct(F.lit(name).alias("key"), F.col(f"by_{name}").alias("value")) for name in shares)
+        *(F.struct(F.lit(n).alias("key"), F.col(by_source(n)).alias("value")) for n in shares)
     )
     by_part = F.array(
         *(
             F.struct((-part).alias("least"), F.lit(name).alias("name"))
-            for name, part in parts.items()
+            for name, part in _parts(shares).items()
         )
     )
-    return (
-        scaled.groupBy(group, item)
-        .agg(*by_source, *(F.max(name).alias(name) for name in carry))
-        .select(
-            group,
-            item,
-            F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull())).alias("scores"),
-            F.array_min(by_part)["name"].alias("strongest"),
-            reduce(add, parts.values()).alias("score"),
-            *carry,
-        )
+    scores = F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull()))
+    strongest = F.array_min(by_part)["name"]
+    return rows.withColumns({"scores": scores, "strongest": strongest}).drop(
+        *map(by_source, shares)
     )
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """The share of each source with a weight, in name order."""
+    total = float(sum(weights.values()))
+    return {name: weight / total for name, weight in sorted(weights.items()) if weight}
+
+
+def _parts(shares: Mapping[str, float]) -> dict[str, Column]:
+    """What each source adds to a score."""
+    return {
+        name: F.coalesce(by_source(name), F.lit(0.0)) * F.lit(share)
+        for name, share in shares.items()
+    }
 
 
 def value_of(values: Mapping[str, float], key: Column, default: float = 0) -> Column:

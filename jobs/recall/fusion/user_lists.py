@@ -15,7 +15,7 @@ from jobs.recall.fusion.exposure import cap_exposure
 from jobs.recall.fusion.fill import FILL_METHOD
 from jobs.recall.fusion.reasons import user_reason
 from jobs.recall.fusion.reorder import reorder, similar_items
-from jobs.recall.fusion.scores import value_of, weighted_scores
+from jobs.recall.fusion.scores import value_of, weighted_scores, with_scores
 from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.fusion.sharpening import Sharpening
 from jobs.recall.kernels.ranking import top_k
@@ -59,7 +59,7 @@ def fuse_channels(
         unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
         carry=("because_item_id",),
     ).withColumn("score", F.least("score", F.lit(1.0)))
-    offered = take_within_quotas(scored, settings)
+    offered = take_within_quotas(with_scores(scored, settings.weights), settings)
     if settings.sharpening or settings.diversity:
         similar = neighbors.where(F.array_size(F.array_remove("methods", FILL_METHOD)) > 0)
         table = scratch.put(similar_items(similar))

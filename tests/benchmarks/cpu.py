@@ -1,0 +1,47 @@
+"""CPU seconds of a program and of everything that it started, servers that outlive it included."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Mapping
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+# Words of a command line, and the kind of work that it does; the first that is found counts.
+KINDS: Mapping[str, str] = {
+    "SparkConnectServer": "Spark's JVM",
+    "jobs.python_workers": "Python in Spark's tasks",
+    "airflow worker": "Airflow's tasks",
+    "airflow": "Airflow's servers",
+    "infra.stack.standalone": "Airflow's servers",
+    "postgres": "Airflow's servers",
+    "vllm": "vLLM",
+    "VLLM": "vLLM",
+    "milvus": "Milvus",
+}
+OTHER = "the demo's own process"
+
+
+def adopt_orphans() -> None:
+    """From now on, servers whose parent ends become children of this process (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def by_kind() -> Counter[str]:
+    """User and system CPU seconds of all descendants of this process, by kind of work.
+
+    A process that ended counts for the one that waited for it: a task of Airflow for the worker
+    that started it.
+    """
+    spent: Counter[str] = Counter()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times, words = process.cpu_times(), " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        kind = next((kind for word, kind in KINDS.items() if word in words), OTHER)
+        spent[kind] += times.user + times.system + times.children_user + times.children_system
+    return spent

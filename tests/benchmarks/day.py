@@ -1,0 +1,108 @@
+"""Day: what the demo and a day cost, in CPU seconds of all processes and minutes on the clock.
+
+The demo runs as `make demo` does, in a folder of its own, after all downloads. A usual day is the
+day after the demo's last; a quiet day is the one behind it, for which no drop arrives.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from infra.demo import backfill
+from infra.demo.airflow_api import AirflowApi
+from infra.stack.settings import StackSettings
+from infra.stack.stack import Stack
+from jobs.settings import Settings, get_settings
+from tests.benchmarks.cpu import OTHER, adopt_orphans, by_kind
+from tests.benchmarks.result import Result
+
+# What the demo prints when its first day is there.
+FIRST_DAY = "is there to be looked at"
+USUAL_DAY, QUIET_DAY = date(2017, 12, 31), date(2018, 1, 1)
+_SERVERS = ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "RECLAKE_SPARK_URL")
+
+
+def measure() -> Iterator[Result]:
+    adopt_orphans()
+    home = _home(get_settings().home)
+    try:
+        yield from _demo(home)
+        api = AirflowApi(_stack(home).endpoints().airflow, backfill.DAG_ID)  # type: ignore[union-attr]
+        yield from _day(api, "a usual day", USUAL_DAY, cpu_target=240)
+        yield from _day(api, "a quiet day", QUIET_DAY, cpu_target=60, seconds_target=60)
+    finally:
+        subprocess.run(_infra_demo("down"), env=_environment(home), check=False)
+
+
+def _home(shared: Path) -> Path:
+    """A new home that has what was downloaded."""
+    home = shared / "bench" / "day"
+    if home.exists():
+        subprocess.run(_infra_demo("down"), env=_environment(home), check=False)
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    for name in ("jars", "models"):
+        if (shared / name).exists():
+            (home / name).symlink_to(shared / name)
+    return home
+
+
+def _demo(home: Path) -> Iterator[Result]:
+    log, started = home / "demo.log", time.monotonic()
+    before, first_day = by_kind(), None
+    with log.open("wb") as output:
+        demo = subprocess.Popen(_infra_demo("up"), env=_environment(home), stdout=output)
+        while demo.poll() is None:
+            spent = by_kind()
+            if first_day is None and FIRST_DAY in log.read_text("utf-8", errors="replace"):
+                first_day = (spent - before).total()
+                yield Result("demo, to its first day", first_day, "CPU s", 500, at_most=True)
+            time.sleep(1)
+    if demo.returncode:
+        raise RuntimeError(f"the demo failed: {log.read_text('utf-8')[-2000:]}")
+    minutes = (time.monotonic() - started) / 60
+    # What the ended process spent itself is lost; the last look before its end has most of it.
+    now = by_kind()
+    now[OTHER] += spent[OTHER]
+    yield Result("demo", (now - before).total(), "CPU s", 1500, at_most=True)
+    yield Result("demo", minutes, "min", 15, at_most=True)
+    yield from _shares("demo", now - before)
+
+
+def _day(
+    api: AirflowApi, name: str, day: date, cpu_target: float, seconds_target: float | None = None
+) -> Iterator[Result]:
+    before, started = by_kind(), time.monotonic()
+    days = backfill.request_days(api, [day], [])
+    if failures := backfill.follow(api, days, lambda _: None, lambda _: None):
+        raise RuntimeError(f"{name}: {failures[0]}")
+    spent, seconds = by_kind() - before, time.monotonic() - started
+    yield Result(name, spent.total(), "CPU s", cpu_target, at_most=True)
+    yield Result(name, seconds, "s", seconds_target, at_most=True)
+    yield from _shares(name, spent)
+
+
+def _shares(name: str, spent: Counter[str]) -> Iterator[Result]:
+    for kind, seconds in spent.most_common():
+        yield Result(f"{name}: {kind}", seconds, "CPU s")
+
+
+def _stack(home: Path) -> Stack:
+    return Stack(Settings(home=home), StackSettings())
+
+
+def _infra_demo(command: str) -> list[str]:
+    return [sys.executable, "-m", "infra.demo", command]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _SERVERS}
+    return kept | {"RECLAKE_HOME": str(home), "COLUMNS": "160"}

@@ -63,8 +63,9 @@ def lines_of_choices(tree: ast.Module) -> set[int]:
         and isinstance(node.func, ast.Name)
         and node.func.id in _CHOICES
     ]
+    choices: list[ast.AnnAssign | ast.Call] = [*fields, *calls]
     return {
         line
-        for node in (*fields, *calls)
+        for node in choices
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }

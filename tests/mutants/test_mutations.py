@@ -8,6 +8,9 @@ import pytest
 
 pytest.importorskip("cosmic_ray")
 
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+
 from tests.mutants import mutations
 from tests.mutants.mutations import drawn, items_of
 
@@ -64,11 +67,10 @@ def test_no_more_changes_are_looked_at_than_the_sample_needs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked_at = []
-    real = mutations.mutate_code
 
-    def counting(code: str, operator: object, occurrence: int) -> str | None:
+    def counting(code: str, operator: Operator, occurrence: int) -> str | None:
         looked_at.append(occurrence)
-        return real(code, operator, occurrence)
+        return mutate_code(code, operator, occurrence)
 
     monkeypatch.setattr(mutations, "mutate_code", counting)
     changes("def f(a, b, c):\n    return a + b - c * 2 > a\n", sample=2)

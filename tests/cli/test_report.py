@@ -136,6 +136,33 @@ def test_its_rows_are_those_of_the_lake(reclake: Reclake, judged_lake: Path) -> 
     ]
 
 
+def test_the_five_users_without_a_hit_who_took_most_are_shown(
+    reclake: Reclake, judged_lake: Path
+) -> None:
+    contracts = Contracts(Settings().contracts)
+    shown = {"ds": D29, "rank": 1, "item_id": "milk"}
+    write_table(
+        judged_lake,
+        contracts["gold.user_recall_daily"],
+        [shown | {"user_id": f"u{n}"} for n in range(6)],
+    )
+    taken = {"event_date": D30, "ingest_ds": D30, "weight": 1.0}
+    write_table(
+        judged_lake,
+        contracts["silver.interactions"],
+        [taken | {"user_id": f"u{n}", "item_id": "tea"} for n in range(6)]
+        + [taken | {"user_id": "u5", "item_id": "bread"}],
+    )
+    misses = json.loads(reclake("report", "--json", "--horizon", "1").out)["rows"]["misses"]
+    assert [(row["user_id"], row["wanted"]) for row in misses] == [
+        ("u5", 2),
+        ("ann", 1),
+        ("u0", 1),
+        ("u1", 1),
+        ("u2", 1),
+    ]
+
+
 def test_the_longest_horizon_is_shown_unless_one_is_named(
     reclake: Reclake, judged_lake: Path
 ) -> None:

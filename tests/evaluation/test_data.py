@@ -14,6 +14,7 @@ from jobs.evaluation.data import (
     INTERACTIONS,
     UNDATED,
     BadData,
+    is_timed,
     last_day,
     read_interactions,
     read_items,
@@ -35,7 +36,8 @@ def test_a_line_is_a_user_and_what_they_took(tmp_path: Path, name: str) -> None:
     assert found.schema.equals(INTERACTIONS)
     assert found["user_id"].to_pylist() == ["7", "7", "9"]
     assert found["item_id"].to_pylist() == ["1", "2", "3"]
-    assert set(found["event_ts"].to_pylist()) == {UNDATED}
+    assert set(found["event_ts"].to_pylist()) == {datetime(2000, 1, 1, tzinfo=UTC)}
+    assert last_day(found) == date(2000, 1, 1)
     assert set(found["weight"].to_pylist()) == {1.0}
 
 
@@ -52,6 +54,15 @@ def test_parquet_brings_times_and_weights_where_it_has_them(tmp_path: Path) -> N
     assert last_day(found) == date(2011, 3, 5)
     bare = read_interactions(written(tmp_path / "b", user_id=["u"], item_id=["x"]), Format.parquet)
     assert (bare["event_ts"].to_pylist(), bare["weight"].to_pylist()) == ([UNDATED], [1.0])
+
+
+@pytest.mark.parametrize(("days", "timed"), [([4, 4, 4], False), ([4, 5, 4], True)])
+def test_two_times_are_enough_to_tell_what_came_first(
+    tmp_path: Path, days: list[int], timed: bool
+) -> None:
+    times = [datetime(2011, 3, day, tzinfo=UTC) for day in days]
+    path = written(tmp_path / "a", user_id=[1, 1, 2], item_id=["x", "y", "x"], event_ts=times)
+    assert is_timed(read_interactions(path, Format.parquet)) is timed
 
 
 def test_items_without_a_text_are_left_out(tmp_path: Path) -> None:

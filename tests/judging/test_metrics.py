@@ -67,6 +67,18 @@ def test_a_cold_item_in_two_lists_is_covered_once() -> None:
     assert (found.coverage, found.cold_coverage) == (2 / 3, 1 / 2)
 
 
+def test_items_that_hardly_anybody_took_are_below_one_user_each() -> None:
+    # item 0 has two users, item 1 one, item 2 nobody: listed are 3/2 users an item, wanted 1/2
+    train, test = pairs_of({0: [0, 1], 1: [0]}), pairs_of({0: [2], 1: [1]})
+    found = evaluate(lists_of({0: [0, 1]}), train, test, items=3, k=2)
+    assert found.popularity_bias == pytest.approx((3 / 2) / (1 / 2))
+
+
+def test_before_anybody_took_anything_no_item_surprises() -> None:
+    found = evaluate(lists_of({0: [0, 1]}), pairs_of({}), pairs_of({0: [1]}), items=2, k=2)
+    assert (found.novelty, found.cold_coverage, found.recall) == (0, 1, 1)
+
+
 @given(
     st.dictionaries(st.integers(0, 5), st.lists(st.integers(0, 9), max_size=6, unique=True)),
     st.dictionaries(
@@ -95,6 +107,21 @@ def test_an_interval_holds_the_mean_and_comes_out_the_same_again() -> None:
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
     assert bootstrap_interval(values) == (low, high)
+
+
+def test_an_interval_is_that_of_a_thousand_draws_by_plain_loops() -> None:
+    values = np.random.default_rng(1).random(40)
+    draw = np.random.default_rng(7)
+    means = sorted(float(values[draw.integers(0, 40, 40)].mean()) for _ in range(1000))
+    # 2.5% and 97.5% of the way from the first, number 0, to the last, number 999
+    low = means[24] + 0.975 * (means[25] - means[24])
+    high = means[974] + 0.025 * (means[975] - means[974])
+    assert bootstrap_interval(values) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_the_interval_of_nobody_is_zero_for_each_metric() -> None:
+    for values, ends in ((np.empty(0), 0), (np.empty((3, 0)), [0, 0, 0])):
+        assert [end.tolist() for end in bootstrap_interval(values)] == [ends, ends]
 
 
 def test_accuracy_equals_ranx() -> None:

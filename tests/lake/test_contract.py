@@ -75,6 +75,11 @@ def test_a_column_without_a_description_is_refused(tmp_path: Path, said: dict[st
             {"expect": "expect_column_values_to_not_be_null", "column": "price", "colour": 1},
             "key checks.0.colour",
         ),
+        (
+            # the first by name, however the file orders them
+            {"expect": "expect_column_values_to_not_be_null", "column": "price", "z": 1, "a": 1},
+            "key checks.0.a: expect_column_values_to_not_be_null has no such argument",
+        ),
     ],
 )
 def test_a_wrong_check_is_named(tmp_path: Path, check: dict[str, object], problem: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
 from jobs.llm.client import LLMClient, Reply
 from jobs.llm.errors import ServerRefuses
+from jobs.llm.pace import Pace
 from jobs.llm.prompt import Prompt
 from jobs.settings import Settings
 from tests.llm.conftest import client_of
@@ -60,6 +63,18 @@ def test_an_answer_comes_with_what_it_cost(prompt: Prompt) -> None:
     assert request["model"] == "tiny"
     assert (request["seed"], request["temperature"], request["max_tokens"]) == (3, 0.0, 200)
     assert request["response_format"]["json_schema"]["schema"] == prompt.answer_schema
+
+
+def test_a_call_of_less_than_a_millisecond_took_some_time(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at this clock costs 0.14 ms: one to three of them are 0.1, 0.3 or 0.4."""
+    looks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(looks) * 0.00014)
+    monkeypatch.setattr("jobs.llm.client.time", clock)
+    with serve(lambda question, number: says(GOOD)) as server:
+        (attempt,) = ask(client_of(server.url), prompt).attempts
+    assert attempt.latency_ms in (0.1, 0.3, 0.4)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +245,24 @@ def test_a_dead_server_is_left_alone_and_the_live_one_gets_the_calls(prompt: Pro
     assert {attempt.server for reply in replies for attempt in reply.attempts} == {live.url}
     assert client.servers.all[0].failures <= 20  # those that were under way together
     assert client.servers.all[0].due is not None
+
+
+def test_a_dropped_server_interrupts_the_count_of_a_level_and_a_failed_request_does_not(
+    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted: list[Pace] = []
+    monkeypatch.setattr(Pace, "interrupted", lambda pace: interrupted.append(pace))
+
+    def busy_once(question: str, number: int) -> Response:
+        return Response(503, "{}") if number == 1 else says(GOOD)
+
+    with serve(busy_once) as server:
+        assert errors(ask(client_of(server.url), prompt)) == ["HTTPStatus", ""]
+    assert len(interrupted) == 0
+    gone = server.url
+    with serve(lambda question, number: says(GOOD)) as live:
+        assert ask(client_of(gone, live.url), prompt).text == GOOD
+    assert len(interrupted) == 1
 
 
 def test_calls_spread_over_servers_alike(prompt: Prompt) -> None:

@@ -247,6 +247,8 @@ def test_nothing_to_judge(gate: AnswerGate, prompt: Prompt) -> None:
         ("Soft drinks in a pack of cans.", False),
         ("Soda soda in bottles.", True),  # one word twice without a comma
         ("A can of corn, a can of beans.", True),  # "a can of" twice
+        ("Salt or oil, salt and oil.", False),  # two words twice, but not three in a row
+        ("Red tea in tin, red tea or tin.", False),
         ("Juice and milk and tea and water and beer.", True),  # "and" four times
         ("Batteries for alkaline batteries.", True),  # explains a thing by itself
         ("Deodorant, a kind of deodorants for men.", False),  # across a comma, and once

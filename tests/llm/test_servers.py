@@ -76,6 +76,18 @@ def test_after_its_pause_one_request_tries_a_dropped_server() -> None:
     assert not taken(pool).trial
 
 
+def test_of_two_that_may_be_tried_the_first_of_the_settings_is() -> None:
+    clock = Clock()
+    pool = servers(2, clock)
+    for turn in (taken(pool), taken(pool)):
+        pool.failed(turn, unreachable=True)
+    clock.now += 1.0
+    assert [(turn.server.url, turn.trial) for turn in (taken(pool), taken(pool))] == [
+        ("s0", True),
+        ("s1", True),
+    ]
+
+
 def test_the_pause_doubles_with_every_failed_trial_up_to_the_longest() -> None:
     clock = Clock()
     pool = servers(1, clock)

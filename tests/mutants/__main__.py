@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkResult
+from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
 from rich.console import Console
 
-from tests.mutants.mutations import Mutant, mutants_of
+from tests.mutants.mutations import Mutant, drawn, items_of
 from tests.mutants.pytest_run import Runs
 from tests.mutants.report import TIMED_OUT, Tried, listed, table, write_survivors
 from tests.mutants.scope import ROOT, files_testing, fixtures_of, modules, package_of
@@ -68,11 +69,15 @@ def try_all(home: Path, chosen: argparse.Namespace) -> None:
 
     deadline = time.monotonic() + 60 * chosen.minutes
     tests = {module: files_testing(module) for module in modules(chosen.only)}
-    on_spark = need_spark(test for some in tests.values() for test in some)
+    on_spark = need_spark(chain(*chain(*tests.values())))
     if chosen.fast:
-        tests = {module: some for module, some in tests.items() if not on_spark.intersection(some)}
+        tests = {
+            module: stages
+            for module, stages in tests.items()
+            if not on_spark.intersection(chain(*stages))
+        }
     sessions = {module: session_of(module, home / "sessions") for module in tests}
-    known = {module: mutants_of(module, session) for module, session in sessions.items()}
+    known = {module: items_of(module, session) for module, session in sessions.items()}
     todo = chosen_of(known, chosen.sample, chosen.seed)
     spark, runs = Spark(home / "spark"), Runs(home / "tests.log")
     failed = []
@@ -82,8 +87,7 @@ def try_all(home: Path, chosen: argparse.Namespace) -> None:
             pending = [mutant for mutant in mutants if mutant.item.job_id not in done]
             if not pending or time.monotonic() > deadline:
                 continue
-            server = spark if on_spark.intersection(tests[module]) else None
-            trial = Trial(module, tests[module], sessions[module], runs, server)
+            trial = Trial(module, tests[module], sessions[module], runs, spark, on_spark)
             try:
                 Console().print(f"{module}: {trial.run(pending, deadline)} of {len(pending)} tried")
             except TestsFail as error:
@@ -95,24 +99,25 @@ def try_all(home: Path, chosen: argparse.Namespace) -> None:
         raise SystemExit("\n\n".join(failed))
 
 
-def chosen_of(known: dict[Path, list[Mutant]], sample: int, seed: int) -> dict[Path, list[Mutant]]:
-    """The sample of each package by module. sample: mutants a package; 0 means all."""
-    by_package: dict[str, list[Mutant]] = {}
-    for module, mutants in known.items():
-        by_package.setdefault(package_of(module), []).extend(mutants)
-    kept: set[str] = set()
-    for mutants in by_package.values():
-        shuffled = sorted(mutants, key=lambda mutant: mutant.place_in_sample(seed))
-        kept |= {mutant.item.job_id for mutant in shuffled[: sample or None]}
-    return {
-        module: [mutant for mutant in mutants if mutant.item.job_id in kept]
-        for module, mutants in known.items()
-    }
+def chosen_of(
+    known: dict[Path, list[WorkItem]], sample: int, seed: int
+) -> dict[Path, list[Mutant]]:
+    """The sample of each package by module, in the order of its lines."""
+    by_package: dict[str, list[WorkItem]] = {}
+    for module, items in known.items():
+        by_package.setdefault(package_of(module), []).extend(items)
+    chosen: dict[Path, list[Mutant]] = {module: [] for module in known}
+    for items in by_package.values():
+        for mutant in drawn(items, sample, seed):
+            chosen[mutant.spec.module_path].append(mutant)
+    for mutants in chosen.values():
+        mutants.sort(key=lambda mutant: (mutant.spec.start_pos, mutant.item.job_id))
+    return chosen
 
 
 def session_of(module: Path, folder: Path) -> Path:
     """Where the results of a module are kept, as long as it and its tests are the same."""
-    tests = files_testing(module)
+    tests = list(chain(*files_testing(module)))
     content = sha256()
     for path in (module, *tests, *fixtures_of(tests)):
         content.update((ROOT / path).read_bytes())
@@ -132,7 +137,7 @@ def results_of(session: Path) -> dict[str, WorkResult]:
 
 def show(
     home: Path,
-    known: dict[Path, list[Mutant]],
+    known: dict[Path, list[WorkItem]],
     todo: dict[Path, list[Mutant]],
     sessions: dict[Path, Path],
 ) -> None:

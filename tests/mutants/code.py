@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 
 # Defaults, bounds and grids of settings are choices. A test of one would say the number again.
-_CHOICES = ("Field", "choice")
+_CHOICES = ("ConfigDict", "Field", "choice")
 
 
 def runs_otherwise(code: str, mutated: str) -> bool:
@@ -14,7 +15,13 @@ def runs_otherwise(code: str, mutated: str) -> bool:
         tree = ast.parse(mutated)
     except SyntaxError:
         return False
-    return _without_annotations(ast.parse(code)) != _without_annotations(tree)
+    return _as_it_is(code) != _without_annotations(tree)
+
+
+@cache
+def _as_it_is(code: str) -> str:
+    """Kept, because a module is compared with each of its mutants."""
+    return _without_annotations(ast.parse(code))
 
 
 def _without_annotations(tree: ast.Module) -> str:
@@ -56,8 +63,9 @@ def lines_of_choices(tree: ast.Module) -> set[int]:
         and isinstance(node.func, ast.Name)
         and node.func.id in _CHOICES
     ]
+    choices: list[ast.AnnAssign | ast.Call] = [*fields, *calls]
     return {
         line
-        for node in (*fields, *calls)
+        for node in choices
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-from cosmic_ray.commands import init
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.ast.ast_query import ASTQuery
 from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator
+from cosmic_ray.plugins import get_operator, operator_names
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, WorkItem
 
@@ -57,53 +60,61 @@ class Mutant:
     def module(self) -> str:
         return self.spec.module_path.as_posix()
 
-    def place_in_sample(self, seed: int) -> str:
-        """Mutants in this order are shuffled, and a larger sample holds every smaller one."""
-        return sha256(f"{seed} {self.item.job_id}".encode()).hexdigest()
 
+def items_of(module: Path, session: Path) -> list[WorkItem]:
+    """cosmic-ray's changes of a module, less the kinds and lines that are left out.
 
-def mutants_of(module: Path, session: Path) -> list[Mutant]:
-    """All mutants of a module, in the order of its lines.
-
-    module: relative to the working directory. session: cosmic-ray's database of them, written when
-    it is not there; one that is there keeps its results.
+    Not each of them changes what the code does: `mutant_of` says which. module: relative to the
+    working directory. session: cosmic-ray's database of them, written when it is not there; one
+    that is there keeps its results.
     """
     code = module.read_text(encoding="utf-8")
     with use_db(session, WorkDB.Mode.create) as database:
         if database.num_work_items == 0:
-            init([module], database, {})
-            named = [_named(item) for item in database.work_items]
-            database.clear()
-            database.add_work_items(named)
+            database.add_work_items(_items(module, code))
         items = list(database.work_items)
     choices = lines_of_choices(ast.parse(code))
-    logic = [item for item in items if item.mutations[0].start_pos[0] not in choices]
-    found = [mutant for item in logic for mutant in _changed(item, code)]
-    return sorted(found, key=lambda mutant: (mutant.spec.start_pos, mutant.item.job_id))
+    return [item for item in items if item.mutations[0].start_pos[0] not in choices]
 
 
-def _named(item: WorkItem) -> WorkItem:
-    """The item under a name that stays the same from run to run, where cosmic-ray's is random."""
-    spec = item.mutations[0]
-    return WorkItem.single(f"{spec.module_path} {_kind(spec)} {spec.occurrence}", spec)
+def _items(module: Path, code: str) -> Iterator[WorkItem]:
+    """As cosmic-ray's `init`, with names that are the same each time and without most operators."""
+    nodes = list(ast_nodes(get_ast(code)))
+    for name in operator_names():
+        kind, operator = name.rpartition("/")[2], get_operator(name)
+        if operator.arguments() or ("_" in kind and kind not in _KEPT):
+            continue
+        positions = ((node, at) for node in nodes for at in operator().mutation_positions(node))
+        for occurrence, (node, (start, end)) in enumerate(positions):
+            within = ASTQuery(node).get_definition_name()
+            spec = MutationSpec(module, name, occurrence, start, end, {}, within)
+            yield WorkItem.single(f"{module} {kind} {occurrence}", spec)
 
 
-def _kind(spec: MutationSpec) -> str:
-    return spec.operator_name.rpartition("/")[2]
+def drawn(items: Iterable[WorkItem], sample: int, seed: int) -> list[Mutant]:
+    """The first mutants in the order that the seed gives, so a larger sample holds a smaller one.
+
+    sample: how many; 0 means all.
+    """
+    shuffled = sorted(items, key=lambda item: sha256(f"{seed} {item.job_id}".encode()).digest())
+    found = (mutant for mutant in map(mutant_of, shuffled) if mutant)
+    return list(islice(found, sample or None))
 
 
-def _changed(item: WorkItem, code: str) -> Iterator[Mutant]:
+def mutant_of(item: WorkItem) -> Mutant | None:
     """The mutant, unless it is one that no test could tell from the code."""
     spec = item.mutations[0]
-    kind = _kind(spec)
-    if "_" in kind and kind not in _KEPT:
-        return
+    code = _code(spec.module_path.resolve())
     try:
         mutated = mutate_code(code, get_operator(spec.operator_name)(), spec.occurrence)
     except AttributeError:  # cosmic-ray cannot replace `a.b` in `except (a.b, C)`
-        return
+        return None
     if mutated is None or not runs_otherwise(code, mutated):
-        return
+        return None
     before, after = lines_that_differ(code, mutated)
-    if not _SPEED.search(before):
-        yield Mutant(item, before, after)
+    return None if _SPEED.search(before) else Mutant(item, before, after)
+
+
+@cache
+def _code(module: Path) -> str:
+    return module.read_text(encoding="utf-8")

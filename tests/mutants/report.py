@@ -36,10 +36,13 @@ def listed(page: str) -> set[tuple[str, str, str]]:
 
 
 def table(tried: Sequence[Tried], counts: Mapping[str, int]) -> Table:
-    """One row a package. counts: how many mutants each package has in all."""
+    """One row a package. counts: the changes of each that a sample is drawn from.
+
+    A few of these are no mutants, since they change nothing that runs.
+    """
     shown = Table(title="Mutants")
     shown.add_column("package")
-    for column in ("mutants", "tried", "killed", "by time", "survived", "listed", "share killed"):
+    for column in ("changes", "tried", "killed", "by time", "survived", "listed", "share killed"):
         shown.add_column(column, justify="right")
     for package, count in counts.items():
         shown.add_row(package, *_cells([one for one in tried if one.package == package], count))

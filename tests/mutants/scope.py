@@ -9,12 +9,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lake", "recall", "llm", "vectors", "evaluation", "judging")
 
-# Modules without a test of their own that no test imports either, or too many do: the tests of what
-# they are part of.
+# Tests that speak of a module besides the test of its name, or instead of one: where it has none,
+# and no test imports it either, or too many do. Those of what it is part of.
 TESTS_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "evaluation/report.py": ("cli/test_report.py",),
     "judging/published.py": ("gold/test_recall_metrics_daily.py",),
     "lake/__init__.py": ("lake/test_runtime.py",),
+    "lake/contract.py": ("lake/test_tables.py",),
     "lake/expectations.py": ("lake/test_audit.py", "lake/test_contract.py"),
     "lake/hashing.py": ("silver/test_items.py",),
     "lake/oplog.py": ("lake/test_runtime.py", "lake/intake/test_requeue.py"),
@@ -71,16 +72,19 @@ def package_of(module: Path) -> str:
     return module.parts[1]
 
 
-def files_testing(module: Path) -> list[Path]:
-    """The test files that a mutant of the module meets, as paths from the root.
+def files_testing(module: Path) -> list[list[Path]]:
+    """The test files that a mutant of the module meets one list after another, as long as it lives.
 
-    The test of the same name, else those named in TESTS_ELSEWHERE, else all that import it.
+    First the test of the module's name. Then those named in TESTS_ELSEWHERE. Where there are
+    neither, all that import the module. Paths from the root.
     """
     own = Path("tests", *module.parts[1:-1], f"test_{module.name}")
-    if (ROOT / own).exists():
-        return [own]
-    if elsewhere := TESTS_ELSEWHERE.get(_key(module)):
-        return [Path("tests", name) for name in elsewhere]
+    elsewhere = [Path("tests", name) for name in TESTS_ELSEWHERE.get(_key(module), ())]
+    named = [files for files in ([own] if (ROOT / own).exists() else [], elsewhere) if files]
+    return named or [_files_importing(module)]
+
+
+def _files_importing(module: Path) -> list[Path]:
     dotted = ".".join(module.with_suffix("").parts)
     tests = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
     return [path for path in tests if dotted in _imported(ROOT / path)]

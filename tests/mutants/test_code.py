@@ -52,3 +52,10 @@ Count = Annotated[int, Field(ge=1)]
 LIMIT = 3
 """
     assert lines_of_choices(ast.parse(code)) == {3, 4, 5, 6, 10}
+
+
+def test_how_a_model_is_configured_is_a_choice() -> None:
+    code = (
+        "class Contract(BaseModel):\n    model_config = ConfigDict(\n        frozen=True\n    )\n"
+    )
+    assert lines_of_choices(ast.parse(code)) == {2, 3, 4}

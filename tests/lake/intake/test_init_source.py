@@ -88,6 +88,24 @@ def test_items_and_users_are_told_apart(tmp_path: Path) -> None:
     assert users.attributes["first_name"].personal == "drop"
 
 
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["true", "FALSE", "yes", "no", "y", "N", "t", "f", "1", "0"], None),
+        (["yes", "gone"], {"yes": "true", "gone": "false"}),
+    ],
+    ids=["every word for true and false", "one that is none"],
+)
+def test_words_for_true_and_false_need_no_explanation(
+    tmp_path: Path, words: list[str], values: dict[str, str] | None
+) -> None:
+    lines = "".join(f"B{n},Tea,{word}\n" for n, word in enumerate(words))
+    proposal, source = propose(tmp_path, items_csv="asin,title,in_stock\n" + lines)["items"]
+    assert source.columns["is_sellable"].values == values
+    asked = any("mean that an item can be sold" in question for question in proposal.questions)
+    assert asked is (values is not None)
+
+
 def test_a_parquet_sample_will_do(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"household_id": [1], "age": ["25-34"]}), path)

@@ -134,6 +134,12 @@ def test_an_attribute_that_looks_personal_is_refused(
     assert f"key attributes.{attribute.split(':')[0]}" in text
 
 
+def test_an_attribute_is_a_text(tmp_path: Path) -> None:
+    assert "key attributes.age: format and time_zone are for times" in problem(
+        tmp_path, USERS.replace("age_group}", "age_group, format: yyyy}")
+    )
+
+
 def test_a_personal_column_can_be_listed_as_dropped_and_is_never_read(tmp_path: Path) -> None:
     text = USERS + "  mail: {from: email, personal: drop}\n"
     source = load_source(write(tmp_path, text))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.recall.kernels.heap import put_best_first
+from jobs.recall.kernels.heap import _put_likely_first, put_best_first
 
 few = st.sampled_from([0.25, 0.5, 1.0])
 near = st.integers(0, 20).map(lambda steps: 1 + steps * 2.0**-52)
@@ -35,3 +35,14 @@ def test_many_cells_of_one_score_are_cut_by_column() -> None:
     columns = np.arange(5_000, dtype=np.int32)[::-1].copy()
     size = put_best_first(np.full(5_000, 0.5), columns, 5_000, 3)
     assert columns[:size].tolist() == [0, 1, 2]
+
+
+def test_cells_far_below_the_best_are_found_where_there_are_no_nearer_ones() -> None:
+    scores, columns = np.array([1e-30, 1.0, 1e-20, 1e-10]), np.arange(4, dtype=np.int32)
+    size = put_best_first(scores, columns, 4, 3)
+    assert list(zip(scores[:size], columns[:size], strict=True)) == [(1, 1), (1e-10, 3), (1e-20, 2)]
+
+
+def test_cells_that_are_clearly_worse_than_k_others_never_meet_the_heap() -> None:
+    scores, columns = 2.0 ** -np.arange(15), np.arange(15, dtype=np.int32)
+    assert _put_likely_first(scores[::-1].copy(), columns[::-1].copy(), 15, 3) == 3

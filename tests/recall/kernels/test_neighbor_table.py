@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,22 @@ def test_recall_equals_plain_loops(
 ) -> None:
     found = NeighborTable.from_rows(as_table(rows)).recall(as_batch(histories), k)
     assert rows_of(found) == brute_force(rows, histories, k)
+
+
+def test_sources_are_told_apart_in_a_table_of_many_items() -> None:
+    draw = np.random.default_rng(5)
+    items = [f"i{number:02}" for number in range(60)]
+    rows = {
+        (item, neighbor): float(draw.integers(1, 9)) / 8
+        for item in items
+        for neighbor in draw.choice(items, 12, replace=False).tolist()
+    }
+    histories: Histories = [
+        ({item: float(draw.integers(1, 9)) / 8 for item in draw.choice(items, 5).tolist()}, None)
+        for _ in range(40)
+    ]
+    found = NeighborTable.from_rows(as_table(rows)).recall(as_batch(histories), 4)
+    assert rows_of(found) == brute_force(rows, histories, 4)
 
 
 def test_tasks_read_the_saved_table_and_batches_may_be_slices(tmp_path: Path) -> None:

@@ -120,12 +120,13 @@ def skip_unchosen() -> None:
     context = get_current_context()
     params = RunParams.model_validate(dict(context["params"]))
     unchosen = []
-    for after in context["task"].downstream_list:
+    following: Any = context["task"].downstream_list
+    for after in following:
         name, slice = after.op_kwargs["name"], after.op_kwargs["slice"]
         if slice not in chosen_slices(params, get_settings(), _contract(name).slice or ""):
             unchosen.append(after.task_id)
     if unchosen:
-        raise DownstreamTasksSkipped(tasks=unchosen)
+        raise DownstreamTasksSkipped(tasks=unchosen)  # type: ignore[no-untyped-call]
 
 
 @task

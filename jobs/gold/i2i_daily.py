@@ -57,7 +57,8 @@ def i2i_daily(
     reasons: all answers ever given; only those count whose pair the day asked about.
     """
     settings, budget = run.settings, run.params.reason_budget
-    popularity = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    recent = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    popularity = run.scratch.once(recent)
     rows = fuse_neighbors(candidates, items, texts, popularity, settings.i2i, run.scratch)
     if not budget:
         nobody = F.lit(None).cast("string")

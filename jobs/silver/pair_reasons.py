@@ -43,7 +43,8 @@ def ask_pair_reasons(
     if not run.params.reason_budget:
         return EffectResult(0, 0)
     settings, budget = run.settings, run.params.reason_budget
-    popularity = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    recent = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    popularity = run.scratch.once(recent)
     heads = most_used(popularity, items, budget)
     neighbors = best_neighbors(candidates, items, popularity, settings.i2i, of=heads)
     asked = head_pairs(neighbors, heads, items, budget, settings.pair_reasons)

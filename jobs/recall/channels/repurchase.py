@@ -15,9 +15,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Run
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.ranking import exact_sum
 from jobs.recall.kernels.strength import decay
+from jobs.recall.lists.uses import days_of_use
 from jobs.recall.sources.channels import RepurchaseSettings
 
 _SCORE_BITS = 32
@@ -29,19 +31,26 @@ def recall_repurchases(
     users: DataFrame,
     ds: date,
     settings: RepurchaseSettings,
+    scratch: Scratch,
 ) -> DataFrame:
     """The columns and the order of `jobs.recall.channels.eligible`; because_item_id is always null.
 
     interactions: user_id, item_id string, event_date date ≤ ds, weight double; rows with a weight
     of 0 or less (a return) are no purchase. items: item_id string, is_sellable boolean.
     users: user_id string, the active users; the days between purchases are learned from all users.
+    scratch: must live until the result is read.
     """
-    days = interactions.where("weight > 0").select("user_id", "item_id", "event_date").distinct()
-    pairs = days.groupBy("user_id", "item_id").agg(
-        exact_sum(decay(F.col("event_date"), ds, settings.half_life_days), _SCORE_BITS).alias("x"),
-        F.max("event_date").alias("last_date"),
-        F.datediff(F.max("event_date"), F.min("event_date")).alias("between"),
-        (F.count("*") - 1).alias("repeats"),
+    pairs = scratch.once(
+        days_of_use(interactions)
+        .groupBy("user_id", "item_id")
+        .agg(
+            exact_sum(decay(F.col("event_date"), ds, settings.half_life_days), _SCORE_BITS).alias(
+                "x"
+            ),
+            F.max("event_date").alias("last_date"),
+            F.datediff(F.max("event_date"), F.min("event_date")).alias("between"),
+            (F.count("*") - 1).alias("repeats"),
+        )
     )
     of_items = (
         pairs.where("repeats > 0")
@@ -72,4 +81,5 @@ def candidates(
     run: Run, interactions: DataFrame, items: DataFrame, profiles: DataFrame
 ) -> DataFrame:
     """Items that the user took before, and that are due again."""
-    return recall_repurchases(interactions, items, profiles, run.ds, run.settings.repurchase)
+    settings = run.settings.repurchase
+    return recall_repurchases(interactions, items, profiles, run.ds, settings, run.scratch)

@@ -36,12 +36,13 @@ def lifted_items(
     Returns segment string, rank int, item_id string, score double above 1 (the lift, to six
     places), users_count long, `min_users` or more. Order: score descending, item_id ascending.
     """
-    shares = counts.groupBy("segment").agg(
+    used = counts.where("whole > 0")
+    shares = used.groupBy("segment").agg(
         (exact_sum(F.col("part"), _USE_BITS) / exact_sum(F.col("whole"), _USE_BITS)).alias("share")
     )
     lift = smoothed_lift(F.col("part"), F.col("whole"), F.col("share"), smoothing)
     lifted = (
-        counts.where(F.col("users_count") >= min_users)
+        used.where(F.col("users_count") >= min_users)
         .join(items.where("is_sellable").select("item_id"), "item_id", "left_semi")
         .join(shares, "segment")
         .withColumn("score", F.round(lift, _SCORE_PLACES))

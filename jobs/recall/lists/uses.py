@@ -58,13 +58,7 @@ def counted_uses(
     whole double (0 where the measure has none), users_count long, first_date date: the first day on
     which any of these users took the item. Every item that was ever taken has a row in `all`.
     """
-    days = (
-        interactions.where(F.col("weight") > 0)
-        .select("user_id", "item_id", "event_date")
-        # Days, and then pairs, are grouped where they are: the rows cross the network once.
-        .repartition("user_id", "item_id")
-        .distinct()
-    )
+    days = days_of_use(interactions)
     columns = [c for name, measure in measures.items() for c in _columns(name, measure)]
     first_date = F.min("event_date").alias("first_date")
     pairs = scratch.once(
@@ -84,6 +78,16 @@ def counted_uses(
         )
         for name in measures
     }
+
+
+def days_of_use(interactions: DataFrame) -> DataFrame:
+    """The distinct days on which a user took an item: user_id, item_id string, event_date date.
+
+    interactions: these columns and weight double; rows with a weight of 0 or less are left out. The
+    result is spread by user and item, so grouping it by both moves no row.
+    """
+    taken = interactions.where(F.col("weight") > 0).select("user_id", "item_id", "event_date")
+    return taken.repartition("user_id", "item_id").distinct()
 
 
 def user_segments(users: DataFrame, settings: PopularSettings) -> DataFrame:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.lake.scratch import Scratch
 from jobs.recall.channels.repurchase import recall_repurchases
 from jobs.recall.sources.channels import RepurchaseSettings
 from tests.recall.shop import DS, interactions, items, rows_of
@@ -14,14 +18,16 @@ def recalled(
     spark: SparkSession, rows: list[tuple], users: str = "u", **settings: float
 ) -> list[tuple]:
     channel = RepurchaseSettings.model_validate({"exclude_seen_days": 0} | settings)
-    found = recall_repurchases(
-        interactions(spark, rows),
-        items(spark, "abcd", unsellable=["gone"]),
-        spark.createDataFrame([(user,) for user in users], "user_id string"),
-        DS,
-        channel,
-    )
-    return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id")
+    with TemporaryDirectory() as folder:
+        found = recall_repurchases(
+            interactions(spark, rows),
+            items(spark, "abcd", unsellable=["gone"]),
+            spark.createDataFrame([(user,) for user in users], "user_id string"),
+            DS,
+            channel,
+            Scratch(Path(folder)),
+        )
+        return rows_of(found, "user_id", "rank", "item_id", "score", "because_item_id")
 
 
 def test_days_of_purchase_count_half_after_the_half_life(spark: SparkSession) -> None:

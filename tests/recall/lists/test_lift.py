@@ -77,3 +77,4 @@ def test_a_list_is_cut_at_the_smaller_id_and_what_cannot_be_sold_is_in_none(
 
 def test_without_uses_nothing_is_listed(spark: SparkSession) -> None:
     assert lifted(spark, []) == []
+    assert lifted(spark, [("g", "a", 0.0, 0.0, 0)]) == []

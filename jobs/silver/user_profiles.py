@@ -43,7 +43,11 @@ def user_profiles(
     items: item_id, title?, category?, brand?. users: user_id, attributes map<string,string>.
     """
     first = run.ds - timedelta(days=ACTIVE_DAYS - 1)
-    recent = interactions.where(F.col("event_date").between(F.lit(first), F.lit(run.ds)))
+    recent = run.scratch.once(
+        interactions.where(F.col("event_date").between(F.lit(first), F.lit(run.ds))).select(
+            "user_id", "item_id", "event_date", "weight", "amount", "session_id"
+        )
+    )
     described = recent.join(
         items.select("item_id", "title", "category", "brand"), "item_id", "left"
     )

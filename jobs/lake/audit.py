@@ -96,10 +96,7 @@ def _batch(rows: DataFrame | pa.Table, contract: Contract) -> Iterator[Any]:
         frame = rows
     day = source.add_dataframe_asset(contract.table).add_batch_definition_whole_dataframe("day")
     batch = day.get_batch(batch_parameters={"dataframe": frame})
-    if isinstance(rows, pa.Table):
-        with rows_here(rows):
-            yield batch
-    else:
+    with rows_here(rows):
         yield batch
 
 

@@ -32,11 +32,11 @@ from pyspark.sql import functions as F
 
 from jobs.lake.expectations import rows_that_break
 
-_ROWS: ContextVar[pa.Table] = ContextVar("_ROWS")
+_ROWS: ContextVar[DataFrame | pa.Table] = ContextVar("_ROWS")
 
 
 @contextmanager
-def rows_here(rows: pa.Table) -> Iterator[None]:
+def rows_here(rows: DataFrame | pa.Table) -> Iterator[None]:
     """Within the block, checks of ours on the pandas engine ask these rows."""
     token = _ROWS.set(rows)
     try:

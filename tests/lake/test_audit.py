@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.audit import CheckResult, audit, can_audit_here
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.expectations import OURS, TRAILING_MEAN, AuditContext, implied_checks
+from jobs.lake.row_expectations import ask_here
 from jobs.lake.schema import arrow_schema
 from jobs.settings import get_settings
 from tests.lake.toy import HEAD, column
@@ -205,3 +206,13 @@ def test_a_condition_that_only_spark_knows_is_left_to_spark() -> None:
     condition = {"expect": "expect_condition_to_hold", "severity": "error"}
     promised = contract([condition | {"condition": "xxhash64(user) <> 0"}])
     assert not can_audit_here(promised, arrow_schema(promised))
+
+
+@pytest.mark.parametrize("table", ["silver.item_embeddings", "silver.user_embeddings"])
+def test_a_null_or_a_value_off_the_grid_breaks_a_vector(table: str) -> None:
+    checks = Contracts(get_settings().contracts)[table].checks
+    (grid,) = (c.arguments for c in checks if c.expect == "expect_condition_to_hold")
+    vectors = [[0.5, -1.0], [0.5, None], [0.3, 0.0]]
+    rows = pa.table({"embedding": pa.array(vectors, pa.list_(pa.float32()))})
+    broken = ask_here(rows, OURS["expect_condition_to_hold"].broken_rows(grid))
+    assert broken["embedding"].to_pylist() == rows["embedding"].to_pylist()[1:]

@@ -16,9 +16,11 @@ def preload() -> None:
     import pyspark.sql.connect.session  # noqa: F401
 
     from jobs.lake.audit import import_great_expectations
+    from jobs.lake.carry import code_digest
     from jobs.lake.step import steps
 
     steps()
+    code_digest()
     import_great_expectations()
 
 

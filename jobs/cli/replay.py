@@ -54,7 +54,7 @@ def replay(
     from jobs.lake.intake.requeue import requeue
 
     lake = runtime()
-    quarantine = lake.log.of_published("ops.quarantine")
+    quarantine = lake.log.of_published("ops.quarantine", [("table", "=", table), ("ds", "=", ds)])
     done = requeue(lake.settings, quarantine, table, ds, into, reason)
     if as_json:
         print_json(asdict(done))

@@ -26,6 +26,7 @@ _CHOSEN = (
     "known_on",
     "dry_run",
     "accept_worse",
+    "recompute",
 )
 
 
@@ -92,6 +93,7 @@ def run(
     ] = None,
     dry_run: DryRun = False,
     accept_worse: Annotated[bool, typer.Option("--accept-worse", help="{accept_worse}")] = False,
+    recompute: Annotated[bool, typer.Option("--recompute", help="{recompute}")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Build and publish a day of one table, as Airflow would.

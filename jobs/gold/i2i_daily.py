@@ -57,7 +57,7 @@ def i2i_daily(
     reasons: all answers ever given; only those count whose pair the day asked about.
     """
     settings, budget = run.settings, run.params.reason_budget
-    recent = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    recent = count_uses(recent_uses(interactions, run.last_event_day, settings.popular))
     popularity = run.scratch.once(recent)
     rows = fuse_neighbors(candidates, items, texts, popularity, settings.i2i, run.scratch)
     if not budget:

@@ -19,4 +19,4 @@ from jobs.recall.lists.bundles import item_bundles
 )
 def item_bundles_daily(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The day's best rules from one or two items to one that goes with them."""
-    return item_bundles(interactions, items, run.ds, run.settings.bundles, run.scratch)
+    return item_bundles(interactions, items, run.last_event_day, run.settings.bundles, run.scratch)

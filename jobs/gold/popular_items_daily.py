@@ -37,16 +37,16 @@ def popular_items_daily(
     """The day's lists of each kind, of all users and of each large segment."""
     settings = run.settings
     measures = {
-        POPULAR: recent_measure(run.ds, settings.popular),
-        "trending": trending_measure(run.ds, settings.trending),
-        "new": recent_measure(run.ds, settings.new),
-        "seasonal": seasonal_measure(run.ds, settings.seasonal),
+        POPULAR: recent_measure(run.last_event_day, settings.popular),
+        "trending": trending_measure(run.last_event_day, settings.trending),
+        "new": recent_measure(run.last_event_day, settings.new),
+        "seasonal": seasonal_measure(run.last_event_day, settings.seasonal),
     }
     counts = counted_uses(interactions, users, measures, settings.popular, run.scratch)
     lists = {
         POPULAR: popular_items(counts[POPULAR], items, settings.popular),
         "trending": trending_items(counts["trending"], items, settings.trending),
-        "new": new_items(counts["new"], items, run.ds, settings.new),
+        "new": new_items(counts["new"], items, run.last_event_day, settings.new),
         "seasonal": seasonal_items(counts["seasonal"], items, settings.seasonal),
     }
     named = (rows.withColumn("kind", F.lit(kind)) for kind, rows in lists.items())

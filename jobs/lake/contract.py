@@ -54,6 +54,13 @@ class Layout(StrEnum):
     log = "log"
 
 
+# The column by which a table grows from day to day: a run adds days after the table's watermark.
+GROWS_BY = {
+    Layout.received: "ingest_ds",
+    Layout.events: "ingest_ds",
+    Layout.history: "valid_from",
+}
+
 _LAYOUT_COLUMNS = {
     Layout.received: ("ingest_ds", "source_file", "source_row", "row_hash"),
     Layout.events: ("event_date", "ingest_ds"),

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake.asof import as_of
-from jobs.lake.contract import Contract, Layout
+from jobs.lake.contract import GROWS_BY, Contract, Layout
 from jobs.lake.errors import UpstreamMissing
 from jobs.lake.oplog import OpLog, PastRuns
 from jobs.lake.settings import Environment, LakeParams, Sections, chosen_slices
 from jobs.lake.snapshots import Snapshots
 from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps
 from jobs.lake.tables import Tables
-
-INCREMENTAL = (Layout.received, Layout.events, Layout.history)
 
 
 @dataclass
@@ -54,18 +53,52 @@ class Reader:
             for read in pending
         )
 
+    def finds_nothing(self, step: Step, run: Run) -> bool:
+        """Whether no row waits for an incremental step, and none is there of a killed run.
+
+        Found without Spark. Raises what `Arrivals.any_due` raises.
+        """
+        for read in step.reads.values():
+            if isinstance(read, Arrivals):
+                if read.any_due(self.log, self.environment.of_lake, run):
+                    return False
+            elif isinstance(read, Read) and read.pending:
+                newest = self.newest_seen(read.table, run)
+                if newest is not None and (run.watermark is None or newest > run.watermark):
+                    return False
+        column = GROWS_BY[self.tables.contracts[step.name].layout]
+        held = self.tables.newest_day(step.name, column, {})
+        return held is None or (run.watermark is not None and held <= run.watermark)
+
+    def newest_seen(self, table: str, run: Run, column: str = "") -> date | None:
+        """The newest day in a date column of the rows that a run may see of an incremental table;
+        by default of the column by which the table grows."""
+        layout = self.tables.contracts[table].layout
+        grows_by = GROWS_BY[layout]
+        until = {grows_by: run.known_on}
+        if layout is Layout.events:
+            until["event_date"] = run.ds
+        return self.tables.newest_day(table, column or grows_by, until)
+
+    def last_event_day(self, step: Step, run: Run) -> date | None:
+        """The newest day of an event that a run may see in the tables of events that it reads."""
+        tables = {read.table for read in step.inputs if isinstance(read, Read)}
+        events = [t for t in tables if self.tables.contracts[t].layout is Layout.events]
+        found = [self.newest_seen(table, run, "event_date") for table in sorted(events)]
+        return max((day for day in found if day), default=None)
+
     def require_upstream(self, step: Step, run: Run, past: PastRuns) -> None:
         """Raises UpstreamMissing for a dated input that has no published run for the day."""
         for read in step.inputs:
             if not isinstance(read, Read) or read.table == step.name:
                 continue
             contract = self.tables.contracts[read.table]
-            if contract.layout not in INCREMENTAL and contract.layout is not Layout.daily:
+            if contract.layout not in GROWS_BY and contract.layout is not Layout.daily:
                 continue
             newest = past.watermark(read.table)
-            if contract.layout in INCREMENTAL and newest is not None and run.ds <= newest:
+            if contract.layout in GROWS_BY and newest is not None and run.ds <= newest:
                 continue
-            for slice in self._slices_read(contract, run):
+            for slice in self.slices_read(contract, run):
                 if run.ds in past.days(read.table, slice):
                     continue
                 name = f"{read.table}.{slice}" if slice else read.table
@@ -86,7 +119,7 @@ class Reader:
             elif isinstance(read, Search):
                 inputs.arguments[argument] = self._search(read, run)
             else:
-                version = self._version(step, read, run, past)
+                version = self.version(step, read, run, past)
                 inputs.versions[read.table] = version
                 own = step.kind == "table" and step.name == read.table
                 inputs.arguments[argument] = self.frame(read, run, version, own)
@@ -115,7 +148,8 @@ class Reader:
             return rows
         return rows.where(F.col(contract.slice).isin(*self.chosen(contract.slice, run.params)))
 
-    def _version(self, step: Step, read: Read, run: Run, past: PastRuns) -> int:
+    def version(self, step: Step, read: Read, run: Run, past: PastRuns) -> int:
+        """The Delta version that a run reads of an input: the newest, unless the read is pinned."""
         if read.pinned and run.params.known_on is None:
             version = past.version_read(step.name, step.slice, run.ds, read.table)
             if version is not None:
@@ -129,7 +163,7 @@ class Reader:
             raise TypeError(f"{read.effect} serves no search: it is registered without `opens`")
         return effect.opens(Sections(self.environment, effect.settings), run.ds)
 
-    def _slices_read(self, contract: Contract, run: Run) -> list[str]:
+    def slices_read(self, contract: Contract, run: Run) -> list[str]:
         """The slices of a table that a run reads; '' is a table without slices."""
         if contract.slice is None:
             return [""]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -33,6 +34,7 @@ class RunRecord:
     status: published, unchanged (nothing pending), dry_run, skipped (not chosen) or failed.
     rows_in is null where the step does not account for its rows. seconds is wall time.
     reads: the Delta version of each table that was read. counts: what an effect reported.
+    made_from: what determines the rows, as JSON (`jobs.lake.carry`); null where that is not known.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class RunRecord:
     params: str = "{}"
     counts: str = "{}"
     error: str | None = None
+    made_from: str | None = None
 
     def summary(self) -> str:
         """One line for a log or a terminal."""
@@ -119,61 +122,64 @@ class OpLog:
             self.tables.append("ops.quarantine", kept.select(*names))
         return rows
 
-    def of_published(self, table: str) -> DataFrame:
-        """The rows of a log table that published runs wrote.
+    def of_published(self, table: str, filters: Sequence[tuple[str, str, object]] = ()) -> pa.Table:
+        """The rows of a log table that published runs wrote. filters: as in `Tables.rows`.
 
         A run writes its record last. A run without a record was killed or is under way, and its day
         is built again from the start, so nothing that it wrote counts.
         """
-        published = self.tables.read("ops.runs").where(F.col("status") == PUBLISHED)
-        return self.tables.read(table).join(published, "run_id", "left_semi")
+        published = self.tables.rows("ops.runs", ["run_id"], [("status", "=", PUBLISHED)])
+        rows = self.tables.rows(table, self.tables.contracts[table].column_names, filters)
+        return rows.filter(pc.is_in(rows["run_id"], value_set=published["run_id"].combine_chunks()))
+
+    def audits_of(self, run_id: str) -> list[CheckResult]:
+        """The results of a run's checks, in no order."""
+        names = [field.name for field in fields(CheckResult)]
+        found = self.tables.rows("ops.audits", names, [("run_id", "=", run_id)])
+        return [CheckResult(**row) for row in found.to_pylist()]
 
     def past(self, tables: Sequence[str]) -> PastRuns:
         """What is known of finished runs of these tables, in one read."""
         found = self.tables.rows(
             "ops.runs",
-            ["table", "slice", "ds", "status", "rows_out", "params", "reads", "recorded_at"],
+            [field.name for field in fields(RunRecord)] + ["recorded_at"],
             [("table", "in", list(tables)), ("status", "in", [PUBLISHED, UNCHANGED])],
         )
-        runs = found.sort_by("recorded_at").to_pylist()
-        newest = {
-            (run["table"], run["slice"], run["ds"], run["status"]): (run["rows_out"], run["params"])
-            for run in runs
-        }
-        reads = {
-            (run["table"], run["slice"], run["ds"]): dict(run["reads"])
-            for run in runs
-            if run["status"] == PUBLISHED
-        }
-        return PastRuns([(*key, *found) for key, found in newest.items()], reads)
+        newest = {}
+        for run in found.sort_by("recorded_at").drop_columns("recorded_at").to_pylist():
+            record = RunRecord(**run | {"reads": dict(run["reads"] or {})})
+            newest[record.table, record.slice, record.ds, record.status] = record
+        return PastRuns(list(newest.values()))
 
 
 class PastRuns:
-    """Published and unchanged runs of some tables.
+    """Published and unchanged runs of some tables: the newest of each day and slice."""
 
-    rows: (table, slice, ds, status, rows_out, params), the newest of each day. reads: by (table,
-    slice, ds), the Delta version of each table that the day's newest published run read.
-    """
+    def __init__(self, records: Sequence[RunRecord]) -> None:
+        self.records = records
+        self._published = {(r.table, r.slice, r.ds): r for r in records if r.status == PUBLISHED}
 
-    def __init__(
-        self,
-        rows: Sequence[tuple[Any, ...]],
-        reads: Mapping[tuple[str, str, date], Mapping[str, int]],
-    ) -> None:
-        self.rows = rows
-        self.reads = reads
+    def published(self, table: str, slice: str, ds: date) -> RunRecord | None:
+        """The newest published run of a day."""
+        return self._published.get((table, slice, ds))
+
+    def published_before(self, table: str, slice: str, ds: date) -> RunRecord | None:
+        """The newest published run of the last day before `ds` that has one."""
+        days = [day for t, s, day in self._published if (t, s) == (table, slice) and day < ds]
+        return self.published(table, slice, max(days)) if days else None
 
     def version_read(self, table: str, slice: str, ds: date, read: str) -> int | None:
         """The version of `read` that the published rows of a day were made from; None before."""
-        return self.reads.get((table, slice, ds), {}).get(read)
+        record = self.published(table, slice, ds)
+        return record.reads.get(read) if record else None
 
     def watermark(self, table: str) -> date | None:
         """The newest day that an incremental table has taken in, or None."""
-        return max((r[2] for r in self.rows if r[0] == table and r[3] == PUBLISHED), default=None)
+        return max((ds for name, _, ds in self._published if name == table), default=None)
 
     def days(self, table: str, slice: str = "") -> set[date]:
         """The days for which a run of the table, or of one of its slices, ended well."""
-        return {r[2] for r in self.rows if r[0] == table and r[1] == slice}
+        return {r.ds for r in self.records if r.table == table and r.slice == slice}
 
     def trailing_days(self, table: str, before: date, days: int) -> list[date]:
         """Published days among the `days` before one, oldest first.
@@ -182,7 +188,7 @@ class PastRuns:
         compared with the lists that were accepted.
         """
         first = before - timedelta(days=days)
-        found = {r[2]: r[5] for r in self.rows if r[0] == table and r[3] == PUBLISHED}
+        found = {ds: r.params for (name, _, ds), r in self._published.items() if name == table}
         trailing = sorted(day for day in found if first <= day < before)
         accepted = [day for day in trailing if json.loads(found[day]).get("accept_worse")]
         return [day for day in trailing if not accepted or day >= accepted[-1]]
@@ -190,8 +196,8 @@ class PastRuns:
     def row_counts(self, table: str, slice: str, before: date) -> tuple[int, ...]:
         """Rows that each earlier day published, newest day first."""
         days = [
-            (r[2], r[4])
-            for r in self.rows
-            if r[0] == table and r[1] == slice and r[2] < before and r[3] == PUBLISHED
+            (ds, record.rows_out)
+            for (name, part, ds), record in self._published.items()
+            if (name, part) == (table, slice) and ds < before
         ]
-        return tuple(int(count) for _, count in sorted(days, reverse=True) if count is not None)
+        return tuple(count for _, count in sorted(days, reverse=True) if count is not None)

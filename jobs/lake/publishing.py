@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake.audit import FEW_BYTES, FEW_ROWS, CheckResult, audit, can_audit_here
-from jobs.lake.contract import Contract, Layout
-from jobs.lake.errors import AuditFailed, RowsVanished, UpstreamMissing
+from jobs.lake.contract import GROWS_BY, Contract, Layout
+from jobs.lake.errors import AuditFailed, RowsVanished, UpstreamMissing, VersionGone
 from jobs.lake.expectations import NO_WORSE, AuditContext
 from jobs.lake.inputs import Inputs, Reader
 from jobs.lake.oplog import DRY_RUN, PUBLISHED, OpLog, PastRuns, RunRecord
@@ -41,16 +41,17 @@ class Publisher:
         record: RunRecord,
         inputs: Inputs,
         past: PastRuns,
+        made: DataFrame | Outcome,
     ) -> RunRecord:
-        """Run the table function, and let readers see its rows if they pass every check.
+        """Let readers see what the table function made, if it passes every check.
 
         Raises SchemaMismatch, RowsVanished, AuditFailed and PublishConflict; nothing is published
         then.
         """
-        outcome = _outcome(step.function(run, **inputs.arguments))
+        outcome = _outcome(made)
         rows = _stamped(outcome.rows, step, contract, run)
         rows = self.tables.conform(contract.table, rows, str(run.ds))
-        staged = self.tables.stage(contract.table, rows, _partition(step, contract, run))
+        staged = self.tables.stage(contract.table, rows, _partition(step, contract, run.ds))
         try:
             record = replace(record, rows_out=staged.rows)
             record = self._account(step, run, record, inputs, outcome)
@@ -69,6 +70,53 @@ class Publisher:
             self.log.append_dicts(*inputs.taken.log(run.run_id))
         version = self.tables.version(contract.table)
         return replace(record, status=PUBLISHED, delta_version=version)
+
+    def publish_nothing(
+        self, step: Step, contract: Contract, run: Run, record: RunRecord, past: PastRuns
+    ) -> RunRecord:
+        """Publish a day of an incremental table that has no new row, if an empty day passes every
+        check. Needs no Spark unless the checks do. Raises AuditFailed."""
+        counts = past.row_counts(step.name, step.slice, run.ds)
+        schema = arrow_schema(contract)
+        rows: DataFrame | pa.Table = schema.empty_table()
+        if not can_audit_here(contract, schema):
+            rows = self.tables.from_arrow(contract.table, rows)
+        results = audit(rows, contract, AuditContext(counts))
+        self.log.record_audit(record, results)
+        self._require_passed(step, run, results)
+        record = replace(record, rows_in=0, rows_out=0)
+        if run.params.dry_run:
+            return replace(record, status=DRY_RUN)
+        return replace(record, status=PUBLISHED, delta_version=self.tables.version(contract.table))
+
+    def carry_over(
+        self, step: Step, contract: Contract, run: Run, record: RunRecord, earlier: RunRecord
+    ) -> RunRecord | None:
+        """Publish the rows of an earlier run for the run's day, with the results of their audit.
+
+        None where the earlier rows are no longer there. Raises PublishConflict.
+        """
+        if earlier.delta_version is None:
+            return None
+        of, partition = (_partition(step, contract, ds) for ds in (earlier.ds, run.ds))
+        try:
+            staged = self.tables.stage_copy(contract.table, earlier.delta_version, of, partition)
+        except VersionGone as gone:
+            logger.warning("%s ds=%s is computed: %s", step.task_id, run.ds, gone)
+            return None
+        try:
+            if staged.rows != earlier.rows_out:
+                return None
+            results = self.log.audits_of(earlier.run_id)
+            self.log.record_audit(record, results)
+            self._require_passed(step, run, results)
+            self._commit(contract, run, staged)
+        finally:
+            self.tables.discard(staged)
+        version = self.tables.version(contract.table)
+        return replace(
+            record, rows_in=earlier.rows_in, rows_out=earlier.rows_out, delta_version=version
+        )
 
     def _audited(self, staged: Staged, contract: Contract) -> DataFrame | pa.Table:
         """The staged rows where it costs least to audit them."""
@@ -138,6 +186,7 @@ class Publisher:
         """The first of the days that has all the inputs of the run's day, as made now."""
         for day in days:
             earlier = replace(run, ds=day, known_on=day)
+            earlier = replace(earlier, events_until=self.reader.last_event_day(step, earlier))
             try:
                 self.reader.require_upstream(step, earlier, past)
             except UpstreamMissing:
@@ -169,13 +218,10 @@ class Publisher:
         if contract.layout is Layout.daily:
             self.tables.publish(staged)
         elif contract.layout is Layout.cache:
-            self.tables.insert_new(contract.table, staged.frame)
+            if staged.files:
+                self.tables.insert_new(contract.table, staged.frame)
         else:
-            column = "valid_from" if contract.layout is Layout.history else "ingest_ds"
-            predicate = f"{column} <= '{run.ds}'"
-            if run.watermark is not None:
-                predicate += f" AND {column} > '{run.watermark}'"
-            self.tables.replace(contract.table, staged.frame, predicate)
+            self.tables.add_days(staged, GROWS_BY[contract.layout], run.watermark, run.ds)
 
 
 def _outcome(made: DataFrame | Outcome) -> Outcome:
@@ -187,11 +233,11 @@ def _errors(results: list[CheckResult]) -> list[CheckResult]:
     return [r for r in results if not r.success and r.severity == "error"]
 
 
-def _partition(step: Step, contract: Contract, run: Run) -> dict[str, str]:
+def _partition(step: Step, contract: Contract, ds: date) -> dict[str, str]:
     """The partition that a run of a daily table makes; other layouts spread over several."""
     if contract.layout is not Layout.daily:
         return {}
-    return {"ds": str(run.ds)} | ({step.slice_column: step.slice} if step.slice else {})
+    return {"ds": str(ds)} | ({step.slice_column: step.slice} if step.slice else {})
 
 
 def _stamped(rows: DataFrame, step: Step, contract: Contract, run: Run) -> DataFrame:

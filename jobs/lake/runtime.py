@@ -21,16 +21,17 @@ from typing import Generic, TypeVar
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.asof import as_of
-from jobs.lake.contract import Contracts, Layout
+from jobs.lake.carry import CARRIED_FROM, Carry, NotedRun, made_from
+from jobs.lake.contract import GROWS_BY, Contracts, Layout
 from jobs.lake.errors import UpstreamMissing
-from jobs.lake.inputs import INCREMENTAL, Inputs, Reader
+from jobs.lake.inputs import Inputs, Reader
 from jobs.lake.oplog import DRY_RUN, FAILED, PUBLISHED, SKIPPED, UNCHANGED, OpLog, RunRecord
 from jobs.lake.publishing import Publisher
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Environment, LakeParams, Sections
 from jobs.lake.sink import Sink
 from jobs.lake.snapshots import Snapshots
-from jobs.lake.step import EffectResult, Read, Run, Step, find_step
+from jobs.lake.step import Arrivals, EffectResult, Read, Run, Search, Step, find_step
 from jobs.lake.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,8 @@ class Lake(Generic[_Environment]):
     """The lake of one environment, reached through one Spark session.
 
     spark: the session, or a function that opens it when a step first needs it; a step without
-    pending input never does. settings: the environment; the runtime reads `of_lake` and hands
-    sections to table functions.
+    pending input, or whose day is carried over, never does. settings: the environment; the runtime
+    reads `of_lake` and hands sections to table functions.
 
     >>> Lake(spark, get_settings()).run("silver.items", ds=date(2017, 12, 28))  # doctest: +SKIP
     """
@@ -57,6 +58,7 @@ class Lake(Generic[_Environment]):
         snapshots = Snapshots(settings.of_lake.home / "snapshots")
         self.reader = Reader(self.tables, self.log, settings, snapshots)
         self.publisher = Publisher(self.tables, self.log, self.reader)
+        self.carry = Carry(self.tables, self.reader)
 
     @property
     def spark(self) -> SparkSession:
@@ -140,7 +142,7 @@ class Lake(Generic[_Environment]):
         """The newest day for which all inputs of an effect are there; None before the first."""
         step = find_step(name)
         reads = [r.table for r in step.inputs if isinstance(r, Read) and r.table != step.name]
-        dated = [t for t in reads if self.contracts[t].layout in (*INCREMENTAL, Layout.daily)]
+        dated = [t for t in reads if self.contracts[t].layout in (*GROWS_BY, Layout.daily)]
         past = self.log.past(dated)
         newest = [past.watermark(table) for table in dated]
         return None if None in newest else min(day for day in newest if day)
@@ -155,13 +157,13 @@ class Lake(Generic[_Environment]):
     ) -> RunRecord:
         if step.slice and step.slice not in self.reader.chosen(step.slice_column, params):
             return replace(record, status=SKIPPED)
-        reads = [read.table for read in step.inputs if isinstance(read, Read)]
-        past = self.log.past([step.name, *reads])
-        watermark = past.watermark(step.name)
+        inside = [read for read in step.inputs if not isinstance(read, Arrivals)]
+        sources = [r.effect if isinstance(r, Search) else r.table for r in inside]
+        past = self.log.past([step.name, *sources])
         run = Run(
             ds=record.ds,
             known_on=record.known_on,
-            watermark=watermark,
+            watermark=past.watermark(step.name),
             params=params,
             settings=Sections(self.settings, step.settings),
             run_id=record.run_id,
@@ -169,11 +171,8 @@ class Lake(Generic[_Environment]):
             shard=shard,
         )
         contract = self.contracts[step.name] if step.kind == "table" else None
-        if (
-            contract
-            and contract.layout in INCREMENTAL
-            and self.reader.nothing_pending(step, run, past)
-        ):
+        grows = contract is not None and contract.layout in GROWS_BY
+        if grows and self.reader.nothing_pending(step, run, past):
             return replace(record, status=UNCHANGED, rows_in=0, rows_out=0)
         try:
             self.reader.require_upstream(step, run, past)
@@ -181,21 +180,60 @@ class Lake(Generic[_Environment]):
             if not params.dry_run:
                 raise
             return replace(record, status=DRY_RUN, error=f"not computed: {missing}")
+        if contract and grows and self.reader.finds_nothing(step, run):
+            return self.publisher.publish_nothing(step, contract, run, record, past)
+        run = replace(run, events_until=self.reader.last_event_day(step, run))
+        basis = self.carry.basis(step, run, past)
+        if basis and not (params.dry_run or params.recompute):
+            earlier = self.carry.same_day(step, run, basis, past)
+            carried = earlier and self._carried_over(step, run, record, earlier)
+            if carried:
+                return carried
         inputs = self.reader.open(step, run, past)
         record = replace(record, reads=inputs.versions)
+        noted = NotedRun.of(run)
         if contract is None:
-            return self._run_effect(step, run, record, inputs)
-        return self.publisher.publish(step, contract, run, record, inputs, past)
+            record, settled = self._run_effect(step, noted, record, inputs)
+        else:
+            made = step.function(noted, **inputs.arguments)
+            record = self.publisher.publish(step, contract, run, record, inputs, past, made)
+            settled = not (record.rows_out if contract.layout is Layout.cache else noted.asked)
+        if basis is None or not settled:
+            return record
+        return replace(record, made_from=made_from(basis, run, noted.params.asked))
 
-    def _run_effect(self, step: Step, run: Run, record: RunRecord, inputs: Inputs) -> RunRecord:
+    def _run_effect(
+        self, step: Step, run: Run, record: RunRecord, inputs: Inputs
+    ) -> tuple[RunRecord, bool]:
         result: EffectResult = step.function(run, Sink(self.tables), **inputs.arguments)
-        return replace(
+        record = replace(
             record,
             status=DRY_RUN if run.params.dry_run else PUBLISHED,
             rows_in=result.rows_in,
             rows_out=result.rows_out,
             counts=json.dumps(dict(result.counts)),
         )
+        return record, result.settled
+
+    def _carried_over(
+        self, step: Step, run: Run, record: RunRecord, earlier: RunRecord
+    ) -> RunRecord | None:
+        """The record of a day that got the rows of an earlier day; None where it did not."""
+        computed_on = json.loads(earlier.counts).get(CARRIED_FROM, str(earlier.ds))
+        record = replace(
+            record,
+            status=PUBLISHED,
+            reads=earlier.reads,
+            made_from=earlier.made_from,
+            counts=json.dumps({CARRIED_FROM: computed_on}),
+        )
+        if step.kind == "table" and self.contracts[step.name].layout is Layout.daily:
+            return self.publisher.carry_over(step, self.contracts[step.name], run, record, earlier)
+        if step.carry is None:
+            return replace(record, rows_in=0, rows_out=0)
+        if not step.carry(run.settings, earlier.ds, run.ds):
+            return None
+        return replace(record, rows_in=earlier.rows_in, rows_out=earlier.rows_out)
 
     @contextmanager
     def _scratch(self, run_id: str) -> Iterator[Scratch]:

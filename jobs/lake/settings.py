@@ -61,6 +61,12 @@ class LakeParams(BaseModel):
         "week. Later days are compared with these lists",
     )
 
+    recompute: bool = Field(
+        False,
+        description="compute the day also when nothing that it is made from has changed since the "
+        "day before; such a day is otherwise carried over",
+    )
+
     def slices(self, column: str) -> tuple[str, ...]:
         """The values of a slice column that the run is to build and read; none names no choice."""
         return ()

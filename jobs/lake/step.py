@@ -69,6 +69,10 @@ class Arrivals(ABC):
     """An input from outside the lake, such as `jobs.lake.intake.drops.Drops`."""
 
     @abstractmethod
+    def any_due(self, log: OpLog, settings: LakeSettings, run: Run) -> bool:
+        """Whether there is anything to take in; found without Spark."""
+
+    @abstractmethod
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> Taken:
         """Everything that no run has taken in yet."""
 
@@ -89,6 +93,8 @@ class Run:
 
     watermark: for an incremental table, the newest day that it has taken in; None before the
         first run.
+    events_until: for a step that reads a table of events, the newest day of an event that it may
+        see; None without such an event. See `last_event_day`.
     params: a `LakeParams`, or a model that extends it (`jobs.settings.RunParams`).
     settings: the sections that the step declares.
     scratch: for frames that are computed once.
@@ -103,6 +109,15 @@ class Run:
     run_id: str
     scratch: Scratch
     shard: int | None = None
+    events_until: date | None = None
+
+    @property
+    def last_event_day(self) -> date:
+        """The day with which windows over events end: the newest that has an event, at most `ds`.
+
+        A day without events then has the rows of the day before, and need not be computed.
+        """
+        return self.events_until or self.ds
 
 
 @dataclass(frozen=True)
@@ -122,11 +137,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class EffectResult:
-    """What an effect did, for its run record: rows in and out, and other counts."""
+    """What an effect did, for its run record: rows in and out, and other counts.
+
+    settled: whether a later day with the same inputs has nothing to do but the effect's `carry`.
+    """
 
     rows_in: int
     rows_out: int
     counts: Mapping[str, int | float | str] = field(default_factory=dict)
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ Input = Read | Arrivals | Search
 class Step:
     """A registered function. `name` is the table or effect, `slice` its slice value or ''.
 
-    settings: the sections of the environment that the function reads. opens: see `effect`.
+    settings: the sections of the environment that the function reads. opens, carry: see `effect`.
     """
 
     name: str
@@ -176,6 +195,7 @@ class Step:
     accounts_for: str = ""
     gate: PublishGate | None = None
     opens: Callable[[Sections, date], Any] | None = None
+    carry: Callable[[Sections, date, date], bool] | None = None
 
     @property
     def task_id(self) -> str:
@@ -245,17 +265,23 @@ def effect(
     reads: Mapping[str, Input],
     settings: Sequence[str] = (),
     opens: Callable[[Sections, date], Any] | None = None,
+    carry: Callable[[Sections, date, date], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(run, sink, **inputs) -> EffectResult`: work that is not one atomic write.
 
     The LLM's answers arrive in chunks, and Milvus is not a table. An effect commits tables through
     `sink` (`jobs.lake.sink.Sink`) and must be safe to repeat and to kill. opens: `opens(settings,
-    ds)` returns the day's search, for a step that reads `Search(name)`.
+    ds)` returns the day's search, for a step that reads `Search(name)`. carry: `carry(settings,
+    earlier, ds)` makes what a settled run of an earlier day did hold for `ds` too, and returns
+    whether it could; an effect that leaves nothing of its day behind needs none.
     """
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
         sections = tuple(settings)
-        _register(Step(name, "", "", "effect", dict(reads), sections, function, opens=opens))
+        step = Step(
+            name, "", "", "effect", dict(reads), sections, function, opens=opens, carry=carry
+        )
+        _register(step)
         return function
 
     return keep

@@ -7,17 +7,18 @@ and more jobs around the write.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame, SparkSession
@@ -27,6 +28,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from jobs.lake.contract import Contract, Contracts, Layout
 from jobs.lake.errors import PublishConflict, SchemaMismatch, VersionGone
+from jobs.lake.file_days import day_stats, newest_day
 from jobs.lake.schema import arrow_schema, delta_schema, struct_type
 from jobs.lake.storage import locate
 
@@ -57,27 +59,44 @@ _commit_in_turn = retry(
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file of staged rows. path: within the table's folder. rows, bytes: its size."""
+    """A Parquet file of staged rows. path: within the table's folder. rows, bytes: its size.
+    stats: what the Delta log is to say of its rows, as JSON."""
 
     path: str
     rows: int
     bytes: int
     modified_ms: int
+    stats: str
+
+    def added(self, partition: Mapping[str, str]) -> AddAction:
+        """The action that makes the file part of its table."""
+        return AddAction(
+            path=self.path,
+            size=self.bytes,
+            partition_values=dict(partition),
+            modification_time=self.modified_ms,
+            data_change=True,
+            stats=self.stats,
+        )
 
 
 @dataclass(frozen=True)
 class Staged:
     """Rows written as files inside a table's folder, where no reader of the table sees them.
 
-    frame: the rows of these files, in all columns of the contract. partition: the value of each
-    partition column, if all rows share one value of each; otherwise empty.
+    read: opens the rows of these files in Spark, in all columns of the contract. partition: the
+    value of each partition column, if all rows share one value of each; otherwise empty.
     """
 
     table: str
     folder: str
     partition: Mapping[str, str]
     files: tuple[StagedFile, ...]
-    frame: DataFrame
+    read: Callable[[], DataFrame]
+
+    @cached_property
+    def frame(self) -> DataFrame:
+        return self.read()
 
     @property
     def rows(self) -> int:
@@ -111,15 +130,25 @@ class Tables:
         return f"{self.lake}/{self.contracts[table].table.replace('.', '/')}"
 
     def create(self, contract: Contract) -> None:
-        """Create a table from its contract, with column comments; leave an existing one alone."""
-        DeltaTable.create(
+        """Create a table from its contract, with column comments.
+
+        An existing table gets the columns that its contract has gained since and that may be null;
+        nothing else of it changes.
+        """
+        wanted = delta_schema(contract)
+        table = DeltaTable.create(
             self.path(contract.table),
-            schema=delta_schema(contract),
+            schema=wanted,
             mode="ignore",
             partition_by=list(contract.partition),
             description=contract.grain,
             configuration=_KEPT_VERSIONS if contract.layout in _PINNED else None,
         )
+        held = {field.name for field in table.schema().fields}
+        fields = DeltaSchema.from_arrow(wanted).fields
+        gained = [field for field in fields if field.name not in held and field.nullable]
+        if gained:
+            table.alter.add_columns(gained)
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """A whole table, at one Delta version or the newest."""
@@ -147,6 +176,13 @@ class Tables:
                 "published. Give the run a known_on, and it reads the newest version."
             ) from error
 
+    def newest_day(
+        self, table: str, column: str, until: Mapping[str, date], version: int | None = None
+    ) -> date | None:
+        """The newest day in a date column, of the rows whose columns `until` are at most the given
+        days; None without such a row. Needs no Spark."""
+        return newest_day(DeltaTable(self.path(table), version=version), column, until)
+
     def remove(self, path: str) -> None:
         """Delete a folder below the lake, local or on an object store; an absent one is fine."""
         system, inner = locate(path)
@@ -160,6 +196,44 @@ class Tables:
         with _named_conflicts(table):
             writer.save(self.path(table))
         self._compact_now_and_then(table)
+
+    def add_days(self, staged: Staged, column: str, after: date | None, until: date) -> None:
+        """Atomically publish the staged rows, in the place of what a killed run left of their days.
+
+        column: the date column by which the table grows. after, until: the staged rows have days
+        after `after` (None: any day), up to `until`. Without rows nothing is committed. Raises
+        PublishConflict.
+        """
+        if self._added(staged, column, after):
+            if staged.files:
+                self._compact_now_and_then(staged.table)
+            return
+        predicate = f"{column} <= '{until}'"
+        if after is not None:
+            predicate += f" AND {column} > '{after}'"
+        self.replace(staged.table, staged.frame, predicate)
+
+    @_commit_in_turn
+    def _added(self, staged: Staged, column: str, after: date | None) -> bool:
+        """Commit the staged files as they are; false where that is not enough: something has to be
+        removed too, or rows of one file belong to several partitions."""
+        delta = DeltaTable(self.path(staged.table))
+        if delta.metadata().partition_columns:
+            return False
+        held = newest_day(delta, column, {})
+        if held is not None and (after is None or held > after):
+            return False
+        if staged.files:
+            adds: list[AddAction | RemoveAction] = [file.added({}) for file in staged.files]
+            with _named_conflicts(staged.table):
+                delta.create_write_transaction(
+                    adds,
+                    mode="append",
+                    schema=delta.schema(),
+                    # A rebased commit would not look again for what a rival added meanwhile.
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+        return True
 
     def insert_new(self, table: str, rows: DataFrame) -> None:
         """Insert the rows whose key the table does not have yet. Raises PublishConflict."""
@@ -229,23 +303,63 @@ class Tables:
         rows: all columns of the contract. partition: the value of each partition column, if all
         rows share one value of each; these columns are then not written.
         """
-        contract = self.contracts[table]
+        names = self.schema(table, without=tuple(partition)).names
+        with self._staging(table, partition) as (folder, path):
+            rows.select(*names).write.parquet(path)
+            return self._staged(table, folder, path, partition)
+
+    def stage_copy(
+        self, table: str, version: int, of: Mapping[str, str], partition: Mapping[str, str]
+    ) -> Staged:
+        """Stage the rows of another partition, `of`, as a version of the table held them.
+
+        of, partition: the value of each partition column. Files are copied, no row is read. Raises
+        VersionGone where a file is no longer there.
+        """
+        delta = DeltaTable(self.path(table), version=version)
+        held = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        files = [
+            file["path"]
+            for file in held
+            if all(str(file[f"partition.{name}"]) == value for name, value in of.items())
+        ]
+        with self._staging(table, partition) as (folder, path):
+            system, inner = locate(path)
+            system.create_dir(inner, recursive=True)
+            for file in files:
+                _, kept = locate(f"{self.path(table)}/{file}")
+                try:
+                    system.copy_file(kept, f"{inner}/{file.rpartition('/')[2]}")
+                except FileNotFoundError as error:
+                    raise VersionGone(
+                        f"{table}: version {version} has {file}, which is no longer there. "
+                        "Nothing was published."
+                    ) from error
+            return self._staged(table, folder, path, partition)
+
+    @contextmanager
+    def _staging(self, table: str, partition: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """A new folder within a table's folder, and its address; deleted after an error."""
         # Polars takes the values of a partition from the path, as Hive writes it.
         shared_path = "".join(f"{name}={value}/" for name, value in partition.items())
         folder = f"{shared_path}staged-{uuid.uuid4().hex}"
         path = f"{self.path(table)}/{folder}"
-        schema = self.schema(table, without=tuple(partition))
         try:
-            rows.select(*schema.names).write.parquet(path)
-            files = tuple(self._files(path, folder))
+            yield folder, path
         except BaseException:
             self.remove(path)
             raise
-        types = {field.name: field.dataType for field in self.schema(table)}
-        shared = {name: F.lit(value).cast(types[name]) for name, value in partition.items()}
-        frame = self.spark.read.schema(schema).parquet(path)
-        frame = frame.withColumns(shared).select(*contract.column_names) if shared else frame
-        return Staged(table, folder, dict(partition), files, frame)
+
+    def _staged(self, table: str, folder: str, path: str, partition: Mapping[str, str]) -> Staged:
+        def read() -> DataFrame:
+            types = {field.name: field.dataType for field in self.schema(table)}
+            shared = {name: F.lit(value).cast(types[name]) for name, value in partition.items()}
+            written = self.schema(table, without=tuple(partition))
+            frame = self.spark.read.schema(written).parquet(path)
+            names = self.contracts[table].column_names
+            return frame.withColumns(shared).select(*names) if shared else frame
+
+        return Staged(table, folder, dict(partition), tuple(self._files(path, folder)), read)
 
     def staged_rows(self, staged: Staged) -> pa.Table:
         """The staged rows in this process, in all columns of the contract."""
@@ -268,10 +382,15 @@ class Tables:
             if not found.base_name.endswith(".parquet"):
                 continue
             with system.open_input_file(found.path) as file:
-                rows = pq.read_metadata(file).num_rows
-            if rows:
-                modified_ms = (found.mtime_ns or 0) // 1_000_000
-                yield StagedFile(f"{folder}/{found.base_name}", rows, found.size, modified_ms)
+                metadata = pq.read_metadata(file)
+            if metadata.num_rows:
+                yield StagedFile(
+                    path=f"{folder}/{found.base_name}",
+                    rows=metadata.num_rows,
+                    bytes=found.size,
+                    modified_ms=(found.mtime_ns or 0) // 1_000_000,
+                    stats=day_stats(metadata),
+                )
 
     @_commit_in_turn
     def publish(self, staged: Staged) -> None:
@@ -280,17 +399,7 @@ class Tables:
         Raises PublishConflict when another writer changed the partition meanwhile.
         """
         values = dict(staged.partition)
-        adds: list[AddAction | RemoveAction] = [
-            AddAction(
-                path=file.path,
-                size=file.bytes,
-                partition_values=values,
-                modification_time=file.modified_ms,
-                data_change=True,
-                stats=json.dumps({"numRecords": file.rows}),
-            )
-            for file in staged.files
-        ]
+        adds: list[AddAction | RemoveAction] = [file.added(values) for file in staged.files]
         delta = DeltaTable(self.path(staged.table))
         with _named_conflicts(staged.table):
             delta.create_write_transaction(

@@ -134,7 +134,10 @@ def enrich_day(
         return EffectResult(selected, 0, counts | costs)
     tally = _pay(run, sink, table, prompt, planned, budget, known)
     rows_out = sum(tally.rows[status] for status in FINAL)
-    return EffectResult(selected, rows_out, counts | _counts(tally, price))
+    # One shard of several says nothing of the others.
+    settled = run.shard is None or params.shards == 1
+    settled = settled and not planned.calls and not planned.copies
+    return EffectResult(selected, rows_out, counts | _counts(tally, price), settled=settled)
 
 
 def _answered(

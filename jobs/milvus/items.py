@@ -24,6 +24,11 @@ def search_of_day(settings: Sections, ds: date) -> TextSearch:
     return ItemIndex(settings.milvus).of_day(ds, Encoder.of(settings.encoder).name)
 
 
+def carry_day(settings: Sections, earlier: date, ds: date) -> bool:
+    """Let the day be searched in the collection of an earlier day that has the same rows."""
+    return ItemIndex(settings.milvus).carry(earlier, ds)
+
+
 @effect(
     "milvus.items",
     reads={
@@ -32,6 +37,7 @@ def search_of_day(settings: Sections, ds: date) -> TextSearch:
     },
     settings=("milvus", "encoder"),
     opens=search_of_day,
+    carry=carry_day,
 )
 def items_index(
     run: Run, sink: Sink, item_texts: DataFrame, item_embeddings: DataFrame
@@ -46,7 +52,7 @@ def items_index(
         return EffectResult(rows_in=vectors.rows, rows_out=0)
     published = ItemIndex(run.settings.milvus).publish(vectors)
     counts = {"collection": published.collection, LIVE: published.live}
-    return EffectResult(rows_in=vectors.rows, rows_out=vectors.rows, counts=counts)
+    return EffectResult(vectors.rows, vectors.rows, counts, settled=True)
 
 
 def stage_vectors(run: Run, item_texts: DataFrame, item_embeddings: DataFrame) -> DayVectors:

@@ -44,7 +44,7 @@ def ask_companions(
 ) -> EffectResult:
     """Ask about the day's `companion_budget` most urgent rare contents."""
     if not run.params.companion_budget:
-        return EffectResult(0, 0)
+        return EffectResult(0, 0, settled=True)
     contents, candidates = rare_contents(run, items, interactions, texts, embeddings, search)
     prompt, key = prompt_of("companion", run.settings.llm), ("content_hash", "candidates")
     asked = questions(contents, candidates)

@@ -55,6 +55,8 @@ def enrich_contents(
     prompt = prompt_of(name, llm)
     answered = answered_keys(run, enrichments, prompt, key)
     budget = run.params.item_budget
-    selected = select_item_contents(items, interactions, run.ds, budget, answered=answered)
+    selected = select_item_contents(
+        items, interactions, run.last_event_day, budget, answered=answered
+    )
     work = work_list(selected, key, *key, prompt, enrichments, llm.llm_model)
     return enrich_day(run, sink, table, prompt, work, enrichments, ledger)

@@ -39,7 +39,7 @@ def item_texts(
     current prompt version and model count, and only for contents that the day selects.
     """
     llm = run.settings.llm
-    selected = select_item_contents(items, interactions, run.ds, run.params.item_budget)
+    selected = select_item_contents(items, interactions, run.last_event_day, run.params.item_budget)
     answers = accepted_answers(
         enrichments, prompt_of("item", llm).prompt_version, llm.llm_model
     ).join(selected.select("content_hash"), "content_hash", "left_semi")

@@ -41,9 +41,9 @@ def ask_pair_reasons(
 ) -> EffectResult:
     """Ask about the day's `reason_budget` pairs that are seen most."""
     if not run.params.reason_budget:
-        return EffectResult(0, 0)
+        return EffectResult(0, 0, settled=True)
     settings, budget = run.settings, run.params.reason_budget
-    recent = count_uses(recent_uses(interactions, run.ds, settings.popular))
+    recent = count_uses(recent_uses(interactions, run.last_event_day, settings.popular))
     popularity = run.scratch.once(recent)
     heads = most_used(popularity, items, budget)
     neighbors = best_neighbors(candidates, items, popularity, settings.i2i, of=heads)

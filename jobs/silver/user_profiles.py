@@ -1,8 +1,8 @@
 """The habits of each active user, as a short text without anything personal.
 
 One row per (ds, user_id) of every active user: at least one interaction in the `ACTIVE_DAYS` days
-that end with ds. The LLM and the encoder see nothing else of a user: no id, no date, no free text.
-A user attribute appears only with a value that many users share.
+that end with the newest event known on ds. The LLM and the encoder see nothing else of a user: no
+id, no date, no free text. A user attribute appears only with a value that many users share.
 
 Numbers are rounded coarsely, so that a profile, which costs an LLM call, changes with the user's
 habits and not with each basket.
@@ -42,9 +42,10 @@ def user_profiles(
     interactions: user_id, item_id, event_date, weight, quantity, amount?, session_id?.
     items: item_id, title?, category?, brand?. users: user_id, attributes map<string,string>.
     """
-    first = run.ds - timedelta(days=ACTIVE_DAYS - 1)
+    last = run.last_event_day
+    first = last - timedelta(days=ACTIVE_DAYS - 1)
     recent = run.scratch.once(
-        interactions.where(F.col("event_date").between(F.lit(first), F.lit(run.ds))).select(
+        interactions.where(F.col("event_date").between(F.lit(first), F.lit(last))).select(
             "user_id", "item_id", "event_date", "weight", "amount", "session_id"
         )
     )

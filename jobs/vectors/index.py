@@ -175,6 +175,16 @@ class ItemIndex:
         self._retire(live)
         return Published(collection, live)
 
+    def carry(self, earlier: date, ds: date) -> bool:
+        """Let the alias of `ds` point at the collection of an earlier day, and `items` follow the
+        newest day; false, and nothing moved, where the earlier day is not loaded."""
+        collection = self.days().get(earlier)
+        if collection is None:
+            return False
+        self._point(_day_alias(ds), collection)
+        self._follow_newest_day()
+        return True
+
     def roll_back(self, to: date | None = None) -> str:
         """Move `items` back to an earlier day and withdraw the days after it; returns the
         collection.

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -59,7 +60,10 @@ def test_a_day_is_published_and_recorded(toy_lake: Lake) -> None:
     checks = {r.check for r in toy_lake.tables.read("ops.audits").collect()}
     assert "expect_column_values_to_be_between" in checks
     assert "expect_compound_columns_to_be_unique" in checks
-    assert not list(Path(toy_lake.tables.path("silver.toy")).rglob("staged-*"))
+    for name in ("silver.toy", "gold.toy_daily"):
+        folder = Path(toy_lake.tables.path(name))
+        kept = {Path(uri) for uri in DeltaTable(folder).file_uris()}
+        assert set(folder.rglob("*.parquet")) == kept, name
 
 
 def test_invariant_1_a_day_sees_only_what_was_known_on_it(toy_lake: Lake) -> None:

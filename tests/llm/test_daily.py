@@ -192,6 +192,22 @@ def test_a_day_without_anything_new_needs_no_server(
     result = enrich(WorkList(asks(c1="tea"), cached=2), known)
     assert (result.rows_in, result.rows_out, sink.chunks) == (3, 0, {})
     assert (result.counts["cached"], result.counts["sent"]) == (3, 0)
+    assert result.settled
+
+
+def test_a_day_is_settled_only_when_nothing_is_left_to_ask(
+    prompt: Prompt, enrich: Callable[..., EffectResult]
+) -> None:
+    known = [answered(prompt, "c1", "tea")]
+    nothing = WorkList(asks(c1="tea"), cached=0)
+    assert enrich(nothing, known).settled
+    assert enrich(nothing, known, shard=0, shards=1).settled
+    # of several shards, each knows its own work alone
+    assert not enrich(nothing, known, shard=0, shards=2).settled
+    # the answer for another content is copied
+    assert not enrich(WorkList(asks(c2="tea"), cached=0), known).settled
+    # a budget of no tokens leaves the question for the next day
+    assert not enrich(WorkList(asks(c2="milk"), cached=0), known, token_budget=0).settled
 
 
 def test_shards_share_out_a_day_and_the_first_counts_what_is_cached(

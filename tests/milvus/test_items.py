@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -73,6 +75,33 @@ def test_a_day_searches_its_own_items_and_texts(shop: Lake) -> None:
     assert searched_by(shop, D28, "lager beer") == ["beer", "gone", "nappy"]
     assert searched_by(shop, D29, "beer glasses") == ["nappy", "beer"]
     assert searched_by(shop, LIVE, "beer glasses") == ["nappy", "beer"]
+
+
+def test_a_day_of_the_same_texts_loads_nothing(shop: Lake) -> None:
+    texts = {"beer": "lager beer", "nappy": "baby diapers"}
+    publish_texts(shop, "silver.item_texts", D28, texts)
+    keep_vectors(shop, texts, D28)
+    loaded = shop.run("milvus.items", ds=D28)
+    same = {"run_id": "same", "ds": D29, "known_on": D29}
+    (of_texts,) = shop.log.past(["silver.item_texts"]).records
+    for record in (of_texts, replace(of_texts, **same)):
+        # two days of texts that were made from the same
+        shop.log.record_run(replace(record, made_from='{"params": {}}'))
+    shop.tables.publish(
+        shop.tables.stage_copy(
+            "silver.item_texts",
+            shop.tables.version("silver.item_texts"),
+            {"ds": str(D28)},
+            {"ds": str(D29)},
+        )
+    )
+    shop.run("milvus.items", ds=D28)
+    carried = shop.run("milvus.items", ds=D29)
+    assert (carried.rows_in, carried.rows_out) == (2, 2)
+    index = ItemIndex(shop.settings)
+    collection = json.loads(loaded.counts)["collection"]
+    assert index.days() == {D28: collection, D29: collection}
+    assert searched_by(shop, D29, "beer") == searched_by(shop, D28, "beer") == ["beer", "nappy"]
 
 
 def test_an_item_without_a_vector_stops_the_day(shop: Lake) -> None:

@@ -283,6 +283,28 @@ def test_readers_move_back_and_forward_again(index: ItemIndex, make_day: MakeDay
     assert index.publish(days[D30]).collection == names[D30] == index.aliases()[LIVE]
 
 
+def test_a_day_with_the_rows_of_the_day_before_shares_its_collection(
+    index: ItemIndex, make_day: MakeDay
+) -> None:
+    first = index.publish(make_day(D28, random_vectors(5)))
+    assert index.carry(D28, D29)
+    assert index.days() == {D28: first.collection, D29: first.collection}
+    assert index.aliases()[LIVE] == first.collection
+    second = index.publish(make_day(D30, random_vectors(6)))
+    assert index.carry(D28, D29)  # again, beside a newer day that stays live
+    assert index.aliases()[LIVE] == second.collection
+    assert index.roll_back() == first.collection
+    assert set(index.days()) == {D28, D29}
+
+
+def test_a_day_that_is_not_loaded_cannot_be_carried_over(
+    index: ItemIndex, make_day: MakeDay
+) -> None:
+    first = index.publish(make_day(D29, random_vectors(5)))
+    assert not index.carry(D28, D30)
+    assert index.days() == {D29: first.collection}
+
+
 def test_moving_back_to_a_day_that_is_not_loaded_says_which_are(
     index: ItemIndex, make_day: MakeDay
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jobs.lake.errors import Terminal
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from jobs.lake.runtime import Lake
     from jobs.lake.sql import LakeSql
     from jobs.settings import Settings
@@ -46,12 +48,19 @@ def reader(ds: date | None = None) -> LakeSql:
 
 
 def runtime(changed: Settings | None = None) -> Lake:
-    """The lake, for running tables on Spark. changed: other settings than this process's."""
+    """The lake, for running tables on Spark, whose session is opened when a step needs it.
+
+    changed: other settings than this process's.
+    """
     from jobs.cli.terminal.services import require_spark
     from jobs.lake.runtime import Lake
     from jobs.spark import connect, submitted
 
     current = changed or settings()
-    if not submitted():
-        require_spark(current.spark_url)
-    return Lake(connect(current), current)
+
+    def session() -> SparkSession:
+        if not submitted():
+            require_spark(current.spark_url)
+        return connect(current)
+
+    return Lake(session, current)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.lake.step import Arrivals
 
@@ -20,9 +20,18 @@ class Drops(Arrivals):
 
     entity: str
 
+    def any_due(self, log: OpLog, settings: LakeSettings, run: Run) -> bool:
+        """Whether any file is due; raises as `take_in` for the list of files."""
+        from jobs.lake.intake import landing
+
+        return bool(landing.due_files(settings, self.entity, run, self._known(log)))
+
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> DropsTaken:
         """The rows of the files that are due; see `jobs.lake.intake.landing.take_in`."""
         from jobs.lake.intake import landing  # imports Spark, which a DAG file does not need
 
-        recorded = log.of_published("ops.landing_files")
-        return landing.take_in(log.tables.spark, settings, self.entity, run, recorded)
+        return landing.take_in(log.tables.spark, settings, self.entity, run, self._known(log))
+
+    def _known(self, log: OpLog) -> list[dict[str, Any]]:
+        """The entity's files that published runs took in."""
+        return log.of_published("ops.landing_files", [("entity", "=", self.entity)]).to_pylist()

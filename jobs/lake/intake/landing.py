@@ -98,14 +98,32 @@ class DropsTaken:
         return "ops.landing_files", [{**asdict(file), "run_id": run_id} for file in self.files]
 
 
+def due_files(
+    settings: LakeSettings, entity: str, run: Run, known: Sequence[dict[str, Any]]
+) -> list[LandingFile]:
+    """The files of one entity that are due, by day and then by name; nothing of them is parsed.
+
+    known: rows of `ops.landing_files` of published runs. Raises BadDrop for a file that is due and
+    of no use, for a file that was changed after it was taken in, and for a folder without a date.
+    Raises MappingError when a mapping is wrong.
+    """
+    sources = load_sources(settings.sources, entity)
+    due = _due_files(settings.landing, _Where(entity, run), sources, known)
+    return _mark_duplicates(due, known) if entity == Entity.events else due
+
+
 def take_in(
-    spark: SparkSession, settings: LakeSettings, entity: str, run: Run, recorded: DataFrame
+    spark: SparkSession,
+    settings: LakeSettings,
+    entity: str,
+    run: Run,
+    known: Sequence[dict[str, Any]],
 ) -> DropsTaken:
     """The rows of all files of one entity that are due and that no run has taken in yet.
 
-    recorded: `ops.landing_files` of published runs. A file of a day after the watermark gets its
-    drop's day as `ingest_ds`; a late file gets the run's day. Files of days after the run's day are
-    left for their own day.
+    known: rows of `ops.landing_files` of published runs. A file of a day after the watermark gets
+    its drop's day as `ingest_ds`; a late file gets the run's day. Files of days after the run's day
+    are left for their own day.
     Raises BadDrop, with the files and what to do, when a file can't be read, was changed after it
     was taken in, or has no mapping; when a folder has no date; or when a drop has more bad rows
     than `settings.max_bad_share` allows. Raises MappingError when a mapping is wrong.
@@ -113,10 +131,7 @@ def take_in(
     _require_utc(spark)
     at = _Where(entity, run)
     sources = load_sources(settings.sources, entity)
-    known = [row.asDict() for row in recorded.where(F.col("entity") == entity).collect()]
-    due = _due_files(settings.landing, at, sources, known)
-    due = _mark_duplicates(due, known) if entity == Entity.events else due
-
+    due = due_files(settings, entity, run, known)
     reading = [file for file in due if file.status == TAKEN_IN]
     if reading:
         frames = [
@@ -258,7 +273,7 @@ def _read(
     )
     paths = [(file.file, f"{landing.rstrip('/')}/{file.file}") for file in files]
     entries = spark.createDataFrame(paths, "file string, path string")
-    # Neighboring days go to one task, so that a task writes few partitions of the bronze table.
+    # Neighboring days go to one task, so that a file of the bronze table holds few days.
     spread = entries.repartitionByRange(min(len(files), _MOST_TASKS), "file")
     raw = spread.mapInArrow(partial(read_files, columns=columns), columns.ddl)
     parsed = parse(raw, source)

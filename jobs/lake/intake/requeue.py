@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import pyarrow as pa
 
 from jobs.lake.errors import NoTable
 from jobs.lake.intake.mapping import ColumnMap, Entity, Source, claim, load_sources
@@ -53,7 +53,7 @@ class NotReplayable(Exception):
 
 def requeue(
     settings: LakeSettings,
-    quarantine: DataFrame,
+    quarantine: pa.Table,
     table: str,
     quarantined_on: date,
     into: date,
@@ -71,14 +71,14 @@ def requeue(
         raise NoTable(f"{table}: has no quarantine to replay; one of {', '.join(ENTITY_OF)} has")
     entity = ENTITY_OF[table]
     sources = load_sources(settings.sources, entity)
-    chosen = quarantine.where(
-        (F.col("table") == table)
-        & (F.col("ds") == F.lit(quarantined_on))
-        & F.col("reason").contains(reason)
-    )
+    chosen = [
+        row
+        for row in quarantine.to_pylist()
+        if (row["table"], row["ds"]) == (table, quarantined_on) and reason in row["reason"]
+    ]
     lines: dict[str, list[str]] = defaultdict(list)
     skipped = []
-    for row in chosen.orderBy("source_file", "row_id").collect():
+    for row in sorted(chosen, key=itemgetter("source_file", "row_id")):
         place = f"{row['source_file']}:{row['row_id']}"
         try:
             source = claim(row["source_file"].rpartition("/")[2], sources)

@@ -119,5 +119,5 @@ def candidates(
     """Neighbors of items that the user took lately."""
     settings = run.settings.item_history
     return recall_by_history(
-        interactions, neighbors, items, profiles, run.ds, settings, run.scratch
+        interactions, neighbors, items, profiles, run.last_event_day, settings, run.scratch
     )

@@ -100,5 +100,5 @@ def candidates_of_kind(
     """The list of one kind for each active user, without items that the user took lately."""
     own = of_kind(listed, kind)
     segments = segments_listed(users, own, run.settings.popular)
-    seen = seen_items(interactions, run.ds, settings.exclude_seen_days)
+    seen = seen_items(interactions, run.last_event_day, settings.exclude_seen_days)
     return recall_listed(own, segments, profiles, seen, settings.items)

@@ -159,4 +159,6 @@ def candidates(
 ) -> DataFrame:
     """What users with the same attributes take, for users with few items."""
     settings = run.settings.newcomer
-    return recall_newcomers(interactions, items, users, profiles, run.ds, settings, run.scratch)
+    return recall_newcomers(
+        interactions, items, users, profiles, run.last_event_day, settings, run.scratch
+    )

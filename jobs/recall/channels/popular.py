@@ -38,5 +38,5 @@ def candidates(
     """Popular items of the user's segment, continued by those of all users: a full list."""
     settings, of_all = run.settings.popular, of_kind(listed, POPULAR)
     segments = segments_listed(users, of_all, settings)
-    seen = seen_items(interactions, run.ds, settings.seen_last_days)
+    seen = seen_items(interactions, run.last_event_day, settings.seen_last_days)
     return recall_popular(of_all, segments, profiles, seen, run.settings.user.popular_items)

@@ -343,7 +343,7 @@ def named_products(
         item_texts_with_vectors(item_texts, item_embeddings, items, encoder.name),
         partial(encode_words, encoder=encoder, scratch=run.scratch),
         interactions,
-        run.ds,
+        run.last_event_day,
         settings,
         run.scratch,
     )
@@ -371,4 +371,4 @@ def candidates(
         user_enrichments,
     )
     settings = run.settings.product_names
-    return recall_named(products, interactions, items, run.ds, settings, run.scratch)
+    return recall_named(products, interactions, items, run.last_event_day, settings, run.scratch)

@@ -145,7 +145,7 @@ def candidates(
         search,
         interactions,
         items,
-        run.ds,
+        run.last_event_day,
         settings,
         run.scratch,
     )

@@ -82,4 +82,6 @@ def candidates(
 ) -> DataFrame:
     """Items that the user took before, and that are due again."""
     settings = run.settings.repurchase
-    return recall_repurchases(interactions, items, profiles, run.ds, settings, run.scratch)
+    return recall_repurchases(
+        interactions, items, profiles, run.last_event_day, settings, run.scratch
+    )

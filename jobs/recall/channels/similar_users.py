@@ -240,4 +240,6 @@ def candidates(
 ) -> DataFrame:
     """Items that users with the same taste took."""
     settings = run.settings.similar_users
-    return recall_by_similar_users(interactions, items, profiles, run.ds, settings, run.scratch)
+    return recall_by_similar_users(
+        interactions, items, profiles, run.last_event_day, settings, run.scratch
+    )

@@ -90,4 +90,4 @@ def candidates(
     vectors = user_vectors(user_texts, user_embeddings, encoder)
     texts = item_texts_with_vectors(item_texts, item_embeddings, items, encoder)
     hits = recall_hits(vectors, texts, search, run.settings.content, run.scratch)
-    return recall_by_vector(hits, interactions, items, run.ds, run.settings.vector)
+    return recall_by_vector(hits, interactions, items, run.last_event_day, run.settings.vector)

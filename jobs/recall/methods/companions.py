@@ -129,7 +129,11 @@ def rare_contents(
 
     settings = run.settings.augmented
     contents = select_item_contents(
-        items, interactions, run.ds, run.params.companion_budget, max_users=settings.max_users
+        items,
+        interactions,
+        run.last_event_day,
+        run.params.companion_budget,
+        max_users=settings.max_users,
     )
     candidates = companion_candidates(
         contents,

@@ -137,4 +137,4 @@ def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that at least `min_support` users took."""
     settings = run.settings.cooccurrence
-    return cooccurrence_neighbors(interactions, items, run.ds, settings, run.scratch)
+    return cooccurrence_neighbors(interactions, items, run.last_event_day, settings, run.scratch)

@@ -45,4 +45,6 @@ def session_neighbors(
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that sessions of at least `min_support` users hold."""
-    return session_neighbors(interactions, items, run.ds, run.settings.session, run.scratch)
+    return session_neighbors(
+        interactions, items, run.last_event_day, run.settings.session, run.scratch
+    )

@@ -315,4 +315,4 @@ def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, by learned weights."""
-    return slim_neighbors(interactions, items, run.ds, run.settings.slim, run.scratch)
+    return slim_neighbors(interactions, items, run.last_event_day, run.settings.slim, run.scratch)

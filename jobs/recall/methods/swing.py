@@ -403,4 +403,4 @@ def _best_of_items(
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, by pairs of its users."""
-    return swing_neighbors(interactions, items, run.ds, run.settings.swing, run.scratch)
+    return swing_neighbors(interactions, items, run.last_event_day, run.settings.swing, run.scratch)

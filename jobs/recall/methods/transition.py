@@ -128,4 +128,6 @@ def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """What at least `min_support` users took soon after each item."""
-    return transition_neighbors(interactions, items, run.ds, run.settings.transition, run.scratch)
+    return transition_neighbors(
+        interactions, items, run.last_event_day, run.settings.transition, run.scratch
+    )

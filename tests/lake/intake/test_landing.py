@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from jobs.lake.settings import Sections
 from jobs.settings import RunParams, Settings
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
-RECORDED = "entity string, file string, sha256 string, bytes long, rows long, status string"
 MAPPINGS = {
     "shop_events": """
 source: shop_events
@@ -88,9 +88,8 @@ class Shop:
         scratch.mkdir(parents=True)
         sections = Sections(self.settings)
         run = Run(ds, ds, watermark, RunParams(), sections, "run", Scratch(scratch))
-        known = [(f.entity, f.file, f.sha256, f.bytes, f.rows, f.status) for f in self.recorded]
-        recorded = self.spark.createDataFrame(known, RECORDED)
-        taken = landing.take_in(self.spark, self.settings, entity, run, recorded)
+        known = [asdict(file) for file in self.recorded if file.entity == entity]
+        taken = landing.take_in(self.spark, self.settings, entity, run, known)
         self.recorded += taken.files
         return taken
 

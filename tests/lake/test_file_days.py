@@ -1,0 +1,74 @@
+"""The newest day of a table, by the statistics of its files or, where they can't tell, its rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from jobs.lake.file_days import day_stats, newest_day
+
+D = [date(2026, 1, day) for day in range(1, 10)]
+
+
+def written(folder: Path, *files: list[tuple[date, date]], partition: str = "") -> DeltaTable:
+    """A table of (event_date, ingest_ds), one file for each list."""
+    for rows in files:
+        events, ingested = zip(*rows, strict=True)
+        table = pa.table({"event_date": list(events), "ingest_ds": list(ingested)})
+        write_deltalake(
+            folder, table, mode="append", partition_by=[partition] if partition else None
+        )
+    return DeltaTable(folder)
+
+
+def test_files_that_lie_within_the_bounds_tell_by_their_statistics(tmp_path: Path) -> None:
+    table = written(tmp_path, [(D[1], D[1]), (D[2], D[2])], [(D[4], D[4])], [(D[3], D[6])])
+    for file in tmp_path.glob("*.parquet"):
+        file.unlink()  # nothing but the log can answer
+    assert newest_day(table, "ingest_ds", {}) == D[6]
+    assert newest_day(table, "event_date", {}) == D[4]
+    assert newest_day(table, "ingest_ds", {"ingest_ds": D[5]}) == D[4]
+    assert newest_day(table, "event_date", {"ingest_ds": D[3]}) == D[2]
+    assert newest_day(table, "ingest_ds", {"ingest_ds": D[0]}) is None
+
+
+@pytest.mark.parametrize("partition", ["", "ingest_ds"])
+def test_a_file_on_both_sides_of_a_bound_is_read(tmp_path: Path, partition: str) -> None:
+    table = written(
+        tmp_path, [(D[1], D[1])], [(D[2], D[5]), (D[5], D[5]), (D[3], D[6])], partition=partition
+    )
+    assert newest_day(table, "event_date", {"event_date": D[4]}) == D[3]
+    assert newest_day(table, "event_date", {"event_date": D[4], "ingest_ds": D[5]}) == D[2]
+    assert newest_day(table, "ingest_ds", {"event_date": D[2]}) == D[5]
+    assert newest_day(table, "ingest_ds", {"event_date": D[0]}) is None
+
+
+def test_an_empty_table_has_no_newest_day(tmp_path: Path) -> None:
+    schema = pa.schema([("event_date", pa.date32()), ("ingest_ds", pa.date32())])
+    table = DeltaTable.create(str(tmp_path), schema=schema)
+    assert newest_day(table, "event_date", {}) is None
+    assert newest_day(table, "event_date", {"ingest_ds": D[3]}) is None
+
+
+def test_the_statistics_of_a_file_hold_its_rows_and_the_ends_of_its_dates(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "event_date": [D[3], None, D[1], D[2]],
+            "never": pa.nulls(4, pa.date32()),
+            "item_id": ["a", "b", "c", "d"],
+            "days": pa.array([[D[0]]] * 4, pa.list_(pa.date32())),
+        }
+    )
+    pq.write_table(rows, tmp_path / "file.parquet", row_group_size=2)
+    stats = json.loads(day_stats(pq.read_metadata(tmp_path / "file.parquet")))
+    assert stats == {
+        "numRecords": 4,
+        "minValues": {"event_date": "2026-01-02"},
+        "maxValues": {"event_date": "2026-01-04"},
+    }

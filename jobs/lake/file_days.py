@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from functools import reduce
@@ -11,27 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
-
-
-def day_stats(file: pq.FileMetaData) -> str:
-    """The statistics of a data file for the Delta log, as JSON: its rows, and the first and last
-    day in each date column, by which readers leave out files."""
-    bounds: dict[str, list[date]] = {}
-    for group in range(file.num_row_groups):
-        for number in range(file.num_columns):
-            column = file.row_group(group).column(number)
-            found = column.statistics
-            if found is None or not found.has_min_max or "." in column.path_in_schema:
-                continue
-            if type(found.min) is date:
-                bounds.setdefault(column.path_in_schema, []).extend([found.min, found.max])
-    stats: dict[str, Any] = {"numRecords": file.num_rows}
-    if bounds:
-        stats["minValues"] = {name: str(min(days)) for name, days in bounds.items()}
-        stats["maxValues"] = {name: str(max(days)) for name, days in bounds.items()}
-    return json.dumps(stats)
 
 
 def newest_day(delta: DeltaTable, column: str, until: Mapping[str, date]) -> date | None:

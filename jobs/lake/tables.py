@@ -28,7 +28,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from jobs.lake.contract import Contract, Contracts, Layout
 from jobs.lake.errors import PublishConflict, SchemaMismatch, VersionGone
-from jobs.lake.file_days import day_stats, newest_day
+from jobs.lake.file_days import newest_day
+from jobs.lake.file_stats import column_stats, rows_only
 from jobs.lake.schema import arrow_schema, delta_schema, struct_type
 from jobs.lake.storage import locate
 
@@ -359,7 +360,9 @@ class Tables:
             names = self.contracts[table].column_names
             return frame.withColumns(shared).select(*names) if shared else frame
 
-        return Staged(table, folder, dict(partition), tuple(self._files(path, folder)), read)
+        # Readers leave out files of other partitions; without partitions they need statistics.
+        files = self._files(path, folder, with_stats=not partition)
+        return Staged(table, folder, dict(partition), tuple(files), read)
 
     def staged_rows(self, staged: Staged) -> pa.Table:
         """The staged rows in this process, in all columns of the contract."""
@@ -376,21 +379,21 @@ class Tables:
             rows = rows.append_column(name, pa.repeat(column, rows.num_rows))
         return rows.select(schema.names)
 
-    def _files(self, path: str, folder: str) -> Iterator[StagedFile]:
+    def _files(self, path: str, folder: str, with_stats: bool) -> Iterator[StagedFile]:
         system, inner = locate(path)
         for found in system.get_file_info(pafs.FileSelector(inner)):
             if not found.base_name.endswith(".parquet"):
                 continue
-            with system.open_input_file(found.path) as file:
-                metadata = pq.read_metadata(file)
-            if metadata.num_rows:
-                yield StagedFile(
-                    path=f"{folder}/{found.base_name}",
-                    rows=metadata.num_rows,
-                    bytes=found.size,
-                    modified_ms=(found.mtime_ns or 0) // 1_000_000,
-                    stats=day_stats(metadata),
-                )
+            with system.open_input_file(found.path) as opened, pq.ParquetFile(opened) as file:
+                rows = file.metadata.num_rows
+                if rows:
+                    yield StagedFile(
+                        path=f"{folder}/{found.base_name}",
+                        rows=rows,
+                        bytes=found.size,
+                        modified_ms=(found.mtime_ns or 0) // 1_000_000,
+                        stats=column_stats(file) if with_stats else rows_only(rows),
+                    )
 
     @_commit_in_turn
     def publish(self, staged: Staged) -> None:

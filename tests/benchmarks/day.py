@@ -1,7 +1,8 @@
 """Day: what the demo and a day cost, in CPU seconds of all processes and minutes on the clock.
 
 The demo runs as `make demo` does, in a folder of its own, after all downloads. A usual day is the
-day after the demo's last; a quiet day is the one behind it, for which no drop arrives.
+day after the demo's last. No drop arrives for the two days behind it: on the first one caches and
+LLM steps look once whether the usual day left anything to do, the second one is a quiet day.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from infra.airflow.airflow_local_settings import preload
 from infra.demo import backfill
 from infra.demo.airflow_api import AirflowApi
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Stack
-from jobs.settings import Settings, get_settings
+from jobs.lake import Lake
+from jobs.settings import RunParams, Settings, get_settings
+from jobs.spark import connect
 from tests.benchmarks.cpu import OTHER, adopt_orphans, by_kind
 from tests.benchmarks.result import Result
 
 # What the demo prints when its first day is there.
 FIRST_DAY = "is there to be looked at"
-USUAL_DAY, QUIET_DAY = date(2017, 12, 31), date(2018, 1, 1)
+USUAL_DAY, FIRST_WITHOUT_DROP, QUIET_DAY = date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 2)
 _SERVERS = ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "RECLAKE_SPARK_URL")
 
 
@@ -37,7 +41,9 @@ def measure() -> Iterator[Result]:
         yield from _demo(home)
         api = AirflowApi(_stack(home).endpoints().airflow, backfill.DAG_ID)  # type: ignore[union-attr]
         yield from _day(api, "a usual day", USUAL_DAY, cpu_target=240)
+        yield from _day(api, "the first day without a drop", FIRST_WITHOUT_DROP)
         yield from _day(api, "a quiet day", QUIET_DAY, cpu_target=60, seconds_target=60)
+        yield from _steps(home)
     finally:
         subprocess.run(_infra_demo("down"), env=_environment(home), check=False)
 
@@ -78,7 +84,11 @@ def _demo(home: Path) -> Iterator[Result]:
 
 
 def _day(
-    api: AirflowApi, name: str, day: date, cpu_target: float, seconds_target: float | None = None
+    api: AirflowApi,
+    name: str,
+    day: date,
+    cpu_target: float | None = None,
+    seconds_target: float | None = None,
 ) -> Iterator[Result]:
     before, started = by_kind(), time.monotonic()
     days = backfill.request_days(api, [day], [])
@@ -88,6 +98,41 @@ def _day(
     yield Result(name, spent.total(), "CPU s", cpu_target, at_most=True)
     yield Result(name, seconds, "s", seconds_target, at_most=True)
     yield from _shares(name, spent)
+
+
+def _steps(home: Path) -> Iterator[Result]:
+    """Single steps, each in a process forked from one with all imports, as Airflow's tasks are."""
+    os.environ["RECLAKE_HOME"] = str(home)
+    os.environ.update(_stack(home).endpoints().environment())  # type: ignore[union-attr]
+    get_settings.cache_clear()
+    preload()
+    for name, table, again, target in (
+        ("a step that finds nothing", "bronze.events", False, 1.0),
+        ("a step that is carried over", "gold.item_bundles_daily", False, 1.0),
+        ("a step that publishes one row", "gold.llm_quality_daily", True, 3.0),
+    ):
+        spent = min(_cost_of(table, again) for _ in range(3))
+        yield Result(name, spent, "CPU s", target, at_most=True, repetitions=3)
+
+
+def _cost_of(table: str, recompute: bool) -> float:
+    """CPU seconds of a forked process that runs a step for the quiet day, and of Spark for it."""
+    before = by_kind()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            settings = get_settings()
+            lake = Lake(lambda: connect(settings), settings)
+            lake.run(table, ds=QUIET_DAY, params=RunParams(recompute=recompute))
+            code = 0
+        finally:
+            os._exit(code)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"{table} failed for {QUIET_DAY}; see above")
+    spark = sum((by_kind() - before)[kind] for kind in ("Spark's JVM", "Python in Spark's tasks"))
+    return usage.ru_utime + usage.ru_stime + spark
 
 
 def _shares(name: str, spent: Counter[str]) -> Iterator[Result]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from jobs.lake.file_days import day_stats, newest_day
+from jobs.lake.file_days import newest_day
 
 D = [date(2026, 1, day) for day in range(1, 10)]
 
@@ -54,21 +52,3 @@ def test_an_empty_table_has_no_newest_day(tmp_path: Path) -> None:
     table = DeltaTable.create(str(tmp_path), schema=schema)
     assert newest_day(table, "event_date", {}) is None
     assert newest_day(table, "event_date", {"ingest_ds": D[3]}) is None
-
-
-def test_the_statistics_of_a_file_hold_its_rows_and_the_ends_of_its_dates(tmp_path: Path) -> None:
-    rows = pa.table(
-        {
-            "event_date": [D[3], None, D[1], D[2]],
-            "never": pa.nulls(4, pa.date32()),
-            "item_id": ["a", "b", "c", "d"],
-            "days": pa.array([[D[0]]] * 4, pa.list_(pa.date32())),
-        }
-    )
-    pq.write_table(rows, tmp_path / "file.parquet", row_group_size=2)
-    stats = json.loads(day_stats(pq.read_metadata(tmp_path / "file.parquet")))
-    assert stats == {
-        "numRecords": 4,
-        "minValues": {"event_date": "2026-01-02"},
-        "maxValues": {"event_date": "2026-01-04"},
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.lake import Read
 from jobs.lake.intake.drops import Drops
-from jobs.lake.step import steps
+from jobs.lake.step import EffectResult, steps
 
 
 def test_invariant_5_every_step_that_takes_rows_in_accounts_for_each_of_them() -> None:
@@ -17,3 +17,8 @@ def test_invariant_5_every_step_that_takes_rows_in_accounts_for_each_of_them() -
     }
     assert len(taken_in) >= 6
     assert accounts == dict.fromkeys(accounts, "") | taken_in
+
+
+def test_an_effect_may_count_nothing_but_rows() -> None:
+    done = EffectResult(3, 2)
+    assert (done.rows_in, done.rows_out, done.counts) == (3, 2, {})

@@ -48,6 +48,11 @@ def test_a_call_costs_what_calls_have_cost_retries_included(spark: SparkSession)
     assert measured(rows, "v1-a", "m") == Rate(200.0, 70.0, 50.0, None)
 
 
+def test_calls_that_no_server_cached_have_a_cost_too(spark: SparkSession) -> None:
+    rows = ledger(spark, ("r1", "success", 100, 0, 30, 0), ("r1", "success", 300, 0, 50, 0))
+    assert measured(rows, "v1-a", "m") == Rate(200.0, 0.0, 40.0, None)
+
+
 def test_another_version_or_model_says_nothing_and_nor_do_failures_alone(
     spark: SparkSession,
 ) -> None:
@@ -171,3 +176,9 @@ def test_minutes_cut_nothing_off_an_estimate_while_the_pace_is_unknown(prompt: P
 
 def test_a_price_without_one_for_cached_tokens_counts_them_as_sent() -> None:
     assert Price(input=2.0, output=10.0).cost(100, 90, 20) == pytest.approx(400e-6)
+
+
+def test_a_price_is_that_of_a_million_tokens() -> None:
+    price = Price(input=2.0, cached=0.5, output=10.0)
+    assert price.cost(1_000_000, 0, 0) == 2.0
+    assert price.cost(1_000_000, 1_000_000, 1_000_000) == 10.5

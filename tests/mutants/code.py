@@ -30,6 +30,8 @@ def _without_annotations(tree: ast.Module) -> str:
             node.annotation = None
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
+        elif isinstance(node, ast.AnnAssign):  # one of a field is a choice, see below
+            node.annotation = ast.Constant(None)
     return ast.dump(tree)
 
 

@@ -20,9 +20,19 @@ from tests.mutants.code import lines_of_choices, lines_that_differ, runs_otherwi
             "def f(a: int & None) -> int & None: ...",
             False,
         ),
+        ("a: int | str = 1", "a: int & str = 1", False),
+        ("a: int = 1", "a: int = 2", True),
         ("def f(a: int = 1): ...", "def f(a: int = 2): ...", True),
     ],
-    ids=["operator", "spaces", "does not compile", "annotation", "default"],
+    ids=[
+        "operator",
+        "spaces",
+        "does not compile",
+        "annotation",
+        "annotation of a variable",
+        "value of a variable",
+        "default",
+    ],
 )
 def test_a_mutant_compiles_to_something_else(code: str, mutated: str, is_other: bool) -> None:
     assert runs_otherwise(code, mutated) is is_other

@@ -388,7 +388,7 @@ def test_the_answer_does_not_depend_on_the_batch(index: ItemIndex, make_day: Mak
 def test_scores_are_cosines_best_first(index: ItemIndex, make_day: MakeDay) -> None:
     # cos 0, 45 and 90 degrees from the first axis; 1448 / 2048 is the grid's sine of 45 degrees.
     index.publish(make_day(D28, on_grid(np.array([[0, 1.0], [1, 1], [1, 0]])), ["up", "mid", "x"]))
-    ids, scores = index.search(LIVE, on_grid(np.array([[1.0, 0]])), 3)
+    ids, scores = index.search(target=LIVE, vectors=on_grid(np.array([[1.0, 0]])), k=3)
     assert ids == [["x", "mid", "up"]]
     assert list(scores[0]) == [1.0, 1448 / 2048, 0.0]
 

@@ -152,3 +152,15 @@ def test_an_unreadable_sample_is_named(tmp_path: Path, content: bytes) -> None:
 def test_nothing_is_proposed_that_was_not_in_the_sample(tmp_path: Path) -> None:
     proposal, _ = propose(tmp_path, x_csv="user,item,ts\nu,i,2026-01-02\n")["events"]
     assert CHANGE_ME not in proposal.path.read_text()
+
+
+def test_columns_that_are_not_read_are_named_and_those_of_users_are_attributes(
+    tmp_path: Path,
+) -> None:
+    found = propose(
+        tmp_path,
+        x_csv="user,item,ts,referrer,device\nu,i,2026-01-02,mail,phone\n",
+        u_csv="user,city\nu,Berlin\n",
+    )
+    assert found["events"][0].path.read_text().endswith("\n# Not read: referrer, device\n")
+    assert "Not read" not in found["users"][0].path.read_text()

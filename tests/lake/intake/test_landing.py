@@ -262,6 +262,15 @@ def test_all_unreadable_files_are_named_at_once(shop: Shop) -> None:
     assert f"events/ds={D1}/lacks.csv: column at is missing; columns found: user, item, n" in text
 
 
+def test_unreadable_files_after_the_fifth_are_counted(shop: Shop) -> None:
+    for name in "abcdefg":
+        shop.drop(f"events/ds={D1}/{name}.csv", f"user,item,n\na,{name},1\n")
+    text = shop.stopped("events", D1)
+    assert "7 of 7 new files can't be read" in text
+    assert [name for name in "abcdefg" if f"events/ds={D1}/{name}.csv: " in text] == [*"abcde"]
+    assert "; and 2 more" in text
+
+
 def test_the_same_bytes_again_are_a_duplicate_drop(shop: Shop) -> None:
     # The duplicate comes within one run, and then in a later one.
     path = shop.events(D1, "x", ("a", "i", f"{D1} 09:00:00", 1), ("b", "i", f"{D1} 09:00:00", 1))

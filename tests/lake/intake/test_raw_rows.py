@@ -46,6 +46,15 @@ def test_csv_rows_carry_the_line_they_start_on(tmp_path: Path) -> None:
     assert [row["row"] for row in found] == [2, 4]
 
 
+def test_a_long_file_comes_in_a_few_parts(tmp_path: Path) -> None:
+    lines = "".join(f"{number},x\n" for number in range(20_000))
+    path = put(tmp_path, "x.csv", b"a,b\n" + lines.encode())
+    parts = list(read_file("events/x", str(path), AB))
+    found = [row["c0"] for part in parts for row in part.to_pylist()]
+    assert found == [str(number) for number in range(20_000)]
+    assert 1 < len(parts) < 10
+
+
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
     assert values(rows(put(tmp_path, "x.csv", b"\xef\xbb\xbfa,b\n1,2\n"))) == [("1", "2")]
     assert values(rows(put(tmp_path, "x.jsonl", b'\xef\xbb\xbf{"a":1,"b":2}\n'))) == [("1", "2")]

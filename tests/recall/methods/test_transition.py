@@ -75,6 +75,13 @@ def test_data_without_order_has_no_transitions(spark: SparkSession, tmp_path: Pa
     assert neighbors(spark, rows, "abc", tmp_path) == []
 
 
+def test_what_has_no_weight_is_no_step(spark: SparkSession, tmp_path: Path) -> None:
+    steps = (("a", 3, 1.0), ("viewed", 2, 0.0), ("returned", 1, -1.0), ("b", 0, 1.0))
+    rows = [(user, *step) for user in "uv" for step in steps]
+    found = neighbors(spark, rows, ["a", "b", "viewed", "returned"], tmp_path, window=1)
+    assert pairs(found) == {("a", "b")}
+
+
 def test_a_transition_ends_with_the_window(spark: SparkSession, tmp_path: Path) -> None:
     rows = [
         (user, item, days) for user in "uv" for item, days in zip("abcd", (9, 4, 1, 0), strict=True)

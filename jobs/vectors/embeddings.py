@@ -12,7 +12,7 @@ from jobs.lake.scratch import Scratch
 from jobs.vectors.encoder import Encoder
 
 # The fewest texts of a task. Loading the model takes a worker process as long as some thousand
-# short texts, so few texts are not spread over many processes.
+# short texts, so few texts are not spread over many processes. Fewer are encoded in this process.
 TEXTS_OF_A_TASK = 1_000
 # The most tasks, and so the most cores that encode at once.
 MOST_TASKS = 64
@@ -45,29 +45,39 @@ def embeddings_to_add(
 
 
 def encode_distinct(texts: DataFrame, encoder: Encoder, scratch: Scratch) -> DataFrame:
-    """One row for each distinct text_hash, encoded on the executors.
+    """One row for each distinct text_hash: many texts are encoded on the executors, few here.
 
-    texts: text, text_hash string. Returns text_hash string, embedding array<float>.
+    texts: text, text_hash string. scratch: must live until the result is read. Returns text_hash
+    string, embedding array<float>.
     """
     # Computed once, so that counting does not find them a second time.
-    distinct = scratch.once(texts.groupBy("text_hash").agg(F.min("text").alias("text")))
-    tasks = min(MOST_TASKS, -(-distinct.count() // TEXTS_OF_A_TASK))
+    distinct = scratch.computed(texts.groupBy("text_hash").agg(F.min("text").alias("text")))
+    count = distinct.frame.count()
+    if count <= TEXTS_OF_A_TASK:
+        parts = [_encoded(distinct.to_arrow(), encoder)] if count else []
+        return scratch.from_arrow(texts.sparkSession, parts, _ENCODED)
 
     def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            vectors = encoder.encode(batch.column("text").to_pylist())
-            flat = pa.array(vectors.reshape(-1))
-            offsets = pa.array(range(0, len(flat) + 1, vectors.shape[1]), pa.int32())
-            embedding = pa.ListArray.from_arrays(offsets, flat)
-            yield pa.RecordBatch.from_arrays(
-                [batch.column("text_hash"), embedding], ["text_hash", "embedding"]
-            )
+            if batch.num_rows:
+                yield from _encoded(pa.table(batch), encoder).to_batches()
 
-    return distinct.repartition(max(1, tasks)).mapInArrow(
+    tasks = min(MOST_TASKS, -(-count // TEXTS_OF_A_TASK))
+    return distinct.frame.repartition(tasks).mapInArrow(
         encode, "text_hash string, embedding array<float>"
     )
+
+
+_ENCODED = pa.schema([("text_hash", pa.string()), ("embedding", pa.list_(pa.float32()))])
+
+
+def _encoded(texts: pa.Table, encoder: Encoder) -> pa.Table:
+    """text_hash, embedding of some texts, at least one."""
+    vectors = encoder.encode(texts["text"].to_pylist())
+    flat = pa.array(vectors.reshape(-1))
+    offsets = pa.array(range(0, len(flat) + 1, vectors.shape[1]), pa.int32())
+    embedding = pa.ListArray.from_arrays(offsets, flat)
+    return pa.table([texts["text_hash"].cast(pa.string()), embedding], schema=_ENCODED)
 
 
 def encode_words(words: DataFrame, column: str, encoder: Encoder, scratch: Scratch) -> DataFrame:

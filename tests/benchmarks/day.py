@@ -1,8 +1,9 @@
 """Day: what the demo and a day cost, in CPU seconds of all processes and minutes on the clock.
 
 The demo runs as `make demo` does, in a folder of its own, after all downloads. A usual day is the
-day after the demo's last. No drop arrives for the two days behind it: on the first one caches and
-LLM steps look once whether the usual day left anything to do, the second one is a quiet day.
+day after the demo's last; the last drop, a small one, comes on the day behind it. Then two days
+have no drop: on the first one caches and LLM steps look once whether the days before left anything
+to do, the second one is a quiet day.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from tests.benchmarks.result import Result
 
 # What the demo prints when its first day is there.
 FIRST_DAY = "is there to be looked at"
-USUAL_DAY, FIRST_WITHOUT_DROP, QUIET_DAY = date(2017, 12, 31), date(2018, 1, 1), date(2018, 1, 2)
+USUAL_DAY, LAST_DROP = date(2017, 12, 31), date(2018, 1, 1)
+FIRST_WITHOUT_DROP, QUIET_DAY = date(2018, 1, 2), date(2018, 1, 3)
 _SERVERS = ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "RECLAKE_SPARK_URL")
 
 
@@ -41,6 +43,7 @@ def measure() -> Iterator[Result]:
         yield from _demo(home)
         api = AirflowApi(_stack(home).endpoints().airflow, backfill.DAG_ID)  # type: ignore[union-attr]
         yield from _day(api, "a usual day", USUAL_DAY, cpu_target=240)
+        yield from _day(api, "the day of the last drop", LAST_DROP)
         yield from _day(api, "the first day without a drop", FIRST_WITHOUT_DROP)
         yield from _day(api, "a quiet day", QUIET_DAY, cpu_target=60, seconds_target=60)
         yield from _steps(home)

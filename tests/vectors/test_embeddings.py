@@ -83,13 +83,23 @@ def test_each_distinct_word_has_a_vector(texts: DataFrame, tmp_path: Path) -> No
     assert len(rows) == 2
 
 
-def test_tasks_are_as_many_as_the_texts_are_worth(
+def test_few_texts_are_encoded_here_and_many_in_tasks_with_the_same_vectors(
     texts: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tasks() -> int:
-        encoded = encode_distinct(texts, ENCODER, Scratch(tmp_path))
-        return encoded.select(F.spark_partition_id()).distinct().count()
+    def encoded() -> DataFrame:
+        return encode_distinct(texts, ENCODER, Scratch(tmp_path))
 
-    assert tasks() == 1
+    def tasks(frame: DataFrame) -> int:
+        return frame.select(F.spark_partition_id()).distinct().count()
+
+    here = encoded()
+    assert tasks(here) == 1
     monkeypatch.setattr(embeddings, "TEXTS_OF_A_TASK", 1)
-    assert tasks() == 2
+    there = encoded()
+    assert tasks(there) == 2
+    assert sorted(map(tuple, here.collect())) == sorted(map(tuple, there.collect()))
+
+
+def test_a_day_without_new_texts_loads_no_model(texts: DataFrame, tmp_path: Path) -> None:
+    no_model = Encoder("/no/such/model", "fp32")
+    assert encode_distinct(texts.limit(0), no_model, Scratch(tmp_path)).collect() == []

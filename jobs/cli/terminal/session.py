@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from jobs.lake.errors import Terminal
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from jobs.lake.runtime import Lake
     from jobs.lake.sql import LakeSql
     from jobs.settings import Settings
@@ -58,9 +56,6 @@ def runtime(changed: Settings | None = None) -> Lake:
 
     current = changed or settings()
 
-    def session() -> SparkSession:
-        if not submitted():
-            require_spark(current.spark_url)
-        return connect(current)
-
-    return Lake(session, current)
+    if not submitted():
+        require_spark(current.spark_url)
+    return Lake(lambda: connect(current), current)

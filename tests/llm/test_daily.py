@@ -204,10 +204,13 @@ def test_a_day_is_settled_only_when_nothing_is_left_to_ask(
     assert enrich(nothing, known, shard=0, shards=1).settled
     # of several shards, each knows its own work alone
     assert not enrich(nothing, known, shard=0, shards=2).settled
-    # the answer for another content is copied
-    assert not enrich(WorkList(asks(c2="tea"), cached=0), known).settled
-    # a budget of no tokens leaves the question for the next day
-    assert not enrich(WorkList(asks(c2="milk"), cached=0), known, token_budget=0).settled
+    with serve(echo) as server:
+        # the answer for another content is copied
+        assert not enrich(WorkList(asks(c2="tea"), cached=0), known, server).settled
+        # a budget of no tokens leaves the question for the next day
+        left = enrich(WorkList(asks(c2="milk"), cached=0), known, server, token_budget=0)
+        assert not left.settled
+        assert not server.questions()
 
 
 def test_shards_share_out_a_day_and_the_first_counts_what_is_cached(

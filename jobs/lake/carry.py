@@ -20,7 +20,7 @@ from jobs.lake.contract import GROWS_BY, Layout
 from jobs.lake.inputs import Reader
 from jobs.lake.oplog import PastRuns, RunRecord
 from jobs.lake.settings import LakeParams
-from jobs.lake.step import Arrivals, Input, Run, Search, Step, find_step
+from jobs.lake.step import Arrivals, Input, Run, Search, Step
 from jobs.lake.tables import Tables
 
 # In the counts of a run that was carried over: the day on which its rows were computed.
@@ -106,7 +106,7 @@ class Carry:
         if isinstance(read, Arrivals):
             return None
         if isinstance(read, Search):
-            return _made(past.published(find_step(read.effect).name, "", run.ds))
+            return _made(past.published(read.effect, "", run.ds))
         contract = self.tables.contracts[read.table]
         if contract.layout is Layout.daily:
             if read.days_back:

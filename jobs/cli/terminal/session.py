@@ -55,7 +55,6 @@ def runtime(changed: Settings | None = None) -> Lake:
     from jobs.spark import connect, submitted
 
     current = changed or settings()
-
     if not submitted():
         require_spark(current.spark_url)
     return Lake(lambda: connect(current), current)

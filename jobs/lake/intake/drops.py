@@ -24,7 +24,7 @@ class Drops(Arrivals):
         """Whether any file is due; raises as `take_in` for the list of files."""
         from jobs.lake.intake import landing
 
-        return bool(landing.due_files(settings, self.entity, run, self._known(log)))
+        return landing.any_due(settings, self.entity, run, self._known(log))
 
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> DropsTaken:
         """The rows of the files that are due; see `jobs.lake.intake.landing.take_in`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial, reduce
@@ -98,18 +98,15 @@ class DropsTaken:
         return "ops.landing_files", [{**asdict(file), "run_id": run_id} for file in self.files]
 
 
-def due_files(
-    settings: LakeSettings, entity: str, run: Run, known: Sequence[dict[str, Any]]
-) -> list[LandingFile]:
-    """The files of one entity that are due, by day and then by name; nothing of them is parsed.
+def any_due(settings: LakeSettings, entity: str, run: Run, known: Sequence[dict[str, Any]]) -> bool:
+    """Whether any file of one entity is due. It looks no further than the first one that is.
 
     known: rows of `ops.landing_files` of published runs. Raises BadDrop for a file that is due and
     of no use, for a file that was changed after it was taken in, and for a folder without a date.
     Raises MappingError when a mapping is wrong.
     """
     sources = load_sources(settings.sources, entity)
-    due = _due_files(settings.landing, _Where(entity, run), sources, known)
-    return _mark_duplicates(due, known) if entity == Entity.events else due
+    return any(_due_files(settings.landing, _Where(entity, run), sources, known))
 
 
 def take_in(
@@ -131,7 +128,8 @@ def take_in(
     _require_utc(spark)
     at = _Where(entity, run)
     sources = load_sources(settings.sources, entity)
-    due = due_files(settings, entity, run, known)
+    due = list(_due_files(settings.landing, at, sources, known))
+    due = _mark_duplicates(due, known) if entity == Entity.events else due
     reading = [file for file in due if file.status == TAKEN_IN]
     if reading:
         frames = [
@@ -172,10 +170,9 @@ def _require_utc(spark: SparkSession) -> None:
 
 def _due_files(
     landing: str, at: _Where, sources: Sequence[Source], known: Iterable[dict[str, Any]]
-) -> list[LandingFile]:
+) -> Iterator[LandingFile]:
     """New files of days up to the run's, by day and then by name."""
     sizes = {row["file"]: row["bytes"] for row in known}
-    due = []
     for file, drop_ds, size in sorted(_listed(landing, at), key=lambda found: found[1::-1]):
         if file in sizes and sizes[file] != size:
             raise at.bad(
@@ -195,18 +192,15 @@ def _due_files(
         except MappingError as error:
             raise at.bad(f"{file}: {error}", "Change `files` in the mappings") from error
         late = at.run.watermark is not None and drop_ds <= at.run.watermark
-        due.append(
-            LandingFile(
-                entity=at.entity,
-                source=source.source,
-                file=file,
-                drop_ds=drop_ds,
-                ingest_ds=at.run.ds if late else drop_ds,
-                sha256=sha256(f"{landing}/{file}"),
-                bytes=size,
-            )
+        yield LandingFile(
+            entity=at.entity,
+            source=source.source,
+            file=file,
+            drop_ds=drop_ds,
+            ingest_ds=at.run.ds if late else drop_ds,
+            sha256=sha256(f"{landing}/{file}"),
+            bytes=size,
         )
-    return due
 
 
 def _listed(landing: str, at: _Where) -> Iterable[tuple[str, date, int]]:

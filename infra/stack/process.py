@@ -130,6 +130,19 @@ def members(leader: ProcessId) -> list[psutil.Process]:
     return list(found.values())
 
 
+def cpu_seconds(leader: ProcessId) -> float:
+    """User and system seconds of a service, of its processes that ended included.
+
+    A process that ended counts for the one that waited for it.
+    """
+    spent = 0.0
+    for process in members(leader):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
+
+
 def end(leader: ProcessId, timeout_seconds: float = 20.0) -> int:
     """Ends a service with all its children, politely first; gives the number of processes ended."""
     ended: set[int] = set()

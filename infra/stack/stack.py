@@ -14,7 +14,7 @@ from infra.stack.jars import delta_jars
 from infra.stack.model import ensure_model
 from infra.stack.ports import becomes_free, free_port
 from infra.stack.preflight import lacks, spark_url_lacks
-from infra.stack.process import ProcessId, end, new_token
+from infra.stack.process import ProcessId, cpu_seconds, end, new_token
 from infra.stack.service import Service, start, wait
 from infra.stack.services import airflow, milvus, postgres, spark, vllm
 from infra.stack.services.airflow import Login
@@ -134,6 +134,12 @@ class Stack:
         if not all(name in records and records[name].process.is_alive() for name in names):
             return None
         return self._endpoints({name: records[name].port or 0 for name in names})
+
+    def cpu_seconds(self) -> float:
+        """What the services that run now have used since each was started."""
+        running = [record.process for record in self.state.records().values()]
+        database = postgres.running_postmaster(postgres.data_dir(self.home))
+        return sum(map(cpu_seconds, [*running, *([database] if database else [])]))
 
     def _own_services(self) -> list[str]:
         """What this stack starts: Airflow, and each server that no setting points away from.

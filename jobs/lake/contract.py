@@ -195,7 +195,7 @@ def load_contract(path: Path) -> Contract:
 
     table = f"{path.parent.name}.{path.stem}"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict):

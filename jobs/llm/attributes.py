@@ -52,7 +52,7 @@ class Attribute(BaseModel):
 def load_library(path: Path = LIBRARY) -> dict[str, Attribute]:
     """Attribute name to rule, in the file's order. Raises PromptError with file and key."""
     with reading(path):
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         return TypeAdapter(dict[str, Attribute]).validate_python(raw)
 
 

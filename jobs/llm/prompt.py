@@ -328,7 +328,7 @@ def load_prompt(
     """
     path = folder / name / f"v{version}.yaml"
     with reading(path):
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         prompt = Prompt.model_validate(fill_in(raw, load_library(attributes)))
     if (prompt.name, prompt.version) != (name, version):
         raise PromptError(

@@ -17,6 +17,7 @@ import pytest
 from infra.stack.process import (
     Command,
     ProcessId,
+    cpu_seconds,
     end,
     launch,
     members,
@@ -160,3 +161,24 @@ with guarded(process):
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     process = ProcessId(**json.loads((tmp_path / "started").read_text()))
     until(lambda: not process.is_alive())
+
+
+# A child that burns half a second of CPU and ends, which its parent waits for; then the parent
+# burns as much itself.
+BURNS = """
+import pathlib, subprocess, sys, time
+burn = "import time\\nwhile time.process_time() < 0.5: pass"
+subprocess.run([sys.executable, "-c", burn], check=True)
+exec(burn)
+pathlib.Path(sys.argv[1] + "/burnt").touch()
+time.sleep(600)
+"""
+
+
+def test_the_seconds_of_a_service_include_children_that_ended(tmp_path: Path) -> None:
+    service = launched(tmp_path, BURNS)
+    try:
+        until((tmp_path / "burnt").exists)
+        assert 0.95 < cpu_seconds(service) < 5
+    finally:
+        end(service)

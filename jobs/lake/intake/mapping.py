@@ -338,7 +338,7 @@ def _wrong_literal(target: Target, value: str | bool | float) -> str:
 def load_source(path: Path) -> Source:
     """Read one mapping. Raises MappingError that names the file and the key that is wrong."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MappingError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict):

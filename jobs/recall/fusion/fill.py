@@ -22,49 +22,81 @@ def fill_neighbors(
     Returns item_id, neighbor_item_id string, rank int that continues the list, scores
     map<string,double> {popular: popularity as a share of the most popular item's}, score double
     below every score of the list. Order: score descending, neighbor_item_id ascending.
+
+    Items of one category have the same fillers, so these are ranked once a category.
     """
-    lengths = fused.groupBy("item_id").agg(
-        F.count("*").alias("length"), F.min("score").alias("last_score")
+    lists = fused.groupBy("item_id").agg(
+        F.min("score").alias("last_score"), F.collect_list("neighbor_item_id").alias("listed")
     )
     short = (
-        wanting.join(lengths, "item_id", "left")
-        .na.fill({"length": 0, "last_score": _FILL_CEILING})
+        wanting.join(sellable.select("item_id", "category"), "item_id")
+        .join(lists, "item_id", "left")
+        .select(
+            "item_id",
+            "category",
+            F.coalesce("last_score", F.lit(_FILL_CEILING)).alias("last_score"),
+            F.coalesce("listed", F.array().cast("array<string>")).alias("listed"),
+        )
+        .withColumn("length", F.size("listed"))
         .where(F.col("length") < k)
-        .join(sellable.select("item_id", "category"), "item_id")
     )
+    # Of the fillers, at most the item itself and those in its list fall away.
+    fillers = F.broadcast(_fillers(sellable, popularity, k + 1))
+    free = F.filter(
+        "fillers",
+        lambda filler: (
+            (filler["neighbor_item_id"] != F.col("item_id"))
+            & ~F.array_contains("listed", filler["neighbor_item_id"])
+        ),
+    )
+    return (
+        short.join(fillers, F.col("category").eqNullSafe(F.col("of_category")))
+        .select(
+            "item_id",
+            "length",
+            "last_score",
+            F.posexplode(F.slice(free, F.lit(1), F.lit(k) - F.col("length"))),
+        )
+        .select(
+            "item_id",
+            "col.neighbor_item_id",
+            (F.col("length") + F.col("pos") + 1).alias("rank"),
+            F.create_map(F.lit(FILL_METHOD), F.col("col.share")).alias("scores"),
+            (F.col("last_score") * F.col("col.height")).alias("score"),
+        )
+    )
+
+
+def _fillers(sellable: DataFrame, popularity: DataFrame, count: int) -> DataFrame:
+    """The first `count` items that fill a list of each category.
+
+    Returns of_category string or null, and fillers array<struct<rank, neighbor_item_id, height,
+    share>> in the order of their ranks. height: a filler's score as a share of the score before it
+    in a list, at least 1/4 for items of the category and at most 1/4 for others.
+    """
     ranked = (
         sellable.select("item_id", "category")
         .join(popularity.select("item_id", "score"), "item_id", "left")
         .na.fill({"score": 0.0})
     )
-    # Twice the length, since the item itself and its neighbors are left out.
-    of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", 2 * k)
-    of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", 2 * k)
-    near = short.join(of_category, "category").withColumn("height", (1.0 + F.col("share")) / 4.0)
-    far = short.crossJoin(F.broadcast(of_all.drop("everywhere"))).withColumn(
-        "height", F.col("share") / 4.0
+    of_category = _most_popular(ranked.where("category IS NOT NULL"), "category", count)
+    of_all = _most_popular(ranked.withColumn("everywhere", F.lit(True)), "everywhere", count)
+    near = of_category.withColumn("height", (1.0 + F.col("share")) / 4.0)
+    far = (
+        sellable.select("category")
+        .distinct()
+        .crossJoin(F.broadcast(of_all.drop("everywhere")))
+        .withColumn("height", F.col("share") / 4.0)
     )
-    fills = (
+    filling = (
         near.unionByName(far)
-        .where("item_id != neighbor_item_id")
-        .groupBy("item_id", "neighbor_item_id", "length", "last_score")
+        .groupBy("category", "neighbor_item_id")
         .agg(F.max("height").alias("height"), F.max("share").alias("share"))
-        .join(
-            fused.select("item_id", "neighbor_item_id"),
-            ["item_id", "neighbor_item_id"],
-            "left_anti",
-        )
-        .withColumn("score", F.col("last_score") * F.col("height"))
     )
-    best = top_k(fills, ["item_id"], k, item="neighbor_item_id").withColumn(
-        "rank", (F.col("rank") + F.col("length")).cast("int")
-    )
-    return best.where(F.col("rank") <= k).select(
-        "item_id",
-        "neighbor_item_id",
-        "rank",
-        F.create_map(F.lit(FILL_METHOD), F.col("share")).alias("scores"),
-        "score",
+    best = top_k(filling, ["category"], count, item="neighbor_item_id", score="height")
+    filler = F.struct("rank", "neighbor_item_id", "height", "share")
+    return best.groupBy(F.col("category").alias("of_category")).agg(
+        F.sort_array(F.collect_list(filler)).alias("fillers")
     )
 
 

@@ -42,6 +42,8 @@ def recall_metrics_daily(
     found = []
     for horizon in settings.horizon_days:
         as_of = run.ds - timedelta(days=horizon)
+        if run.last_event_day <= as_of:
+            continue  # nobody took anything since
         of_day = F.col("ds") == F.lit(as_of)
         user_lists = {
             "gold.user_recall_daily": recalled.where(of_day).withColumn("channel", F.lit(FUSED)),

@@ -52,6 +52,13 @@ SCHEMA = pa.schema(
     ]
 )
 _KEY = ("table", "channel")
+_HIT = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("item_id", pa.string()),
+        pa.field("rank", pa.int32()),
+    ]
+)
 
 
 def measure(
@@ -71,33 +78,34 @@ def measure(
     horizon; those up to `as_of` place users and items in slices.
     value, low, high: the mean over users and its 95% percentile bootstrap interval.
     """
+    lists = together(user_lists, "table")
+    if lists.isEmpty():
+        return SCHEMA.empty_table()
     taken = interactions.where("weight > 0").select("user_id", "item_id", "event_date")
     before = taken.where(F.col("event_date") <= F.lit(as_of))
-    last = as_of + timedelta(days=horizon_days)
-    after = taken.where(F.col("event_date").between(F.lit(as_of + timedelta(days=1)), F.lit(last)))
-    listed = together(user_lists, "table").select("user_id").distinct()
+    end = as_of + timedelta(days=horizon_days)
+    after = taken.where(F.col("event_date").between(F.lit(as_of + timedelta(days=1)), F.lit(end)))
+    listed = lists.select("user_id").distinct()
     took = after.select("user_id").distinct().join(listed, "user_id", "left_semi")
     asked = in_sample_order(took).limit(settings.users)
     wanted = after.join(asked, "user_id", "left_semi").select("user_id", "item_id").distinct()
     test = _sliced(wanted, before, as_of).toArrow()
     if not test.num_rows:
         return SCHEMA.empty_table()
-    rows = together(user_lists, "table").unionByName(
-        by_last_items(
-            together(item_lists, "table"),
-            last_items(before.join(asked, "user_id", "left_semi")),
-            settings.k,
-            _KEY,
-        )
-    )
-    shown = rows.where(F.col("rank") <= settings.k)
-    hits = shown.join(wanted, ["user_id", "item_id"]).select(*_KEY, "user_id", "item_id", "rank")
-    sources = [(row["table"], row["channel"]) for row in shown.select(*_KEY).distinct().collect()]
-    found = hits.toArrow()
+    # The users of the sample and what they took are few, so the lists stay where they are.
+    wanted = interactions.sparkSession.createDataFrame(test.select(["user_id", "item_id"]))
+    users = F.broadcast(wanted.select("user_id").distinct())
+    last = last_items(before.join(users, "user_id", "left_semi"))
+    rows = lists.unionByName(by_last_items(together(item_lists, "table"), last, settings.k, _KEY))
+    hits = _hits(rows.where(F.col("rank") <= settings.k), wanted).toArrow()
+    by_source = {
+        (row["table"], row["channel"]): pa.Table.from_pylist(row["hits"], _HIT)
+        for row in hits.to_pylist()
+    }
     made = [
         [as_of, horizon_days, *source, *row]
-        for source in sorted(sources)
-        for row in _rows(_of_source(found, source), test, settings.k)
+        for source, found in sorted(by_source.items(), key=lambda entry: entry[0])
+        for row in _rows(found, test, settings.k)
     ]
     columns = list(zip(*made, strict=True))
     return pa.table(
@@ -129,11 +137,13 @@ def last_items(taken: DataFrame) -> DataFrame:
 def by_last_items(lists: DataFrame, last: DataFrame, k: int, key: Sequence[str]) -> DataFrame:
     """The neighbors of the items that each user took last, by their best rank.
 
-    lists: `key`, item_id, neighbor_item_id string, rank int. last: user_id, item_id string. k: how
-    many ranks of a list count. Returns `key`, user_id, item_id string, rank int.
+    lists: `key`, item_id, neighbor_item_id string, rank int. last: user_id, item_id string; of few
+    users, since each task gets all of it. k: how many ranks of a list count.
+    Returns `key`, user_id, item_id string, rank int.
     """
     best = (
-        last.join(lists.where(F.col("rank") <= k), "item_id")
+        lists.where(F.col("rank") <= k)
+        .join(F.broadcast(last), "item_id")
         .groupBy(*key, "user_id", "neighbor_item_id")
         .agg(F.min("rank").alias("best"))
     )
@@ -172,9 +182,19 @@ def _sliced(wanted: DataFrame, before: DataFrame, as_of: date) -> DataFrame:
     )
 
 
-def _of_source(hits: pa.Table, source: tuple[str, str]) -> pa.Table:
-    table, channel = source
-    return hits.filter(pc.and_(pc.equal(hits["table"], table), pc.equal(hits["channel"], channel)))
+def _hits(shown: DataFrame, wanted: DataFrame) -> DataFrame:
+    """table, channel of every list, and hits array<struct<user_id, item_id, rank>>: its rows that
+    are wanted.
+
+    shown: `_KEY`, user_id, item_id string, rank int. wanted: distinct user_id, item_id string; few.
+    """
+    marked = F.broadcast(wanted.withColumn("is_hit", F.lit(True)))
+    hit = F.when(F.col("is_hit"), F.struct("user_id", "item_id", "rank"))
+    return (
+        shown.join(marked, ["user_id", "item_id"], "left")
+        .groupBy(*_KEY)
+        .agg(F.collect_list(hit).alias("hits"))
+    )
 
 
 def _rows(

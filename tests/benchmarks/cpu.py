@@ -11,16 +11,17 @@ import psutil
 _PR_SET_CHILD_SUBREAPER = 36
 
 # Words of a command line, and the kind of work that it does; the first that is found counts.
+SPARK, VLLM, MILVUS = "Spark's JVM", "vLLM", "Milvus"
 KINDS: Mapping[str, str] = {
-    "SparkConnectServer": "Spark's JVM",
+    "SparkConnectServer": SPARK,
     "jobs.python_workers": "Python in Spark's tasks",
     "airflow worker": "Airflow's tasks",
     "airflow": "Airflow's servers",
     "infra.stack.standalone": "Airflow's servers",
     "postgres": "Airflow's servers",
-    "vllm": "vLLM",
-    "VLLM": "vLLM",
-    "milvus": "Milvus",
+    "vllm": VLLM,
+    "VLLM": VLLM,
+    "milvus": MILVUS,
 }
 OTHER = "the demo's own process"
 
@@ -39,9 +40,14 @@ def by_kind() -> Counter[str]:
     spent: Counter[str] = Counter()
     for process in psutil.Process().children(recursive=True):
         try:
-            times, words = process.cpu_times(), " ".join(process.cmdline())
+            times, kind = process.cpu_times(), kind_of(process)
         except psutil.Error:
             continue
-        kind = next((kind for word, kind in KINDS.items() if word in words), OTHER)
         spent[kind] += times.user + times.system + times.children_user + times.children_system
     return spent
+
+
+def kind_of(process: psutil.Process) -> str:
+    """The kind of work of a process. Raises psutil.Error when it has ended."""
+    words = " ".join(process.cmdline())
+    return next((kind for word, kind in KINDS.items() if word in words), OTHER)

@@ -1,9 +1,9 @@
 """Day: what the demo and a day cost, in CPU seconds of all processes and minutes on the clock.
 
 The demo runs as `make demo` does, in a folder of its own, after all downloads. A usual day is the
-day after the demo's last; the last drop, a small one, comes on the day behind it. Then two days
-have no drop: on the first one caches and LLM steps look once whether the days before left anything
-to do, the second one is a quiet day.
+day after the demo's last; the last drop, a small one, comes on the day behind it, which is made
+step by step to see what each one costs. Then two days have no drop: on the first one caches and LLM
+steps look once whether the days before left anything to do, the second one is a quiet day.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+
+import psutil
 
 from infra.airflow.airflow_local_settings import preload
 from infra.demo import backfill
@@ -26,7 +29,8 @@ from infra.stack.stack import Stack
 from jobs.lake import Lake
 from jobs.settings import RunParams, Settings, get_settings
 from jobs.spark import connect
-from tests.benchmarks.cpu import OTHER, adopt_orphans, by_kind
+from tests.benchmarks.cpu import MILVUS, OTHER, SPARK, VLLM, adopt_orphans, by_kind, kind_of
+from tests.benchmarks.profile import Jvm, profile, steps_of_a_day
 from tests.benchmarks.result import Result
 
 # What the demo prints when its first day is there.
@@ -43,10 +47,10 @@ def measure() -> Iterator[Result]:
         yield from _demo(home)
         api = AirflowApi(_stack(home).endpoints().airflow, backfill.DAG_ID)  # type: ignore[union-attr]
         yield from _day(api, "a usual day", USUAL_DAY, cpu_target=240)
-        yield from _day(api, "the day of the last drop", LAST_DROP)
+        yield from _profile(home, LAST_DROP)
         yield from _day(api, "the first day without a drop", FIRST_WITHOUT_DROP)
         yield from _day(api, "a quiet day", QUIET_DAY, cpu_target=60, seconds_target=60)
-        yield from _steps(home)
+        yield from _steps()
     finally:
         subprocess.run(_infra_demo("down"), env=_environment(home), check=False)
 
@@ -103,12 +107,43 @@ def _day(
     yield from _shares(name, spent)
 
 
-def _steps(home: Path) -> Iterator[Result]:
-    """Single steps, each in a process forked from one with all imports, as Airflow's tasks are."""
+def _profile(home: Path, day: date) -> Iterator[Result]:
+    """A day step by step, without Airflow: each step that costs a second, then all of them by kind
+    of work, and by part of a step."""
+    _use(home)
+    kinds: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    spark, servers = _servers()
+    with Jvm(spark) as jvm:
+        for name, of_kind, of_part in profile(steps_of_a_day(), day, jvm, servers, RunParams()):
+            kinds += of_kind
+            parts += of_part
+            if of_kind.total() >= 1:
+                yield Result(f"step {name}", of_kind.total(), "CPU s")
+    yield Result("all steps of a day", kinds.total(), "CPU s")
+    for title, spent in (("all steps, by kind", kinds), ("all steps, by part", parts)):
+        yield from _shares(title, spent)
+
+
+def _servers() -> tuple[psutil.Process, list[psutil.Process]]:
+    """Spark's JVM, and the other servers that work for steps."""
+    first_of: dict[str, psutil.Process] = {}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            first_of.setdefault(kind_of(process), process)
+    return first_of[SPARK], [first_of[MILVUS], first_of[VLLM]]
+
+
+def _use(home: Path) -> None:
+    """From now on this process works on the demo's lake, with all imports that a task has."""
     os.environ["RECLAKE_HOME"] = str(home)
     os.environ.update(_stack(home).endpoints().environment())  # type: ignore[union-attr]
     get_settings.cache_clear()
     preload()
+
+
+def _steps() -> Iterator[Result]:
+    """Single steps, each in a process forked from one with all imports, as Airflow's tasks are."""
     for name, table, again, target in (
         ("a step that finds nothing", "bronze.events", False, 1.0),
         ("a step that is carried over", "gold.item_bundles_daily", False, 1.0),
@@ -134,7 +169,7 @@ def _cost_of(table: str, recompute: bool) -> float:
     _, status, usage = os.wait4(child, 0)
     if status:
         raise RuntimeError(f"{table} failed for {QUIET_DAY}; see above")
-    spark = sum((by_kind() - before)[kind] for kind in ("Spark's JVM", "Python in Spark's tasks"))
+    spark = sum((by_kind() - before)[kind] for kind in (SPARK, "Python in Spark's tasks"))
     return usage.ru_utime + usage.ru_stime + spark
 
 

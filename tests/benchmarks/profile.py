@@ -1,4 +1,4 @@
-"""What each step of a day costs, in CPU seconds by kind of work.
+"""What each step of a day costs, in CPU seconds, by kind of work and by part of the step.
 
 The steps run one after the other, each in a process forked from one that has all imports, as
 Airflow's tasks are. A thread of the JVM tells by its name what it works for.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import threading
 import traceback
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from infra.stack.paths import ROOT
 from jobs.lake import Lake, publishing
 from jobs.lake.oplog import OpLog
 from jobs.lake.publishing import Publisher
@@ -93,17 +95,34 @@ class Jvm:
                 self._threads[stat.parent.name] = kind, (int(user) + int(system)) / _TICKS
 
 
+def steps_of_a_day() -> list[tuple[str, str, int | None]]:
+    """The steps of the DAG `recall_daily` in the order of its edges: name, slice, and shard 0
+    where the step shares out its work."""
+    last = runpy.run_path(str(ROOT / "dags" / "recall_daily.py"))["recall_metrics"]
+    found = []
+    for task in last.operator.dag.topological_sort():
+        given = task.partial_kwargs if task.is_mapped else vars(task)
+        named = given.get("op_kwargs") or {}
+        if "name" in named:
+            found.append((named["name"], named["slice"], 0 if task.is_mapped else None))
+    return found
+
+
 def profile(
-    steps: list[tuple[str, str]], ds: date, jvm: Jvm, servers: list[psutil.Process], **params: Any
+    steps: list[tuple[str, str, int | None]],
+    ds: date,
+    jvm: Jvm,
+    servers: list[psutil.Process],
+    params: RunParams,
 ) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
     """Runs the steps for a day. Of each: its name, its CPU seconds by kind, and by part.
 
-    servers: processes other than Spark's that work for steps. params: fields of `RunParams`.
-    Raises RuntimeError when a step fails.
+    servers: processes other than Spark's that work for steps. Raises RuntimeError when a step
+    fails.
     """
-    for name, slice in steps:
+    for name, slice, shard in steps:
         before = jvm.by_kind(), sum(map(_with_children, servers))
-        client, parts = _forked(name, slice, ds, jvm, RunParams(**params))
+        client, parts = _forked(name, slice, shard, ds, jvm, params)
         spent = jvm.by_kind() - before[0]
         spent[SERVERS] = sum(map(_with_children, servers)) - before[1]
         spent[CLIENT] = client
@@ -112,7 +131,7 @@ def profile(
 
 
 def _forked(
-    name: str, slice: str, ds: date, jvm: Jvm, params: RunParams
+    name: str, slice: str, shard: int | None, ds: date, jvm: Jvm, params: RunParams
 ) -> tuple[float, Counter[str]]:
     reader, writer = os.pipe()
     child = os.fork()
@@ -124,7 +143,7 @@ def _forked(
                 _count(owner, function, part, parts, lambda: _own() + jvm.by_kind().total())
             settings = get_settings()
             lake = Lake(lambda: connect(settings), settings)
-            lake.run(name, slice=slice, ds=ds, params=params)
+            lake.run(name, slice=slice, shard=shard, ds=ds, params=params)
             os.write(writer, json.dumps(parts).encode())
             code = 0
         except Exception:

@@ -22,11 +22,14 @@ MESSAGE_BYTES = 128 * 1024 * 1024
 SHUFFLE_PARTITIONS = 8
 LOG_REPLAY_PARTITIONS = 2
 GIB = 1024**3
-# A day runs hundreds of small queries, each with generated classes of its own. C2 costs more CPU
-# than it saves until a server has run for hours: six steps of a day took 310 CPU seconds with it
-# and 178 without. C1 alone also compiles without the counters that C2 would need.
+# A day runs hundreds of small queries, each with generated classes of its own. At its own
+# thresholds C2 spends more on these than it saves; without C2, loops that run all day stay slow.
+# So a method has to be ten times as hot before C2 compiles it (a loop, 25 times).
 JAVA_OPTIONS = (
-    "-XX:TieredStopAtLevel=1",
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=1000000",
     "-XX:ReservedCodeCacheSize=512m",
     "-XX:+UseParallelGC",
 )

@@ -17,6 +17,8 @@ MAX_ACTIVE_RUNS = 2
 PARSE_SECONDS = 180
 # one that is about to end does so within seconds; a paused one never does
 BACKFILL_SECONDS = 900
+# one whose runs have just ended is seen to be over within half a minute; of a longer wait we tell
+TELL_AFTER_SECONDS = 40
 POLL_SECONDS = 4.0
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 LOG_LINES = 12
@@ -79,8 +81,8 @@ def request_days(
 ) -> list[date]:
     """Has Airflow run what is not done yet; gives the days that need waiting for.
 
-    say: called with one line when another backfill has to end first. Raises BackfillBusy when it
-    does not.
+    say: called with one line when another backfill has to end first and takes a while. Raises
+    BackfillBusy when it does not end.
 
     A day with no run gets one by a backfill. Of a failed run, the failed tasks run again. A run
     that Airflow calls a success, but whose day is not in the lake (it was deleted), runs again as
@@ -92,7 +94,7 @@ def request_days(
         missing = [day for day in sorted(days) if day not in runs]
         if not missing or api.backfill(missing[0], missing[-1], MAX_ACTIVE_RUNS):
             break
-        if waited == 0:
+        if waited == TELL_AFTER_SECONDS:
             say(f"waiting for another backfill of {DAG_ID} to end: {api.url}")
         if waited >= BACKFILL_SECONDS:
             raise BackfillBusy(
@@ -116,15 +118,13 @@ def follow(
     on_end: Callable[[TaskEnd], None],
     on_tick: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
-    on_day: Callable[[date], None] = lambda _: None,
 ) -> list[Failure]:
     """Waits until each day's run has ended; gives the tasks that failed.
 
     on_end: called once for each task that ends, in the order seen. on_tick: called with one line
-    on what runs now. on_day: called once for each day whose run succeeds while others go on.
+    on what runs now.
     """
     seen: set[tuple[str, str, int]] = set()
-    succeeded: set[date] = set()
     while True:
         runs = api.runs(days)
         tasks = {day: api.tasks(run["dag_run_id"]) for day, run in runs.items()}
@@ -145,10 +145,6 @@ def follow(
                 for task in found
                 if task["state"] == "failed"
             ]
-        for day, run in runs.items():
-            if run["state"] == "success" and day not in succeeded:
-                succeeded.add(day)
-                on_day(day)
         on_tick(_under_way(tasks))
         pause(POLL_SECONDS)
 

@@ -102,30 +102,40 @@ def create_tables(
 
 
 def run_days(api: AirflowApi, settings: Settings, progress: Progress, spent: Spent) -> None:
-    """Has Airflow run the days that are not published, and waits. Raises DemoFailed."""
+    """Has Airflow run the days that are not published, and waits. Raises DemoFailed.
+
+    The first day runs alone, so that it is there to be looked at soonest; its page is shown while
+    the other days go on, two at once.
+    """
     progress.heading(f"Days {DAYS[0]} to {DAYS[-1]}")
     backfill.prepare(api, ROOT / "dags" / "pools.json")
-    days = backfill.request_days(api, DAYS, _published(settings), progress.line)
-    if not days:
+    first, others = DAYS[:1], DAYS[1:]
+    made = backfill.request_days(api, first, _published(settings), progress.line)
+    if made:
+        _follow(api, made, settings, progress)
+        if not set(others) <= _published(settings):
+            show_page(settings, first, progress.console)
+            show_next(settings, api.login, first[0], progress.console)
+            progress.heading(
+                f"{first[0]} is there to be looked at, after {spent}; the other days go on"
+            )
+    if days := backfill.request_days(api, others, _published(settings), progress.line):
+        _follow(api, days, settings, progress)
+    elif not made:
         progress.line("all published already")
-        return
+
+
+def _follow(
+    api: AirflowApi, days: Collection[date], settings: Settings, progress: Progress
+) -> None:
+    """Waits until the days' runs have ended. Raises DemoFailed unless all days are published."""
     with progress.console.status("waiting for Airflow's scheduler") as status:
         started = time.monotonic()
-        shown: list[date] = []
 
         def tick(text: str) -> None:
             status.update(f"{time.monotonic() - started:4.0f} s  {escape(text)}")
 
-        def first_day(day: date) -> None:
-            if not shown and day in _published(settings):
-                shown.append(day)
-                show_page(settings, [day], progress.console)
-                show_next(settings, api.login, day, progress.console)
-                progress.heading(
-                    f"{day} is there to be looked at, after {spent}; the other days go on"
-                )
-
-        failures = backfill.follow(api, days, progress.task_end, tick, on_day=first_day)
+        failures = backfill.follow(api, days, progress.task_end, tick)
     for failure in failures:
         progress.failure(failure)
     if failures:
@@ -134,7 +144,7 @@ def run_days(api: AirflowApi, settings: Settings, progress: Progress, spent: Spe
             "Mend the cause that the log names, then run `make demo`: only the failed tasks and "
             "the tasks behind them run again."
         )
-    if unpublished := sorted(set(DAYS) - _published(settings)):
+    if unpublished := sorted(set(days) - _published(settings)):
         raise DemoFailed(
             f"Airflow's runs ended without publishing {', '.join(map(str, unpublished))}. "
             f"Look at them in {api.url}, then run `make demo` again."

@@ -89,21 +89,21 @@ def test_a_day_that_is_gone_from_the_lake_runs_again_as_a_whole(
     assert double.cleared == [("backfill__2017-12-30", False)]
 
 
+@pytest.mark.parametrize(("polls", "told"), [(2, False), (12, True)])
 def test_a_backfill_under_way_is_waited_for_and_not_doubled(
-    double: AirflowDouble, api: AirflowApi
+    double: AirflowDouble, api: AirflowApi, polls: int, told: bool
 ) -> None:
     double.backfill_runs = True
 
     def runs_appear() -> None:
         double.states = dict.fromkeys(map(str, DAYS), "queued")
 
-    double.ticks = [lambda: None, lambda: None, runs_appear]
+    double.ticks = [*[lambda: None] * polls, runs_appear]
     said: list[str] = []
     assert request_days(api, DAYS, set(), said.append, no_pause) == [D28, D29, D30]
     assert double.backfills == []
-    assert said == [
-        "waiting for another backfill of recall_daily to end: http://airflow/dags/recall_daily"
-    ]
+    line = "waiting for another backfill of recall_daily to end: http://airflow/dags/recall_daily"
+    assert said == ([line] if told else [])
 
 
 def test_a_backfill_that_does_not_end_is_not_waited_for_for_ever(
@@ -155,22 +155,6 @@ def test_following_tells_each_end_once_and_returns_when_all_runs_ended(
         "2017-12-28 silver",
         "waiting for Airflow's scheduler",
     ]
-
-
-def test_a_day_that_succeeds_is_told_once_while_the_others_go_on(
-    double: AirflowDouble, api: AirflowApi
-) -> None:
-    def one_succeeds() -> None:
-        double.states = {"2017-12-28": "success", "2017-12-29": "running"}
-
-    def all_end() -> None:
-        double.states = {"2017-12-28": "success", "2017-12-29": "success"}
-
-    double.states = {"2017-12-28": "running", "2017-12-29": "running"}
-    double.ticks = [lambda: None, one_succeeds, lambda: None, all_end]
-    days: list[date] = []
-    follow(api, [D28, D29], lambda _: None, lambda _: None, no_pause, on_day=days.append)
-    assert days == [D28]
 
 
 def test_a_failed_task_comes_with_the_end_of_its_log_and_its_page(

@@ -50,14 +50,14 @@ def fuse_neighbors(
     Lists are shorter only where fewer other sellable items exist.
     """
     sellable = items.where("is_sellable")
-    best = best_neighbors(candidates, items, popularity, settings)
+    units = _mean_best_scores(candidates)
     # Used twice: in the result, and to find the short lists that have to be filled.
-    fused = scratch.once(best)
+    fused = scratch.once(_ranked(_allowed(candidates, sellable), units, popularity, settings))
     wanting = texts.select("item_id").join(sellable, "item_id", "left_semi").distinct()
     fills = fill_neighbors(fused, wanting, sellable, popularity, settings.neighbors)
     named = items.select(F.col("item_id").alias("neighbor_item_id"), "title", "category")
     reason = neighbor_reason(F.col("scores"), F.col("support"), F.col("title"), F.col("category"))
-    rows = fused.unionByName(fills, allowMissingColumns=True)
+    rows = with_scores(fused, settings.weights).unionByName(fills, allowMissingColumns=True)
     return rows.join(named, "neighbor_item_id", "left").select(
         "item_id",
         "rank",
@@ -74,22 +74,26 @@ def best_neighbors(
     items: DataFrame,
     popularity: DataFrame,
     settings: I2ISettings,
-    of: DataFrame | None = None,
+    of: DataFrame,
 ) -> DataFrame:
-    """The lists of `fuse_neighbors` before anything fills them.
+    """The lists of `fuse_neighbors` for some items, before anything fills them.
 
-    candidates, items, popularity: as there. of: item_id string, the items whose lists are wanted;
-    by default all. A list is the same whichever other lists are wanted.
+    candidates, items, popularity: as there. of: item_id string, the items whose lists are wanted. A
+    list is the same whichever other lists are wanted.
     Returns item_id, neighbor_item_id string, rank int, score double, scores map<string,double>,
     support long or null, and more columns of the fusion.
     """
-    sellable = items.where("is_sellable").select(F.col("item_id").alias("neighbor_item_id"))
-    allowed = candidates.where("item_id != neighbor_item_id").join(
-        sellable, "neighbor_item_id", "left_semi"
-    )
-    if of is not None:
-        allowed = allowed.join(F.broadcast(of.select("item_id")), "item_id", "left_semi")
-    return _best_neighbors(allowed, _mean_best_scores(candidates), popularity, settings)
+    allowed = _allowed(candidates, items.where("is_sellable"))
+    wanted = allowed.join(F.broadcast(of.select("item_id")), "item_id", "left_semi")
+    ranked = _ranked(wanted, _mean_best_scores(candidates), popularity, settings)
+    return with_scores(ranked, settings.weights)
+
+
+def _allowed(candidates: DataFrame, sellable: DataFrame) -> DataFrame:
+    """The candidates whose neighbor is another item, and can be sold."""
+    neighbors = sellable.select(F.col("item_id").alias("neighbor_item_id"))
+    others = candidates.where("item_id != neighbor_item_id")
+    return others.join(neighbors, "neighbor_item_id", "left_semi")
 
 
 def _mean_best_scores(candidates: DataFrame) -> dict[str, float]:
@@ -99,7 +103,7 @@ def _mean_best_scores(candidates: DataFrame) -> dict[str, float]:
     return {row["method"]: row["mean"] for row in best.agg(mean.alias("mean")).collect()}
 
 
-def _best_neighbors(
+def _ranked(
     candidates: DataFrame,
     units: Mapping[str, float],
     popularity: DataFrame,
@@ -114,8 +118,7 @@ def _best_neighbors(
         unit=value_of(units, F.col("method"), default=1.0),
         carry=("support", "doubt"),
     ).withColumn("score", F.col("score") + _spoken_for(settings))
-    best = top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
-    return with_scores(best, settings.weights)
+    return top_k(scored, ["item_id"], settings.neighbors, item="neighbor_item_id")
 
 
 def _with_doubt(candidates: DataFrame, popularity: DataFrame, settings: I2ISettings) -> DataFrame:

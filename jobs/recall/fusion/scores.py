@@ -31,7 +31,8 @@ def weighted_scores(
     all weights. unit: divides a score, an expression or a window within `group`. carry: more
     columns; the largest value of each is returned.
     Returns `group`, `item` string, score double, `carry`, and for each source with a weight the
-    column `by_source` double, the scaled score or null. `with_scores` makes a map of these.
+    column `by_source` double, the scaled score or null. `with_scores` makes a map of these, and
+    `strongest` tells the largest.
     """
     shares = _shares(weights)
     # One shuffle by group serves the window, the grouping and the later ranking.
@@ -57,26 +58,22 @@ def by_source(name: str) -> str:
 
 
 def with_scores(rows: DataFrame, weights: Mapping[str, float]) -> DataFrame:
-    """The rows of `weighted_scores` with two columns in place of those of single sources.
-
-    They are scores map<string,double> (scaled, by source), and strongest string: the source with
-    the largest weighted part, ties in name order. Maps are dear, so rows are ranked first.
-    """
+    """The rows of `weighted_scores` with scores map<string,double> (scaled, by source) in place of
+    the columns of single sources. Maps are dear, so lists are ranked and cut first."""
     shares = _shares(weights)
     found = F.array(
         *(F.struct(F.lit(n).alias("key"), F.col(by_source(n)).alias("value")) for n in shares)
     )
-    by_part = F.array(
-        *(
-            F.struct((-part).alias("least"), F.lit(name).alias("name"))
-            for name, part in _parts(shares).items()
-        )
-    )
     scores = F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull()))
-    strongest = F.array_min(by_part)["name"]
-    return rows.withColumns({"scores": scores, "strongest": strongest}).drop(
-        *map(by_source, shares)
-    )
+    return rows.withColumn("scores", scores).drop(*map(by_source, shares))
+
+
+def strongest(weights: Mapping[str, float]) -> Column:
+    """Of a row of `weighted_scores`, the source with the largest weighted part, ties in name
+    order."""
+    parts = _parts(_shares(weights))
+    largest = F.greatest(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
+    return F.coalesce(*(F.when(part == largest, F.lit(name)) for name, part in parts.items()))
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from jobs.recall.fusion.exposure import cap_exposure
 from jobs.recall.fusion.fill import FILL_METHOD
 from jobs.recall.fusion.reasons import user_reason
 from jobs.recall.fusion.reorder import reorder, similar_items
-from jobs.recall.fusion.scores import value_of, weighted_scores, with_scores
+from jobs.recall.fusion.scores import strongest, value_of, weighted_scores, with_scores
 from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.fusion.sharpening import Sharpening
 from jobs.recall.kernels.ranking import top_k
@@ -58,8 +58,8 @@ def fuse_channels(
         settings.weights,
         unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
         carry=("because_item_id",),
-    ).withColumn("score", F.least("score", F.lit(1.0)))
-    offered = take_within_quotas(with_scores(scored, settings.weights), settings)
+    ).withColumns({"score": F.least("score", F.lit(1.0)), "strongest": strongest(settings.weights)})
+    offered = take_within_quotas(scored, settings)
     if settings.sharpening or settings.diversity:
         similar = neighbors.where(F.array_size(F.array_remove("methods", FILL_METHOD)) > 0)
         table = scratch.put(similar_items(similar))
@@ -72,6 +72,7 @@ def fuse_channels(
     if settings.max_exposure < 1:
         offered = cap_exposure(offered, users, settings.items, settings.max_exposure, scratch)
     best = top_k(offered, ["user_id"], settings.items, item="item_id")
+    best = with_scores(best, settings.weights)
     titles = items.select(
         F.col("item_id").alias("because_item_id"), F.col("title").alias("because_title")
     )

@@ -92,7 +92,10 @@ def test_the_list_of_one_item_does_not_depend_on_which_others_are_wanted(
     popularity = spark.createDataFrame([("m", 2.0)], "item_id string, score double")
     lists = (
         best_neighbors(candidates, catalogue, popularity, I2ISettings(), of)
-        for of in (None, spark.createDataFrame([("m",)], "item_id string"))
+        for of in (
+            spark.createDataFrame([("a",), ("b",), ("m",)], "item_id string"),
+            spark.createDataFrame([("m",)], "item_id string"),
+        )
     )
     every, of_m = (rows_of(each, "item_id", "rank", "neighbor_item_id", "score") for each in lists)
     assert [row[:3] for row in every] == [

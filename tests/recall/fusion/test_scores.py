@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.recall.fusion.scores import weighted_scores, with_scores
+from jobs.recall.fusion.scores import strongest, weighted_scores, with_scores
 from tests.recall.shop import rows_of
 
 
@@ -16,7 +16,8 @@ def fused(candidates: DataFrame, weights: dict[str, float]) -> DataFrame:
     """Scaled to the best of each source."""
     best = F.max("score").over(Window.partitionBy("group", "source"))
     of = ("group", "item", "source")
-    return with_scores(weighted_scores(candidates, *of, weights, best, carry=("note",)), weights)
+    rows = weighted_scores(candidates, *of, weights, best, carry=("note",))
+    return with_scores(rows.withColumn("strongest", strongest(weights)), weights)
 
 
 def test_a_method_of_weight_0_is_switched_off(spark: SparkSession) -> None:

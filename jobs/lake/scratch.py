@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -37,6 +38,17 @@ class Computed:
         schema = pq.ParquetDataset(self.folder).schema
         strings = [field.name for field in schema if pa.types.is_string(field.type)]
         return pq.read_table(self.folder, read_dictionary=strings)
+
+    def parts(self, most: int) -> Iterator[pa.Table]:
+        """The rows in this process, in no order, in parts of at most `most` rows."""
+        part: list[pa.RecordBatch] = []
+        for batch in ds.dataset(self.folder, format="parquet").to_batches(batch_size=most):
+            if part and sum(map(len, [*part, batch])) > most:
+                yield pa.Table.from_batches(part)
+                part = []
+            part += [batch] if len(batch) else []
+        if part:
+            yield pa.Table.from_batches(part)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,17 @@ def test_computed_rows_are_the_same_in_spark_and_in_this_process(
     assert table.schema.field("lot").type == pa.dictionary(pa.int32(), pa.string())
 
 
+def test_parts_hold_every_row_once_and_no_part_too_many(
+    spark: SparkSession, scratch: Scratch
+) -> None:
+    computed = scratch.computed(spark.range(0, 10, 1, 3))  # files of 3, 3 and 4 rows
+    for most, parts in ((1, 10), (4, 3), (7, 2), (100, 1)):
+        found = [part["id"].to_pylist() for part in computed.parts(most)]
+        assert sorted(row for part in found for row in part) == list(range(10))
+        assert (len(found), max(map(len, found)) <= most) == (parts, True)
+    assert list(scratch.computed(spark.range(0)).parts(4)) == []
+
+
 def test_no_rows_keep_their_columns_and_types(spark: SparkSession, scratch: Scratch) -> None:
     computed = scratch.computed(drawn(spark).limit(0))
     assert computed.frame.dtypes == [("id", "bigint"), ("lot", "string")]

@@ -8,7 +8,7 @@ list then holds several products, and the same ones on every run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -71,14 +71,6 @@ def item_texts_with_vectors(
     )
 
 
-def distinct_vectors(vectors: DataFrame, key: str) -> DataFrame:
-    """One row for each distinct value of `key`, with its vector.
-
-    vectors: `key` string, embedding array<float>, equal on all rows of one key.
-    """
-    return vectors.groupBy(key).agg(F.min("embedding").alias("embedding"))
-
-
 def find_hits(
     vectors: DataFrame, key: str, search: TextSearch, depth: int, scratch: Scratch
 ) -> DataFrame:
@@ -87,22 +79,16 @@ def find_hits(
     vectors: `key` string (unique), embedding array<float>. depth: texts to find for each vector.
     scratch: must live until the result is read.
     Returns `key` string, item_id string (one item of the text), score double (cosine, to six
-    places: the index computes in single precision). Vectors come to this process in parts of some
-    20,000.
+    places: the index computes in single precision). At most 20,000 vectors come to this process at
+    once.
     """
-    found = (_hits_table(keys, *search(matrix, depth)) for keys, matrix in _parts(vectors, key))
+    asked = scratch.computed(vectors.select(key, "embedding"))
+    found = (
+        _hits_table(part[key], *search(matrix_of(part["embedding"]), depth))
+        for part in asked.parts(_VECTORS_AT_ONCE)
+    )
     hits = scratch.from_arrow(vectors.sparkSession, found, _HITS_SCHEMA)
     return hits.withColumnRenamed("query_id", key)
-
-
-def _parts(vectors: DataFrame, key: str) -> Iterator[tuple[pa.ChunkedArray, NDArray[np.float32]]]:
-    """The vectors in parts that fit in memory, each in key order."""
-    parts = -(-vectors.count() // _VECTORS_AT_ONCE)
-    for part in range(parts):
-        bucket = F.pmod(F.xxhash64(key), F.lit(parts)) == part
-        table = vectors.where(bucket).orderBy(key).select(key, "embedding").toArrow()
-        if table.num_rows:
-            yield table[key], matrix_of(table["embedding"])
 
 
 def matrix_of(vectors: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:

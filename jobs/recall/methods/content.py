@@ -8,7 +8,6 @@ from pyspark.sql import functions as F
 from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.text_search import (
-    distinct_vectors,
     expand_texts,
     find_hits,
     item_texts_with_vectors,
@@ -33,11 +32,14 @@ def content_neighbors(
     with one row more than needed, and each item leaves out one row: itself or, if it is not among
     the first items of its text, the one item too many of that text.
     """
-    asked = distinct_vectors(item_texts, "text_hash").withColumnRenamed("text_hash", "query_hash")
+    places = scratch.once(places_in_texts(item_texts))
+    first_of_text = places.where("place = 1").select("item_id")
+    asked = item_texts.join(first_of_text, "item_id", "left_semi").select(
+        F.col("text_hash").alias("query_hash"), "embedding"
+    )
     # The own text, and one more text for each neighbor: every text has at least one item.
     hits = find_hits(asked, "query_hash", search, settings.neighbors + 1, scratch)
     near_texts = hits.where(F.col("score") >= settings.min_score)
-    places = places_in_texts(item_texts)
     per_text = settings.items_per_text
     is_own = F.col("text_hash") == F.col("query_hash")
     near = expand_texts(near_texts, places, "query_hash", per_text + 1).where(

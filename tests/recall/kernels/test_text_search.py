@@ -11,7 +11,6 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels import text_search
 from jobs.recall.kernels.text_search import (
-    distinct_vectors,
     expand_texts,
     find_hits,
     item_texts_with_vectors,
@@ -106,13 +105,4 @@ def test_a_hit_stands_for_the_first_items_of_its_text(spark: SparkSession) -> No
         ("u", "b1", "bread", 1, 0.9),
         ("u", "b10", "bread", 2, 0.9),
         ("v", "m", "milk", 1, 0.4),
-    ]
-
-
-def test_items_of_one_text_ask_once(spark: SparkSession) -> None:
-    rows = [("h1", [1.0, 0.0]), ("h2", [0.0, 1.0]), ("h1", [1.0, 0.0])]
-    vectors = spark.createDataFrame(rows, "text_hash string, embedding array<float>")
-    assert rows_of(distinct_vectors(vectors, "text_hash"), "text_hash", "embedding") == [
-        ("h1", [1.0, 0.0]),
-        ("h2", [0.0, 1.0]),
     ]

@@ -1,6 +1,6 @@
 """The benchmark page of the docs, from what `make bench` wrote last.
 
-python -m tests.benchmarks.page > docs/benchmarks.md
+python -m tests.benchmarks.page
 """
 
 from __future__ import annotations
@@ -8,28 +8,29 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from jobs.settings import get_settings
 from tests.benchmarks.__main__ import NAMES
-from tests.benchmarks.provenance import sentence
+from tests.benchmarks.provenance import ROOT, sentence
 
 _COLUMNS = ("", "value", "peer", "peer's value", "ratio", "target", "", "runs of each")
 _HEAD = """# Benchmarks
 
 `make bench` measures, writes `.reclake/bench/*.jsonl` and prints the same tables. This page is made
-from a run on {cores} cores by `python -m tests.benchmarks.page > docs/benchmarks.md`. A peer was
-measured in the same run, unless it is marked *published*. Machines differ and are noisy: compare
-ratios, not times. A missed target is marked **missed**.
+from its runs by `python -m tests.benchmarks.page`, which leaves the section of a benchmark that was
+not run as it is. A peer was measured in the same run, unless it is marked *published*. Machines
+differ and are noisy: compare ratios, not times. A missed target is marked **missed**.
 """
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-def page(folder: Path, cores: int) -> str:
-    """Markdown, one table a benchmark that was run. folder: where `make bench` wrote."""
-    parts = [_HEAD.format(cores=cores)]
+def page(folder: Path, before: str) -> str:
+    """Markdown, one table a benchmark. folder: where `make bench` wrote. before: the page so far,
+    whose sections stay where a benchmark was not run."""
+    kept = {part.partition("\n")[0]: f"## {part}" for part in before.split("\n## ")[1:]}
+    parts = [_HEAD]
     for name in NAMES:
         written = folder / f"{name}.jsonl"
         lines = written.read_text("utf-8").splitlines() if written.exists() else []
@@ -39,6 +40,8 @@ def page(folder: Path, cores: int) -> str:
             # Rows that an older version wrote say nothing of how they were made.
             made = f"{sentence(rows[0])}\n\n" if "commit" in rows[0] else ""
             parts.append(f"## {name}\n{about}\n\n`make bench ONLY={name}`\n\n{made}{table(rows)}")
+        elif name in kept:
+            parts.append(f"{kept[name].rstrip()}\n")
     return "\n".join(parts)
 
 
@@ -66,4 +69,4 @@ def _line(cells: list[str] | tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page(get_settings().home / "bench", os.cpu_count() or 1))
+    PAGE.write_text(page(get_settings().home / "bench", PAGE.read_text("utf-8")), "utf-8")

@@ -26,12 +26,15 @@ def test_a_row_names_its_peer_and_says_whether_the_target_was_met() -> None:
     ]
 
 
-def test_only_what_was_run_is_on_the_page(tmp_path: Path) -> None:
+def test_what_was_not_run_keeps_its_section(tmp_path: Path) -> None:
     line = json.dumps(Result("precision", 0.5, "share", 0.9).row() | provenance())
     (tmp_path / "gate.jsonl").write_text(line + "\n", "utf-8")
     (tmp_path / "scale.jsonl").touch()  # was started and ended before its first figure
-    found = page(tmp_path, cores=2)
-    assert "on 2 cores" in found
+    before = "# Benchmarks\n\n## gate\nolder\n\n## llm\nThe last words.\n\n## gone\nUnknown.\n"
+    found = page(tmp_path, before)
     assert re.search(r"\nCommit `[0-9a-f]{12}\+?` on \d+ cores of .+ GiB; python 3\.", found)
-    assert [row for row in found.splitlines() if row.startswith("## ")] == ["## gate"]
+    assert [row for row in found.splitlines() if row.startswith("## ")] == ["## gate", "## llm"]
     assert "| precision | 0.5 share |  |  |  | 0.9 | **missed** | 1 |" in found
+    assert found.endswith("\n\n## llm\nThe last words.\n")
+    assert "older" not in found
+    assert page(tmp_path, found) == found

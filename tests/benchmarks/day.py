@@ -20,6 +20,7 @@ from datetime import date
 from pathlib import Path
 
 import psutil
+from deltalake import DeltaTable
 
 from infra.airflow.airflow_local_settings import preload
 from infra.demo import backfill
@@ -29,8 +30,9 @@ from infra.stack.stack import Stack
 from jobs.lake import Lake
 from jobs.settings import RunParams, Settings, get_settings
 from jobs.spark import connect
+from tests.benchmarks import by_duckdb
 from tests.benchmarks.cpu import MILVUS, OTHER, SPARK, VLLM, adopt_orphans, by_kind, kind_of
-from tests.benchmarks.profile import Jvm, profile, steps_of_a_day
+from tests.benchmarks.profile import BEFORE_ROWS, ROWS, Jvm, profile, steps_of_a_day
 from tests.benchmarks.result import Result
 
 # What the demo prints when its first day is there.
@@ -113,6 +115,7 @@ def _profile(home: Path, day: date) -> Iterator[Result]:
     _use(home)
     kinds: Counter[str] = Counter()
     parts: Counter[str] = Counter()
+    made: dict[str, float] = {}
     spark, servers = _servers()
     with Jvm(spark) as jvm:
         for name, of_kind, of_part in profile(steps_of_a_day(), day, jvm, servers, RunParams()):
@@ -120,9 +123,26 @@ def _profile(home: Path, day: date) -> Iterator[Result]:
             parts += of_part
             if of_kind.total() >= 1:
                 yield Result(f"step {name}", of_kind.total(), "CPU s")
+            if name in by_duckdb.QUERIES:
+                made[name] = of_part[BEFORE_ROWS] + of_part[ROWS]
     yield Result("all steps of a day", kinds.total(), "CPU s")
     for title, spent in (("all steps, by kind", kinds), ("all steps, by part", parts)):
         yield from _shares(title, spent)
+    for name, seconds in made.items():
+        yield from _beside_duckdb(name, seconds, day)
+
+
+def _beside_duckdb(step: str, seconds: float, day: date) -> Iterator[Result]:
+    """What Spark spent on the rows of a step, without audit and commit, beside DuckDB."""
+    theirs, spent = by_duckdb.rows_of(step, get_settings(), day)
+    table, slice = (step.rpartition(".")[::2]) if step.count(".") > 1 else (step, "")
+    column = "method" if table == "silver.i2i_candidates" else "channel"
+    filters = [("ds", "=", day), *([(column, "=", slice)] if slice else [])]
+    lake = get_settings().of_lake.lake
+    ours = DeltaTable(f"{lake}/{table.replace('.', '/')}").to_pyarrow_table(filters=filters)
+    equal = by_duckdb.share_of_equal(ours, theirs)
+    yield Result(f"{step}, its rows", seconds, "CPU s", 5, "DuckDB", spent, True, True)
+    yield Result(f"{step}, rows that DuckDB makes too", equal, "share", 0.999)
 
 
 def _servers() -> tuple[psutil.Process, list[psutil.Process]]:

@@ -41,8 +41,9 @@ _SAMPLE_SECONDS = 0.5
 
 # What a step does in turn. The rows that a table function describes are computed when they are
 # staged, or, where it asks for them itself, before.
+ROWS, BEFORE_ROWS = "the rows", "before the rows"
 _PARTS = (
-    (Tables, "stage", "the rows"),
+    (Tables, "stage", ROWS),
     (publishing, "audit", "audit"),
     (Publisher, "_judged", "gate"),
     (Publisher, "_commit", "commit"),
@@ -126,7 +127,7 @@ def profile(
         spent = jvm.by_kind() - before[0]
         spent[SERVERS] = sum(map(_with_children, servers)) - before[1]
         spent[CLIENT] = client
-        parts["before the rows"] = spent.total() - spent[SERVERS] - parts.total()
+        parts[BEFORE_ROWS] = spent.total() - spent[SERVERS] - parts.total()
         yield (f"{name}.{slice}" if slice else name), spent, parts
 
 

@@ -33,7 +33,13 @@ def rows_of(step: str, settings: Settings, ds: date) -> tuple[pa.Table, float]:
     """The rows of a step of QUERIES for a day, in the columns of its key and score; and the CPU
     seconds of this process for them, reading included."""
     started = time.process_time()
-    with duckdb.connect(config={"threads": os.cpu_count() or 1}) as connection:
+    # The demo's servers hold the rest of the memory.
+    limits: dict[str, Any] = {
+        "threads": os.cpu_count() or 1,
+        "memory_limit": "4GB",
+        "temp_directory": str(settings.home / "bench" / "duckdb"),
+    }
+    with duckdb.connect(config=limits) as connection:
         for name, query in _inputs(settings.of_lake.lake, ds).items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
         found = connection.sql(QUERIES[step](connection, settings, ds)).to_arrow_table()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import psutil
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -26,6 +27,7 @@ from infra.demo.data import write_drops
 from infra.stack import Login
 from infra.stack.jars import JarsUnresolved
 from infra.stack.paths import PYTHON, ROOT
+from infra.stack.process import seconds_of
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Endpoints, Event, NotReady, Stack
 from infra.stack.state import StackBusy
@@ -206,9 +208,7 @@ class Spent:
         return f"{minutes} min {seconds} s and {cpu:,.0f} CPU seconds of all processes"
 
     def _cpu_seconds(self) -> float:
-        own = os.times()
-        ours = own.user + own.system + own.children_user + own.children_system
-        return ours + self._stack.cpu_seconds()
+        return seconds_of(psutil.Process()) + self._stack.cpu_seconds()
 
 
 class Progress:

@@ -131,16 +131,18 @@ def members(leader: ProcessId) -> list[psutil.Process]:
 
 
 def cpu_seconds(leader: ProcessId) -> float:
-    """User and system seconds of a service, of its processes that ended included.
+    """User and system seconds of a service, of its processes that ended included."""
+    return sum(map(seconds_of, members(leader)))
 
-    A process that ended counts for the one that waited for it.
-    """
-    spent = 0.0
-    for process in members(leader):
-        with suppress(psutil.Error):
-            times = process.cpu_times()
-            spent += times.user + times.system + times.children_user + times.children_system
-    return spent
+
+def seconds_of(process: psutil.Process) -> float:
+    """User and system seconds of a process and of the children that it waited for; 0 when it is
+    gone."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def end(leader: ProcessId, timeout_seconds: float = 20.0) -> int:

@@ -27,6 +27,7 @@ from jobs.silver.user_profiles import (
 )
 
 _SCORES_AGREE = 1e-6
+_SELLABLE = "SELECT item_id FROM items WHERE is_sellable"
 
 
 def rows_of(step: str, settings: Settings, ds: date) -> tuple[pa.Table, float]:
@@ -201,9 +202,6 @@ def _popular(_: duckdb.DuckDBPyConnection, settings: Settings, ds: date) -> str:
         QUALIFY rank <= CASE kind WHEN 'popular' THEN {popular.items} WHEN 'new' THEN {new.items}
             WHEN 'trending' THEN {trending.items} ELSE {seasonal.items} END
     """
-
-
-_SELLABLE = "SELECT item_id FROM items WHERE is_sellable"
 
 
 def _cooccurrence(connection: duckdb.DuckDBPyConnection, settings: Settings, ds: date) -> str:

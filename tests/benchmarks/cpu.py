@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 import psutil
+
+from infra.stack.process import seconds_of
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -39,11 +42,8 @@ def by_kind() -> Counter[str]:
     """
     spent: Counter[str] = Counter()
     for process in psutil.Process().children(recursive=True):
-        try:
-            times, kind = process.cpu_times(), kind_of(process)
-        except psutil.Error:
-            continue
-        spent[kind] += times.user + times.system + times.children_user + times.children_system
+        with suppress(psutil.Error):
+            spent[kind_of(process)] += seconds_of(process)
     return spent
 
 

@@ -27,12 +27,10 @@ from infra.demo import backfill
 from infra.demo.airflow_api import AirflowApi
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Stack
-from jobs.lake import Lake
 from jobs.settings import RunParams, Settings, get_settings
-from jobs.spark import connect
 from tests.benchmarks import by_duckdb
 from tests.benchmarks.cpu import MILVUS, OTHER, SPARK, VLLM, adopt_orphans, by_kind, kind_of
-from tests.benchmarks.profile import BEFORE_ROWS, ROWS, Jvm, profile, steps_of_a_day
+from tests.benchmarks.profile import BEFORE_ROWS, ROWS, Jvm, profile, run_forked, steps_of_a_day
 from tests.benchmarks.result import Result
 
 # What the demo prints when its first day is there.
@@ -176,21 +174,9 @@ def _steps() -> Iterator[Result]:
 def _cost_of(table: str, recompute: bool) -> float:
     """CPU seconds of a forked process that runs a step for the quiet day, and of Spark for it."""
     before = by_kind()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            settings = get_settings()
-            lake = Lake(lambda: connect(settings), settings)
-            lake.run(table, ds=QUIET_DAY, params=RunParams(recompute=recompute))
-            code = 0
-        finally:
-            os._exit(code)
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise RuntimeError(f"{table} failed for {QUIET_DAY}; see above")
+    client, _ = run_forked((table, "", None), QUIET_DAY, RunParams(recompute=recompute))
     spark = sum((by_kind() - before)[kind] for kind in (SPARK, "Python in Spark's tasks"))
-    return usage.ru_utime + usage.ru_stime + spark
+    return client + spark
 
 
 def _shares(name: str, spent: Counter[str]) -> Iterator[Result]:

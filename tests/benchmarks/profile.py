@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from infra.stack.paths import ROOT
+from infra.stack.process import seconds_of
 from jobs.lake import Lake, publishing
 from jobs.lake.oplog import OpLog
 from jobs.lake.publishing import Publisher
@@ -121,27 +122,36 @@ def profile(
     servers: processes other than Spark's that work for steps. Raises RuntimeError when a step
     fails.
     """
-    for name, slice, shard in steps:
+    for step in steps:
         before = jvm.by_kind(), sum(map(_with_children, servers))
-        client, parts = _forked(name, slice, shard, ds, jvm, params)
+        client, parts = run_forked(
+            step, ds, params, lambda: seconds_of(psutil.Process()) + jvm.by_kind().total()
+        )
         spent = jvm.by_kind() - before[0]
         spent[SERVERS] = sum(map(_with_children, servers)) - before[1]
         spent[CLIENT] = client
         parts[BEFORE_ROWS] = spent.total() - spent[SERVERS] - parts.total()
+        name, slice, _ = step
         yield (f"{name}.{slice}" if slice else name), spent, parts
 
 
-def _forked(
-    name: str, slice: str, shard: int | None, ds: date, jvm: Jvm, params: RunParams
+def run_forked(
+    step: tuple[str, str, int | None],
+    ds: date,
+    params: RunParams,
+    clock: Callable[[], float] | None = None,
 ) -> tuple[float, Counter[str]]:
+    """Run a step in a process forked from this one: the CPU seconds of that process, and, with a
+    clock, what the clock showed for each part. Raises RuntimeError when the step fails."""
+    name, slice, shard = step
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         code = 1
         try:
             parts: Counter[str] = Counter()
-            for owner, function, part in _PARTS:
-                _count(owner, function, part, parts, lambda: _own() + jvm.by_kind().total())
+            for owner, function, part in _PARTS if clock else ():
+                _count(owner, function, part, parts, clock)
             settings = get_settings()
             lake = Lake(lambda: connect(settings), settings)
             lake.run(name, slice=slice, shard=shard, ds=ds, params=params)
@@ -175,18 +185,6 @@ def _count(
     setattr(owner, name, counted)
 
 
-def _own() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
 def _with_children(process: psutil.Process) -> float:
     """CPU seconds of a process and its descendants, ended ones that were waited for included."""
-    spent = 0.0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            times = one.cpu_times()
-        except psutil.Error:
-            continue
-        spent += times.user + times.system + times.children_user + times.children_system
-    return spent
+    return sum(map(seconds_of, (process, *process.children(recursive=True))))

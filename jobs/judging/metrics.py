@@ -4,7 +4,8 @@ Accuracy is the mean over all users with at least one test item; a user without 
 
     recall     hits / test items of the user
     ndcg       Σ_hits 1/log2(rank + 1), divided by its value when the first min(k, test items)
-               ranks are all hits: the definition of LightGCN (He et al., SIGIR 2020) and `ranx`
+               ranks are all hits: the definition of LightGCN (He et al., SIGIR 2020) and of
+               `trec_eval`
     hit_rate   share of users with at least one hit
     mrr        1 / rank of the first hit, 0 without one
 

@@ -7,8 +7,10 @@ table: nothing in `jobs/` uses it.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,12 +29,14 @@ from jobs.silver.user_profiles import (
 )
 
 _SCORES_AGREE = 1e-6
+# A query that has taken as many CPU seconds is ended: several times what Spark takes.
+MOST_SECONDS = 150.0
 _SELLABLE = "SELECT item_id FROM items WHERE is_sellable"
 
 
-def rows_of(step: str, settings: Settings, ds: date) -> tuple[pa.Table, float]:
-    """The rows of a step of QUERIES for a day, in the columns of its key and score; and the CPU
-    seconds of this process for them, reading included."""
+def rows_of(step: str, settings: Settings, ds: date) -> tuple[pa.Table | None, float]:
+    """The rows of a step of QUERIES for a day, in the columns of its key and score, None where
+    DuckDB took MOST_SECONDS; and the CPU seconds of this process for them, reading included."""
     started = time.process_time()
     # The demo's servers hold the rest of the memory.
     limits: dict[str, Any] = {
@@ -43,8 +47,32 @@ def rows_of(step: str, settings: Settings, ds: date) -> tuple[pa.Table, float]:
     with duckdb.connect(config=limits) as connection:
         for name, query in _inputs(settings.of_lake.lake, ds).items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
-        found = connection.sql(QUERIES[step](connection, settings, ds)).to_arrow_table()
+        found = None
+        try:
+            with _interrupted_at(connection, started + MOST_SECONDS):
+                found = connection.sql(QUERIES[step](connection, settings, ds)).to_arrow_table()
+        except duckdb.InterruptException:
+            pass
     return found, time.process_time() - started
+
+
+@contextmanager
+def _interrupted_at(connection: duckdb.DuckDBPyConnection, cpu_seconds: float) -> Iterator[None]:
+    """Interrupt the connection's query when this process has spent as many CPU seconds."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            if time.process_time() > cpu_seconds:
+                connection.interrupt()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def share_of_equal(ours: pa.Table, theirs: pa.Table) -> float:

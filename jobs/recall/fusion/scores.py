@@ -14,6 +14,8 @@ from operator import add
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+_ENTRIES = "array<struct<key:string,value:double>>"
+
 
 def weighted_scores(
     candidates: DataFrame,
@@ -61,11 +63,17 @@ def with_scores(rows: DataFrame, weights: Mapping[str, float]) -> DataFrame:
     """The rows of `weighted_scores` with scores map<string,double> (scaled, by source) in place of
     the columns of single sources. Maps are dear, so lists are ranked and cut first."""
     shares = _shares(weights)
-    found = F.array(
-        *(F.struct(F.lit(n).alias("key"), F.col(by_source(n)).alias("value")) for n in shares)
-    )
-    scores = F.map_from_entries(F.filter(found, lambda e: e["value"].isNotNull()))
+    # Spark compiles `flatten`, but not the function that `filter` would take.
+    found = F.flatten(F.array(*(_entry(name) for name in shares)))
+    scores = F.map_from_entries(found)
     return rows.withColumn("scores", scores).drop(*map(by_source, shares))
+
+
+def _entry(name: str) -> Column:
+    """The scaled score of a source as an array of one entry, without one where it is null."""
+    value = F.col(by_source(name))
+    entry = F.array(F.struct(F.lit(name).alias("key"), value.alias("value")))
+    return F.when(value.isNotNull(), entry).otherwise(F.array().cast(_ENTRIES))
 
 
 def strongest(weights: Mapping[str, float]) -> Column:

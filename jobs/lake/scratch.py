@@ -29,6 +29,11 @@ class Computed:
     frame: DataFrame
     folder: Path
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(ds.dataset(self.folder, format="parquet").count_rows())
+
     def to_arrow(self) -> pa.Table:
         """The rows in this process, in no order.
 

@@ -20,6 +20,11 @@ class MilvusSettings(BaseModel):
         "FLAT", description="index type of the item vectors: FLAT, IVF_FLAT, HNSW or AUTOINDEX"
     )
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the index looks at a part of the vectors only, which pays for millions."""
+        return self.milvus_index != "FLAT"
+
 
 class EncoderSettings(BaseModel):
     """The model that turns texts into vectors."""

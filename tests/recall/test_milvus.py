@@ -47,7 +47,8 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def run(milvus_uri: str, tmp_path: Path) -> Run:
-    settings = Settings(home=tmp_path, milvus_uri=milvus_uri)
+    """A run with an approximate index. With an exact one nothing has to be asked for the lists."""
+    settings = Settings(home=tmp_path, milvus_uri=milvus_uri, milvus_index="HNSW")
     return replace(make_run(tmp_path), settings=Sections(settings))
 
 

@@ -12,9 +12,10 @@ from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.eligible import best_sellable_unseen, seen_items
 from jobs.recall.kernels.text_search import (
+    distinct_texts,
     expand_texts,
-    find_hits,
     item_texts_with_vectors,
+    nearest_texts,
     places_in_texts,
 )
 from jobs.recall.sources.channels import VectorSettings
@@ -39,18 +40,20 @@ def user_vectors(texts: DataFrame, embeddings: DataFrame, encoder: str) -> DataF
 def recall_hits(
     user_vectors: DataFrame,
     item_texts: DataFrame,
-    search: TextSearch,
+    search: TextSearch | None,
     settings: ContentSettings,
     scratch: Scratch,
 ) -> DataFrame:
     """The sellable items whose text is nearest to each user's text.
 
-    user_vectors: user_id string, embedding array<float>. item_texts: item_id, text_hash string.
+    user_vectors: user_id string, embedding array<float>. item_texts: item_id, text_hash string,
+    embedding array<float>. search: the day's index if it is an approximate one, else None.
     Returns user_id, item_id string, score double (cosine), at most `settings.items_per_text`
     items for one text.
     """
     depth = settings.user_search_depth
-    hits = find_hits(user_vectors, "user_id", search, depth, scratch)
+    texts = distinct_texts(item_texts)
+    hits = nearest_texts(user_vectors, "user_id", texts, search, depth, scratch)
     near_texts = hits.where(F.col("score") >= settings.min_score)
     near = expand_texts(near_texts, places_in_texts(item_texts), "user_id", settings.items_per_text)
     return near.select("user_id", "item_id", "score")
@@ -89,5 +92,6 @@ def candidates(
     encoder = Encoder.of(run.settings.encoder).name
     vectors = user_vectors(user_texts, user_embeddings, encoder)
     texts = item_texts_with_vectors(item_texts, item_embeddings, items, encoder)
-    hits = recall_hits(vectors, texts, search, run.settings.content, run.scratch)
+    index = search if run.settings.milvus.is_approximate else None
+    hits = recall_hits(vectors, texts, index, run.settings.content, run.scratch)
     return recall_by_vector(hits, interactions, items, run.last_event_day, run.settings.vector)

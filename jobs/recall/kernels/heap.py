@@ -27,11 +27,32 @@ def put_best_first(scores: Scores, columns: Columns, size: int, k: int) -> int:
     heap_scores, heap_columns = scores[:k], columns[:k]
     for place in range(_put_likely_first(scores, columns, size, k)):
         kept = _offer(heap_scores, heap_columns, kept, scores[place], columns[place])
-    for end in range(kept - 1, 0, -1):
+    _sort_best_first(scores, columns, kept)
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def best_of_row(row: NDArray[np.float32], scores: Scores, columns: Columns) -> int:
+    """Find the best cells of a whole row, best first; returns their number, at most len(scores).
+
+    row: the score of each column, of any sign. scores, columns: receive the cells.
+    """
+    k, kept = len(scores), 0
+    for column in range(len(row)):
+        # A later column with the score of the worst kept cell is worse.
+        if kept < k or row[column] > scores[0]:
+            kept = _offer(scores, columns, kept, row[column], column)
+    _sort_best_first(scores, columns, kept)
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _sort_best_first(scores: Scores, columns: Columns, size: int) -> None:
+    """Sort a heap of `size` cells."""
+    for end in range(size - 1, 0, -1):
         score, column = scores[0], columns[0]
         _sift_down(scores, columns, end, scores[end], columns[end])
         scores[end], columns[end] = score, column
-    return kept
 
 
 @njit(cache=True, nogil=True)

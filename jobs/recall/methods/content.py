@@ -1,4 +1,4 @@
-"""Item similarity by the meaning of texts: neighbors are items whose text the index finds near."""
+"""Item similarity by the meaning of texts: neighbors are items whose text is near."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pyspark.sql import functions as F
 from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.text_search import (
+    distinct_texts,
     expand_texts,
-    find_hits,
     item_texts_with_vectors,
+    nearest_texts,
     places_in_texts,
 )
 from jobs.recall.sources.methods import ContentSettings
@@ -18,12 +19,13 @@ from jobs.vectors.hits import TextSearch
 
 
 def content_neighbors(
-    item_texts: DataFrame, search: TextSearch, settings: ContentSettings, scratch: Scratch
+    item_texts: DataFrame, search: TextSearch | None, settings: ContentSettings, scratch: Scratch
 ) -> DataFrame:
     """The sellable items whose text is nearest, for every sellable item that has a vector.
 
     item_texts: item_id string, text_hash string, embedding array<float> of each sellable item.
-    search: the day's index. scratch: must live until the result is read.
+    search: the day's index if it is an approximate one, else None. scratch: must live until the
+    result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double (cosine),
     support long, always null. At most `settings.neighbors` rows an item and
     `settings.items_per_text` for one text. Order: score descending, neighbor_item_id ascending.
@@ -33,12 +35,11 @@ def content_neighbors(
     the first items of its text, the one item too many of that text.
     """
     places = scratch.once(places_in_texts(item_texts))
-    first_of_text = places.where("place = 1").select("item_id")
-    asked = item_texts.join(first_of_text, "item_id", "left_semi").select(
-        F.col("text_hash").alias("query_hash"), "embedding"
-    )
+    texts = scratch.once(distinct_texts(item_texts))
+    asked = texts.select(F.col("text_hash").alias("query_hash"), "embedding")
     # The own text, and one more text for each neighbor: every text has at least one item.
-    hits = find_hits(asked, "query_hash", search, settings.neighbors + 1, scratch)
+    depth = settings.neighbors + 1
+    hits = nearest_texts(asked, "query_hash", texts, search, depth, scratch)
     near_texts = hits.where(F.col("score") >= settings.min_score)
     per_text = settings.items_per_text
     is_own = F.col("text_hash") == F.col("query_hash")
@@ -76,4 +77,5 @@ def candidates(
 
     encoder = Encoder.of(run.settings.encoder).name
     item_texts = item_texts_with_vectors(texts, embeddings, items, encoder)
-    return content_neighbors(item_texts, search, run.settings.content, run.scratch)
+    index = search if run.settings.milvus.is_approximate else None
+    return content_neighbors(item_texts, index, run.settings.content, run.scratch)

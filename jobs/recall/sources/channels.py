@@ -340,10 +340,8 @@ CHANNELS = (
         },
         "fits your interests",
         needs=frozenset({Need.user_texts}),
-        also=(
-            "content",
-            "encoder",
-        ),
+        in_tasks=True,
+        also=("content", "encoder", "milvus"),
     ),
     Source(
         "trending",

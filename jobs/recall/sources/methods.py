@@ -337,7 +337,8 @@ METHODS = (
         },
         "similar product: {title}",
         needs=frozenset({Need.texts}),
-        also=("encoder",),
+        in_tasks=True,
+        also=("encoder", "milvus"),
     ),
     Source(
         "augmented",

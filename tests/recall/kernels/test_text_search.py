@@ -5,19 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels import text_search
 from jobs.recall.kernels.text_search import (
+    TextVectors,
+    distinct_texts,
     expand_texts,
     find_hits,
     item_texts_with_vectors,
+    nearest_texts,
     places_in_texts,
     search_among_all,
 )
-from tests.recall.shop import items, rows_of
+from jobs.vectors.encoder import GRID
+from tests.recall.shop import item_vectors, items, rows_of
 
 
 def test_only_vectors_of_the_days_text_and_encoder_and_of_sellable_items_count(
@@ -57,6 +62,72 @@ def test_a_search_among_all_breaks_ties_in_the_order_of_its_ids(
     assert search(asked, 2) == ([["z", "a"], ["m", "z"]], [[1, 1], [1, 0]])
     nothing = search_among_all([], np.empty((0, 0), np.float32))
     assert nothing(asked, 2) == ([[], []], [[], []])
+
+
+def test_of_each_text_the_first_item_stands_for_it(spark: SparkSession) -> None:
+    texts = {"b2": ("bread", (2.0,)), "b1": ("bread", (1.0,)), "m": ("milk", (3.0,))}
+    found = distinct_texts(item_vectors(spark, texts))
+    assert rows_of(found, "text_hash", "item_id", "embedding") == [
+        ("bread", "b1", [1.0]),
+        ("milk", "m", [3.0]),
+    ]
+
+
+def test_the_nearest_texts_are_those_of_comparing_with_every_text(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random vectors on the encoder's grid, of which some are equal, in several tasks and blocks;
+    one vector is far from all. An index of the same texts answers the same to the last bit."""
+    monkeypatch.setattr(text_search, "_VECTORS_IN_A_TASK", 7)
+    draw = np.random.default_rng(3)
+    corpus = np.rint(draw.normal(size=(40, 8)) * GRID / 3) / GRID
+    corpus[5:15] = corpus[15:25]
+    # In ids of several lengths, so that id order is not the order of the rows.
+    names = [f"i{n * 7 % 40}" for n in range(40)]
+    texts = item_vectors(spark, {n: (n, v.tolist()) for n, v in zip(names, corpus, strict=True)})
+    queries = np.concatenate([corpus[:20], -corpus[:1]])
+    asked = spark.createDataFrame(
+        [(f"q{n}", v.tolist()) for n, v in enumerate(queries)],
+        "user_id string, embedding array<float>",
+    )
+    columns = ("user_id", "item_id", "score")
+    found = nearest_texts(asked, "user_id", texts, None, 6, Scratch(tmp_path))
+    expected = []
+    for n, query in enumerate(queries):
+        scored = [(round(float(query @ v), 6), name) for name, v in zip(names, corpus, strict=True)]
+        best = sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:6]
+        expected += [(f"q{n}", name, min(1.0, max(-1.0, score))) for score, name in best]
+    assert rows_of(found, *columns) == sorted(expected)
+    order = sorted(range(40), key=lambda n: names[n])
+    index = search_among_all([names[n] for n in order], corpus[order].astype(np.float32))
+    by_index = nearest_texts(asked, "user_id", texts, index, 6, Scratch(tmp_path))
+    assert rows_of(by_index, *columns) == sorted(expected)
+
+
+def test_a_block_of_the_product_is_one_vector_at_least(tmp_path: Path) -> None:
+    """However many texts there are, and also where there are none."""
+    texts = TextVectors(pa.array(["a", "b"]), np.eye(2, dtype=np.float32))
+    texts.save(tmp_path / "texts")
+    TextVectors(pa.array([], pa.string()), np.empty((0, 2), np.float32)).save(tmp_path / "none")
+    asked = pa.record_batch(
+        {
+            "query_id": ["u", "v"],
+            "embedding": pa.array([[1.0, 0.5], [0.0, 1.0]], pa.list_(pa.float32())),
+        }
+    )
+
+    def found(folder: Path, cells: int) -> list[dict[str, object]]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(text_search, "_CELLS_AT_ONCE", cells)
+            parts = list(text_search._compared_in_tasks(folder, 1)(iter([asked])))
+        return [row for part in parts for row in part.to_pylist()]
+
+    best = [
+        {"query_id": "u", "item_id": "a", "score": 1.0},
+        {"query_id": "v", "item_id": "b", "score": 1.0},
+    ]
+    assert found(tmp_path / "texts", 1) == found(tmp_path / "texts", 100) == best
+    assert found(tmp_path / "none", 100) == []
 
 
 def test_hits_carry_the_key_of_who_asked_and_a_cosine_of_six_places(

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.content import content_neighbors
 from jobs.recall.sources.methods import ContentSettings
+from jobs.vectors.hits import TextSearch
 from tests.recall.shop import exact_index, item_vectors, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
@@ -25,11 +26,12 @@ SHOP = {
 }
 
 
+@pytest.mark.parametrize("index", [None, exact_index(SHOP)], ids=["in tasks", "by an index"])
 def test_lists_are_by_cosine_then_id_without_the_item_itself(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, index: TextSearch | None
 ) -> None:
     found = content_neighbors(
-        item_vectors(spark, SHOP), exact_index(SHOP), ContentSettings(), Scratch(tmp_path)
+        item_vectors(spark, SHOP), index, ContentSettings(), Scratch(tmp_path)
     )
     assert rows_of(found, *COLUMNS) == [
         ("b1", 1, "b2", 1.0, None),
@@ -52,9 +54,7 @@ def test_lists_are_by_cosine_then_id_without_the_item_itself(
 @pytest.mark.parametrize("cap", [1, 2])
 def test_one_text_does_not_crowd_a_list(spark: SparkSession, tmp_path: Path, cap: int) -> None:
     settings = ContentSettings(items_per_text=cap)
-    found = content_neighbors(
-        item_vectors(spark, SHOP), exact_index(SHOP), settings, Scratch(tmp_path)
-    )
+    found = content_neighbors(item_vectors(spark, SHOP), None, settings, Scratch(tmp_path))
     listed: dict[str, list[str]] = {}
     for item, neighbor in rows_of(found, "item_id", "neighbor_item_id"):
         listed.setdefault(item, []).append(neighbor)
@@ -87,9 +87,7 @@ def test_lists_are_what_comparing_all_items_gives(
     # Nine items, of which four share a text and two another; r9 is as near to bread as r1.
     shop = SHOP | {"b4": ("bread", BREAD), "m2": ("milk", MILK), "r9": ("rye bread", (0.8, -0.6))}
     settings = ContentSettings(neighbors=neighbors, items_per_text=cap, min_score=0.1)
-    found = content_neighbors(
-        item_vectors(spark, shop), exact_index(shop), settings, Scratch(tmp_path)
-    )
+    found = content_neighbors(item_vectors(spark, shop), None, settings, Scratch(tmp_path))
 
     expected = []
     for item, (_, vector) in shop.items():

@@ -26,6 +26,7 @@ IN_TASKS = (
     "pyspark.worker",
     "jobs.lake.intake.raw_rows",
     "jobs.recall.fusion.reorder",
+    "jobs.recall.kernels.text_search",
     *MODULES_IN_TASKS,
 )
 # A task has one core. The second is for the allocator of pyarrow.

@@ -340,7 +340,6 @@ CHANNELS = (
         },
         "fits your interests",
         needs=frozenset({Need.user_texts}),
-        in_tasks=True,
         also=("content", "encoder", "milvus"),
     ),
     Source(

@@ -337,7 +337,6 @@ METHODS = (
         },
         "similar product: {title}",
         needs=frozenset({Need.texts}),
-        in_tasks=True,
         also=("encoder", "milvus"),
     ),
     Source(

@@ -228,7 +228,7 @@ def evaluate(
         raise typer.BadParameter("name --train, --test and --format, or --lake and --as-of")
     from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
-    from jobs.evaluation.evaluate import Data, evaluate_methods, settings_for
+    from jobs.evaluation.evaluate import Data, evaluate_methods, overlap_told, settings_for
     from jobs.evaluation.methods import check_methods, methods_for
     from jobs.evaluation.tune import tuned
     from jobs.spark import local
@@ -242,6 +242,8 @@ def evaluate(
     if methods == ["all"]:
         methods = methods_for(data.known)
     check_methods(methods, data.known)
+    overlap = data.overlap()
+    note(overlap_told(overlap))
     data, repeats = data.seen_as(seen)
     chosen = current() if settings is None else tuned(current(), settings)
     with tempfile.TemporaryDirectory(prefix="reclake-evaluate-") as folder:
@@ -262,6 +264,7 @@ def evaluate(
             "items": str(items) if items else None,
             "interactions": data.train.num_rows,
             "test_interactions": data.test.num_rows,
+            **overlap,
             "seen": str(Seen.allow if repeats else Seen.exclude),
             "settings": str(settings) if settings else None,
         },

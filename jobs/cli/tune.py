@@ -64,7 +64,7 @@ def tune(
     """
     from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
-    from jobs.evaluation.evaluate import Data, evaluation, settings_for
+    from jobs.evaluation.evaluate import Data, evaluation, overlap_told, settings_for
     from jobs.evaluation.split import cut
     from jobs.evaluation.tune import Trial, Tuner, chosen_fields
     from jobs.spark import local
@@ -72,6 +72,7 @@ def tune(
     rows = read_interactions(train, format)
     kept, validation = cut(rows, split, seed, users)
     data = Data(kept, validation, read_items(items) if items else None)
+    note(overlap_told(data.overlap()))
     data, repeats = data.seen_as(seen)
     known = data.known | ({"repeats"} if repeats else set())
     trials: list[Trial] = []

@@ -1,7 +1,8 @@
 """Data to evaluate on: who took what before, and what they took next.
 
     lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
-    parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction
+    parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction;
+               ids are spelled as in the lake (`jobs.lake.intake.ids`)
 
 Item texts, if known: Parquet with item_id, text and, if an LLM described the items, tags (a list of
 strings).
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from jobs.evaluation.vocabulary import Format
 from jobs.lake.errors import Terminal
+from jobs.lake.intake.ids import WORDS_FOR_NOTHING, id_texts, one_spelling
 
 # The day of interactions without a time: all are equally old, so nothing decays.
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
@@ -53,6 +55,11 @@ def read_interactions(path: Path, format: Format) -> pa.Table:
     for name in set(found.column_names) - {"session_id"}:
         if empty := found[name].null_count:
             raise BadData(f"{path}: {name} is null in {empty} rows. Nothing was evaluated.")
+    if broken := pc.sum(pc.invert(pc.is_finite(found["weight"]))).as_py():
+        raise BadData(
+            f"{path}: weight is NaN or infinite in {broken} rows; expected finite numbers. Nothing "
+            "was evaluated."
+        )
     return found
 
 
@@ -64,7 +71,9 @@ def read_items(path: Path) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise BadData(f"{path}: expected parquet: {error}. Nothing was evaluated.") from error
     _require(path, found, "item_id", "text")
-    texts = pa.table({name: found[name].cast(pa.string()) for name in ("item_id", "text")})
+    texts = pa.table(
+        {"item_id": _ids(path, found, "item_id"), "text": found["text"].cast(pa.string())}
+    )
     if "tags" in found.column_names:
         texts = texts.append_column("tags", found["tags"].cast(pa.list_(pa.string())))
     return texts.filter(pc.greater(pc.utf8_length(pc.fill_null(texts["text"], "")), 0))
@@ -89,7 +98,7 @@ def _read_lightgcn(path: Path) -> pa.Table:
             user, *taken = line.split() or [""]
             users += [user] * len(taken)
             items += taken
-    return _table(pa.array(users, pa.string()), pa.array(items, pa.string()))
+    return _table(*(one_spelling(pa.array(ids, pa.string())) for ids in (users, items)))
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -100,7 +109,39 @@ def _read_parquet(path: Path) -> pa.Table:
         for name in ("event_ts", "weight", "session_id")
         if name in found.column_names
     }
-    return _table(found["user_id"], found["item_id"], **known)
+    if "event_ts" in known:
+        known["event_ts"] = _times(path, known["event_ts"])
+    return _table(_ids(path, found, "user_id"), _ids(path, found, "item_id"), **known)
+
+
+def _ids(path: Path, found: pa.Table, name: str) -> pa.Array:
+    """A column of ids in their one spelling. Raises BadData for a value that is no id."""
+    column = found[name].combine_chunks()
+    texts, problems = id_texts(column)
+    texts = one_spelling(texts)
+    if problems:
+        place, why = next(iter(problems.items()))
+        raise BadData(
+            f"{path}: {name} {column[place]} {why}, as {len(problems)} rows. Nothing was evaluated."
+        )
+    nothing = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(WORDS_FOR_NOTHING))
+    if count := pc.sum(nothing).as_py():
+        word = texts.filter(nothing)[0]
+        raise BadData(
+            f"{path}: {name} is {word} in {count} rows, which usually stands for no value; "
+            "expected ids. Nothing was evaluated. Take these rows out."
+        )
+    return texts
+
+
+def _times(path: Path, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as instants. Raises BadData for whole numbers, whose unit is not known."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        raise BadData(
+            f"{path}: event_ts is {column.type}, a number of an unknown unit; expected timestamps. "
+            "Nothing was evaluated. In DuckDB, to_timestamp(event_ts) reads seconds."
+        )
+    return column.cast(INTERACTIONS.field("event_ts").type)
 
 
 def _table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.evaluation.data import is_timed, last_day
+from jobs.evaluation.data import BadData, is_timed, last_day
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.vocabulary import Seen
 from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
@@ -52,6 +52,24 @@ class Data:
         columns = [] if self.texts is None else self.texts.column_names
         found = {"times": is_timed(self.train), "texts": bool(columns), "tags": "tags" in columns}
         return frozenset(name for name, is_known in found.items() if is_known)
+
+    def overlap(self) -> dict[str, int]:
+        """How many users and items test has, and how many of them train has. Raises BadData where
+        it has none of the users, or none of the items and no text of one: the ids then differ."""
+        found: dict[str, int] = {}
+        texts = pa.array([], pa.string()) if self.texts is None else self.texts["item_id"]
+        for name in ("user", "item"):
+            ours, theirs = (rows[f"{name}_id"].unique() for rows in (self.test, self.train))
+            known = pc.is_in(ours, value_set=theirs)
+            found |= {f"test_{name}s": len(ours), f"test_{name}s_in_train": pc.sum(known).as_py()}
+            described = name == "item" and pc.any(pc.is_in(ours, value_set=texts)).as_py()
+            if not found[f"test_{name}s_in_train"] and not described:
+                raise BadData(
+                    f"train knows none of the {len(ours):,} {name}s of test. Nothing was "
+                    f"evaluated. Are the ids the same? test has {_some(ours)}, train has "
+                    f"{_some(theirs)}"
+                )
+        return found
 
     def _repeats(self) -> pa.ChunkedArray:
         return pc.is_in(_pairs(self.test), value_set=_pairs(self.train).unique())
@@ -153,6 +171,19 @@ def ids_of(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
     chunks = [chunk for column in columns for chunk in pa.chunked_array(column).chunks]
     distinct = pa.chunked_array(chunks, pa.string()).unique()
     return distinct.take(pc.array_sort_indices(distinct))
+
+
+def _some(ids: pa.Array) -> str:
+    return ", ".join(repr(id) for id in ids.take(pc.array_sort_indices(ids)[:2]).to_pylist())
+
+
+def overlap_told(overlap: Mapping[str, int]) -> str:
+    """`Data.overlap` in a sentence."""
+    users, known_users, items, known_items = overlap.values()
+    return (
+        f"test: {users:,} users, of whom train knows {known_users:,}; {items:,} items, of which "
+        f"train knows {known_items:,}"
+    )
 
 
 def _pairs(rows: pa.Table) -> pa.ChunkedArray:

@@ -50,6 +50,7 @@ class _Planned:
 FEW_ROWS = 3_000_000
 FEW_BYTES = 96 * 2**20
 _SHOWN = 3
+_WITHHELD = "(withheld)"
 
 
 def audit(
@@ -65,7 +66,7 @@ def audit(
     if not planned:
         return []
     with _batch(rows, contract) as batch:
-        return _validated(batch, planned, rows)
+        return _validated(batch, planned, rows, contract.personal)
 
 
 def can_audit_here(contract: Contract, schema: pa.Schema) -> bool:
@@ -107,7 +108,7 @@ def _nested_as_arrow(type: pa.DataType) -> pd.ArrowDtype | None:
 
 
 def _validated(
-    batch: Any, planned: list[_Planned], rows: DataFrame | pa.Table
+    batch: Any, planned: list[_Planned], rows: DataFrame | pa.Table, personal: frozenset[str]
 ) -> list[CheckResult]:
     import great_expectations as gx
 
@@ -133,7 +134,7 @@ def _validated(
             check.check,
             check.severity,
             bool(found[number].success),
-            _observed(found[number], check, rows),
+            _observed(found[number], check, rows, personal),
             ", ".join(f"{key}={value}" for key, value in check.arguments.items()),
         )
         for number, check in enumerate(planned)
@@ -174,21 +175,26 @@ def import_great_expectations() -> Any:
     return gx
 
 
-def _observed(result: Any, check: _Planned, rows: DataFrame | pa.Table) -> str:
+def _observed(
+    result: Any, check: _Planned, rows: DataFrame | pa.Table, personal: frozenset[str]
+) -> str:
+    """What a check found. personal: columns whose values are not shown."""
     found = result.result or {}
+    of_persons = not personal.isdisjoint(map(str, check.arguments.values()))
     if result.success and not found:
         return "0 rows"
     if "unexpected_count" in found:
         share = found.get("unexpected_percent") or 0
         sample = ", ".join(str(value) for value in found.get("partial_unexpected_list", [])[:5])
         text = f"{found['unexpected_count']} of {found.get('element_count')} rows ({share:.2f}%)"
-        return f"{text}: {sample}" if sample else text
+        return f"{text}: {sample}" if sample and not of_persons else text
     if "observed_value" in found:
         text = str(found["observed_value"])
         if result.success or check.check not in OURS:
             return text
         broken = _some(rows, OURS[check.check].broken_rows(check.arguments))
-        return f"{text}: {', '.join(map(str, broken))}"
+        shown = ({n: _WITHHELD if n in personal else v for n, v in b.items()} for b in broken)
+        return f"{text}: {', '.join(map(str, shown))}"
     errors = (result.exception_info or {}).values()
     messages = [e.get("exception_message") for e in errors if isinstance(e, dict)]
     return "; ".join(m for m in messages if m) or str(result.exception_info)

@@ -105,7 +105,10 @@ Sentence = Annotated[str, AfterValidator(_said)]
 
 
 class Column(BaseModel):
-    """One column: what it holds, in which unit, and whether it may be null."""
+    """One column: what it holds, in which unit, and whether it may be null.
+
+    personal: whether a value stands for a person, so that no audit shows it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -114,6 +117,7 @@ class Column(BaseModel):
     nullable: bool
     description: Sentence
     unit: str = ""
+    personal: bool = False
 
     @property
     def comment(self) -> str:
@@ -135,7 +139,8 @@ class Check(BaseModel):
 
 
 class Contract(BaseModel):
-    """What one table promises. `key` is unique and never null within what a run publishes.
+    """What one table promises. `key` is unique within what a run publishes. Its columns are never
+    null, except in a table of events, where null counts as a value like any other.
 
     Nothing enforces `retention_days` yet: it is for the vacuum job to come, and all days are kept.
     """
@@ -172,7 +177,8 @@ class Contract(BaseModel):
         for where, needed in wanted.items():
             if missing := [name for name in needed if name not in names]:
                 raise ValueError(f"{where}: no such column: {', '.join(missing)}")
-        if null_keys := [c.name for c in self.columns if c.name in self.key and c.nullable]:
+        null_keys = [c.name for c in self.columns if c.name in self.key and c.nullable]
+        if null_keys and self.layout is not Layout.events:
             raise ValueError(f"key: nullable column: {', '.join(null_keys)}")
         if self.layout is Layout.daily and self.partition[:1] != ("ds",):
             raise ValueError("partition: a daily table is partitioned by ds first")
@@ -187,6 +193,11 @@ class Contract(BaseModel):
     @cached_property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    @cached_property
+    def personal(self) -> frozenset[str]:
+        """The columns whose values stand for a person."""
+        return frozenset(column.name for column in self.columns if column.personal)
 
 
 def load_contract(path: Path) -> Contract:

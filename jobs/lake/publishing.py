@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -141,9 +142,11 @@ class Publisher:
             return record
         if inputs.taken is not None:
             rows_in = inputs.taken.rows_in
+            record = replace(record, counts=json.dumps(dict(inputs.taken.counts)))
         else:
             rows_in = inputs.arguments[step.accounts_for].count()
-        rows_out = record.rows_out or 0
+        added = outcome.added.count() if outcome.added is not None else 0
+        rows_out = (record.rows_out or 0) - added
         if rows_in != rows_out + quarantined + folded:
             raise RowsVanished(
                 f"{step.task_id} ds={record.ds}: {rows_in:,} rows in, but {rows_out:,} out + "

@@ -49,8 +49,9 @@ class Taken(Protocol):
     """What a run takes in from outside the lake.
 
     rows: for the table function. rejected: quarantine rows, as in `Outcome`, with `rows` long where
-    one row stands for a whole file. rows_in: number of all rows, rejected ones included. log: the
-    ops table that records the intake, and its rows for a run that is published.
+    one row stands for a whole file. rows_in: number of all rows, rejected ones included. counts:
+    other counts for the run's record. log: the ops table that records the intake, and its rows for
+    a run that is published.
     """
 
     @property
@@ -61,6 +62,9 @@ class Taken(Protocol):
 
     @property
     def rows_in(self) -> int: ...
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
 
     def log(self, run_id: str) -> tuple[str, list[dict[str, Any]]]: ...
 
@@ -127,12 +131,13 @@ class Outcome:
     rows: to publish. quarantined: rows that cannot be used, with columns (source_file string,
     row_id string, column string, reason string, payload string: the row as JSON). folded: rows that
     repeat what the table holds already (an unchanged catalogue row); only counted, since they stay
-    in bronze.
+    in bronze. added: those of `rows` that stand for no row of the input.
     """
 
     rows: DataFrame
     quarantined: DataFrame | None = None
     folded: DataFrame | None = None
+    added: DataFrame | None = None
 
 
 @dataclass(frozen=True)

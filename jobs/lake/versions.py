@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 
 from pyspark.sql import Column, DataFrame, Window
@@ -48,6 +49,36 @@ def judge_versions(received: DataFrame, held: DataFrame, id: str) -> DataFrame:
     )
     columns = [*received.columns, STANDING]
     return judged_last.select(*columns).unionByName(judged_rest.select(*columns))
+
+
+def missing_from_deliveries(delivered: DataFrame, id: str, after: date | None) -> DataFrame:
+    """Of each id that a complete delivery lacks, the record by which it was known until then.
+
+    delivered: all records ever received: `id`, ingest_ds, source_file, source_row, complete_source
+    (the source, if each of its deliveries holds all that it has, else null) and any other columns.
+    after: deliveries of this day and before are not looked at again; None for the first run.
+    Returns the columns of `delivered`, with the day of the delivery as ingest_ds. An id that
+    another source has delivered since is not missing.
+    """
+    day = Window.partitionBy(id, "ingest_ds").orderBy(F.desc("source_file"), F.desc("source_row"))
+    by_day = Window.partitionBy(id).orderBy("ingest_ds")
+    of_source = Window.partitionBy("complete_source").orderBy("ingest_ds")
+    known = (
+        delivered.withColumn("_place", F.row_number().over(day))
+        .where("_place = 1")
+        .withColumn("_again", F.lead("ingest_ds").over(by_day))
+        .where("complete_source IS NOT NULL")
+    )
+    days = known.select("complete_source", "ingest_ds").distinct()
+    next_days = days.withColumn("_next", F.lead("ingest_ds").over(of_source))
+    is_new = F.lit(True) if after is None else F.col("_next") > F.lit(after)
+    is_missing = F.col("_again").isNull() | (F.col("_again") > F.col("_next"))
+    return (
+        known.join(next_days, ["complete_source", "ingest_ds"])
+        .where(is_new & is_missing & F.col("_next").isNotNull())
+        .withColumn("ingest_ds", F.col("_next"))
+        .select(*delivered.columns)
+    )
 
 
 def _either(unchanged: Column, otherwise: Standing) -> Column:

@@ -1,5 +1,6 @@
-"""What users did with items, one row per (user_id, item_id, event_ts, event_type).
+"""What users did with items, one row per (user_id, item_id, event_ts, event_type, session_id).
 
+Without sessions, equal times make one event; two orders of one item on one day are two events.
 The first record of a key counts, by the order received: ingest_ds, source_file, source_row. A later
 record is quarantined as a duplicate, also when the first came with an earlier run. Events of type
 `other` stay in bronze and are counted as folded. An interaction with an unknown item or user is
@@ -14,7 +15,7 @@ from pyspark.sql import functions as F
 from jobs.lake import Outcome, Read, Run, table
 from jobs.lake.intake.mapping import EventType
 
-KEY = ("user_id", "item_id", "event_ts", "event_type")
+KEY = ("user_id", "item_id", "event_ts", "event_type", "session_id")
 # The weight of one event, relative to one bought piece.
 BASE_WEIGHT = {
     EventType.view: 0.1,
@@ -27,7 +28,7 @@ BASE_WEIGHT = {
 MOST_PIECES = 10
 
 NEGATIVE = "quantity below 0: a return or a correction is not an interaction"
-DUPLICATE = "duplicate key: this user, item, time and event type came before"
+DUPLICATE = "duplicate key: this user, item, time, event type and session came before"
 
 
 @table(
@@ -36,7 +37,7 @@ DUPLICATE = "duplicate key: this user, item, time and event type came before"
     accounts_for="received",
 )
 def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
-    """The key, event_date date (UTC), weight double, quantity, amount?, session_id?, ingest_ds.
+    """The key, event_date date (UTC), weight double, quantity, amount?, ingest_ds.
 
     received: records not taken in yet. held: interactions of earlier runs.
     """
@@ -45,7 +46,7 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     judged = run.scratch.once(by_day)
     used = F.col("event_type") != EventType.other.value
     rejected = judged.where(F.col("reason").isNotNull())
-    payload = F.struct(*KEY, "quantity", "amount", "session_id")
+    payload = F.struct(*KEY, "quantity", "amount")
     return Outcome(
         rows=judged.where(used & F.col("reason").isNull()).select(
             *KEY,
@@ -53,7 +54,6 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
             weight().alias("weight"),
             "quantity",
             "amount",
-            "session_id",
             "ingest_ds",
         ),
         quarantined=rejected.select(
@@ -75,12 +75,17 @@ def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
     first_received = Window.partitionBy(*KEY).orderBy(
         (~candidate).cast("int"), "ingest_ds", "source_file", "source_row"
     )
-    known = keys_held(held, events).withColumn("held", F.lit(True))
+    known = keys_held(held, events).withColumn("held", F.lit(True)).alias("known")
     negative = (F.col("event_type") != EventType.other.value) & (F.col("quantity") < 0)
     again = candidate & ((F.col("place") > 1) | F.col("held").isNotNull())
+    # An event may have no session.
+    same = [F.col(f"events.{name}").eqNullSafe(F.col(f"known.{name}")) for name in KEY]
+    same.append(F.col("events.event_date") == F.col("known.event_date"))
     return (
         events.withColumn("place", F.row_number().over(first_received))
-        .join(known, ["event_date", *KEY], "left")
+        .alias("events")
+        .join(known, same, "left")
+        .select("events.*", "held")
         .withColumn("reason", F.when(negative, NEGATIVE).when(again, DUPLICATE))
         .drop("place", "held")
     )

@@ -1,35 +1,56 @@
 """Every version of every catalogue item, one row per (item_id, valid_from).
 
 A record that repeats the version before it is folded. If one item has several records on one day,
-the last in file order counts; an earlier record that differs goes to quarantine.
+the last in file order counts; an earlier record that differs goes to quarantine. An item that a
+complete delivery lacks has a version that is not sellable from the day of that delivery.
 """
 
 from __future__ import annotations
+
+from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, table
 from jobs.lake.hashing import hash_columns
-from jobs.lake.versions import STANDING, Standing, judge_versions, superseded
+from jobs.lake.intake.landing import row_hash
+from jobs.lake.intake.mapping import Entity
+from jobs.lake.versions import (
+    STANDING,
+    Standing,
+    judge_versions,
+    missing_from_deliveries,
+    superseded,
+)
 from jobs.llm.contents import CONTENT_FIELDS
 
+# In the place of a file, of records that no source sent.
+MADE = ""
 COLUMNS = ("item_id", *CONTENT_FIELDS, "size", "price", "is_sellable")
 
 
 @table(
     "silver.items",
-    reads={"received": Read("bronze.items", pending=True), "held": Read("silver.items")},
+    reads={
+        "received": Read("bronze.items", pending=True),
+        "held": Read("silver.items"),
+        "delivered": Read("bronze.items"),
+    },
     accounts_for="received",
 )
-def items(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
+def items(run: Run, received: DataFrame, held: DataFrame, delivered: DataFrame) -> Outcome:
     """item_id, valid_from date, the catalogue's columns, content_hash, row_hash.
 
-    received: records not taken in yet. held: the newest version of each item.
+    received: records not taken in yet. held: the newest version of each item. delivered: all
+    records.
     """
-    versions = judge_versions(received, held, "item_id")
+    ended = no_longer_sold(delivered, run.watermark)
+    versions = judge_versions(received.unionByName(ended), held, "item_id")
     judged = run.scratch.once(versions)
+    is_made = F.col("source_file") == MADE
     new = judged.where(F.col(STANDING) == Standing.new.value)
+    judged = judged.where(~is_made)
     return Outcome(
         rows=new.select(
             *COLUMNS,
@@ -39,4 +60,22 @@ def items(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
         ),
         quarantined=superseded(judged, list(COLUMNS)),
         folded=judged.where(F.col(STANDING) == Standing.unchanged.value),
+        added=new.where(is_made),
     )
+
+
+def no_longer_sold(delivered: DataFrame, after: date | None) -> DataFrame:
+    """A record that is not sellable for each sold item that a complete delivery lacks.
+
+    delivered, after: as `jobs.lake.versions.missing_from_deliveries` takes them. The columns of
+    delivered come back; source_file is MADE.
+    """
+    missing = missing_from_deliveries(delivered, "item_id", after).where("is_sellable")
+    unsold = missing.withColumns(
+        {
+            "is_sellable": F.lit(False),
+            "source_file": F.lit(MADE),
+            "source_row": F.lit(0).cast("long"),
+        }
+    )
+    return unsold.withColumn("row_hash", row_hash(Entity.items))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,7 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_sample_becomes_a_mapping_that_loads(
     reclake: Reclake, samples: list[str], tmp_path: Path
 ) -> None:
-    ended = reclake("init-source", "my_shop", *samples, "--json")
+    ended = reclake("init-source", "my_shop", *samples, "--no-try", "--json")
     assert ended.code == 0, ended.err
     written = [Path(proposal["path"]) for proposal in json.loads(ended.out)]
     assert written == [
@@ -38,15 +41,31 @@ def test_each_sample_becomes_a_mapping_that_loads(
 
 
 def test_what_could_not_be_told_is_asked(reclake: Reclake, samples: list[str]) -> None:
-    page = reclake("init-source", "my_shop", *samples).out
+    page = reclake("init-source", "my_shop", *samples, "--no-try").out
     assert "no column says event_type; assumed purchase" in page
     assert "time zone are the times of ordered_at? assumed UTC" in page
     assert "docs/bring-your-own-data.md" in page
 
 
+@pytest.mark.server
+def test_each_proposal_is_tried_on_its_sample(samples: list[str], tmp_path: Path) -> None:
+    # a process of its own: a local Spark and a Connect client do not share one
+    command = [sys.executable, "-m", "jobs.cli", "init-source", "my_shop", *samples]
+    home = {"RECLAKE_HOME": str(tmp_path / "home")}
+    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | home)
+    assert ended.returncode == 0, ended.stderr
+    lines = [" ".join(line.split()) for line in ended.stdout.splitlines()]
+    assert "user_id customer_id 100% 7, 8" in lines
+    times = "2017-12-30 10:00:00+00:00, 2017-12-30 11:00:00+00:00"
+    assert f"event_ts ordered_at 100% {times}" in lines
+    assert "event_type always purchase 100%" in lines
+    assert "title name 100% MILK 2%, GREEN TEA" in lines
+    assert lines.count("2 of 2 rows of the sample can be used") == 2
+
+
 def test_a_mapping_that_is_there_is_left_alone(reclake: Reclake, samples: list[str]) -> None:
-    assert reclake("init-source", "my_shop", *samples).code == 0
-    again = reclake("init-source", "my_shop", *samples)
+    assert reclake("init-source", "my_shop", *samples, "--no-try").code == 0
+    again = reclake("init-source", "my_shop", *samples, "--no-try")
     assert again.code == 1
     assert "is there already" in again.err
 

@@ -19,6 +19,7 @@ from jobs.evaluation.data import (
     read_interactions,
     read_items,
 )
+from jobs.evaluation.evaluate import Data, overlap_told
 from jobs.evaluation.vocabulary import Format
 
 
@@ -63,6 +64,67 @@ def test_two_times_are_enough_to_tell_what_came_first(
     times = [datetime(2011, 3, day, tzinfo=UTC) for day in days]
     path = written(tmp_path / "a", user_id=[1, 1, 2], item_id=["x", "y", "x"], event_ts=times)
     assert is_timed(read_interactions(path, Format.parquet)) is timed
+
+
+def test_ids_are_spelled_as_in_the_lake(tmp_path: Path) -> None:
+    path = written(tmp_path / "a", user_id=[7.0, 8.0], item_id=["AB-1\u00a0", "AB-1"])
+    found = read_interactions(path, Format.parquet)
+    assert found["user_id"].to_pylist() == ["7", "8"]
+    assert found["item_id"].to_pylist() == ["AB-1", "AB-1"]
+    texts = written(tmp_path / "items", item_id=["\u200bAB-1"], text=["a mug"])
+    assert read_items(texts)["item_id"].to_pylist() == ["AB-1"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"user_id": ["u", "NULL"], "item_id": ["x", "y"]}, "user_id is NULL in 1 rows, which usu"),
+        ({"user_id": [1.5], "item_id": ["x"]}, "user_id 1.5 is a number with a fraction"),
+        (
+            {"user_id": ["u"], "item_id": ["x"], "event_ts": [1737072000]},
+            "event_ts is int64, a number of an unknown unit; expected timestamps",
+        ),
+        (
+            {"user_id": ["u"] * 2, "item_id": ["x", "y"], "weight": [float("nan"), 1.0]},
+            "weight is NaN or infinite in 1 rows",
+        ),
+    ],
+)
+def test_a_column_that_would_be_misread_is_named(
+    tmp_path: Path, columns: dict[str, list], why: str
+) -> None:
+    with pytest.raises(BadData, match=rf"f\.parquet: {why}.*Nothing was evaluated"):
+        read_interactions(written(tmp_path / "f.parquet", **columns), Format.parquet)
+
+
+def taken(*pairs: tuple[str, str]) -> pa.Table:
+    return pa.table({"user_id": [u for u, _ in pairs], "item_id": [i for _, i in pairs]})
+
+
+def test_how_many_of_test_train_knows_is_told() -> None:
+    data = Data(taken(("u", "a"), ("v", "b")), taken(("u", "b"), ("w", "c"), ("u", "c")))
+    assert data.overlap() == {
+        "test_users": 2,
+        "test_users_in_train": 1,
+        "test_items": 2,
+        "test_items_in_train": 1,
+    }
+    assert overlap_told(data.overlap()) == (
+        "test: 2 users, of whom train knows 1; 2 items, of which train knows 1"
+    )
+
+
+def test_ids_of_test_that_train_never_has_are_an_error() -> None:
+    """A zero would be printed for every metric. Items may be new where their texts are known."""
+    train = taken(("7", "a"))
+    with pytest.raises(
+        BadData, match=r"none of the 1 users of test.*test has '0007', train has '7'"
+    ):
+        Data(train, taken(("0007", "a"))).overlap()
+    with pytest.raises(BadData, match="none of the 1 items of test"):
+        Data(train, taken(("7", "new"))).overlap()
+    texts = pa.table({"item_id": ["new"], "text": ["a mug"]})
+    assert Data(train, taken(("7", "new")), texts).overlap()["test_items_in_train"] == 0
 
 
 def test_items_without_a_text_are_left_out(tmp_path: Path) -> None:

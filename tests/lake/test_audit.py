@@ -149,6 +149,20 @@ def test_what_breaks_a_check_is_shown(spark: SparkSession) -> None:
     assert observed["expect_column_values_to_be_between"] == "1 of 4 rows (25.00%): 1.1"
 
 
+def test_values_that_stand_for_a_person_are_not_shown(spark: SparkSession) -> None:
+    of_user = {"column": "user", "value_set": ["u1"], "severity": "error"}
+    checks = [
+        {"expect": "expect_column_values_to_be_in_set", **of_user},
+        {"expect": "expect_condition_to_hold", "condition": "user = 'u1'", "severity": "error"},
+    ]
+    promised = contract(checks)
+    columns = [c.model_copy(update={"personal": c.name == "user"}) for c in promised.columns]
+    promised = promised.model_copy(update={"columns": (*columns,)})
+    observed = {result.check: result.observed for result in audited(spark, GOOD, promised)}
+    assert observed["expect_column_values_to_be_in_set"] == "1 of 3 rows (33.33%)"
+    assert "'user': '(withheld)', 'rank': 1" in observed["expect_condition_to_hold"]
+
+
 def test_a_null_in_a_required_column_is_found_without_a_stated_check(spark: SparkSession) -> None:
     promised = contract([], item=False)
     name = "expect_column_values_to_not_be_null"

@@ -116,6 +116,8 @@ def test_every_contract_of_the_project_loads() -> None:
     for contract in contracts:
         for check in contract.checks:
             assert check_problem(check, contract) == ""
+        of_persons = {"user_id", "session_id"} & set(contract.column_names)
+        assert contract.personal == of_persons, contract.table
 
 
 def test_the_listed_expectations_are_great_expectations_own() -> None:

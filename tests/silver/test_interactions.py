@@ -152,6 +152,32 @@ def test_records_that_differ_in_any_part_of_the_key_all_count(
     assert quarantined(outcome) == []
 
 
+def test_two_orders_of_one_item_at_one_time_are_two_events(build: Callable[..., Outcome]) -> None:
+    """A till that says the day alone: the order tells them apart, and an exact repeat is one."""
+    at = datetime(2026, 1, 1, 9)
+    held = [("u", "i", at, "purchase", D1, 1.0, 1.0, 2.0, "o1", D1)]
+    outcome = build(
+        [
+            record("u", "i", D1, session_id="o1", source_row=1, ingest_ds=D2),
+            record("u", "i", D1, session_id="o2", source_row=2, ingest_ds=D2),
+            record("u", "i", D1, session_id="o2", source_row=3, ingest_ds=D2),
+            record("u", "i", D1, session_id=None, source_row=4, ingest_ds=D2),
+        ],
+        held,
+    )
+    sessions = [row["session_id"] for row in outcome.rows.collect()]
+    assert sorted(sessions, key=str) == [None, "o2"]
+    assert [row_id for _, row_id, _, _ in quarantined(outcome)] == ["1", "3"]
+
+
+def test_an_event_without_a_session_is_not_counted_again(build: Callable[..., Outcome]) -> None:
+    at = datetime(2026, 1, 1, 9)
+    held = [("u", "i", at, "purchase", D1, 1.0, 1.0, 2.0, None, D1)]
+    outcome = build([record("u", "i", D1, ingest_ds=D2, session_id=None)], held)
+    assert rows(outcome, "event_date") == []
+    assert len(quarantined(outcome)) == 1
+
+
 def test_a_key_of_an_earlier_run_is_not_counted_again(build: Callable[..., Outcome]) -> None:
     at = datetime(2026, 1, 1, 9)
     held = [("u", "i", at, "purchase", D1, 1.0, 1.0, 2.0, "s", D1)]

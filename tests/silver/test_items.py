@@ -56,12 +56,24 @@ def version(item: str, day: date, title: str) -> dict[str, Any]:
 
 @pytest.fixture
 def build(spark: SparkSession, tmp_path: Path) -> Callable[..., Outcome]:
-    def run_once(received: Iterable[dict], held: Iterable[dict] = ()) -> Outcome:
+    def run_once(
+        received: Iterable[dict],
+        held: Iterable[dict] = (),
+        before: Iterable[dict] = (),
+        watermark: date | None = None,
+    ) -> Outcome:
+        """before: records that earlier runs received."""
         scratch = Scratch(Path(tempfile.mkdtemp(dir=tmp_path)))  # each run has its own
-        run = Run(D3, D3, None, RunParams(), Sections(Settings(home=tmp_path)), "run", scratch)
+        sections = Sections(Settings(home=tmp_path))
+        run = Run(D3, D3, watermark, RunParams(), sections, "run", scratch)
+        received = list(received)
         frames = (
             spark.createDataFrame([tuple(row.values()) for row in given], struct_type(contract))
-            for given, contract in ((received, BRONZE), (held, SILVER))
+            for given, contract in (
+                (received, BRONZE),
+                (held, SILVER),
+                ([*before, *received], BRONZE),
+            )
         )
         return items(run, *frames)
 
@@ -103,6 +115,60 @@ def test_days_pending_in_one_run_are_taken_in_order(build: Callable[..., Outcome
     received = [record("i", D3, "Tea"), record("i", D2, "Green tea")]
     outcome = build(received, [version("i", D1, "Tea")])
     assert versions(outcome) == [("i", D2, "Green tea"), ("i", D3, "Tea")]
+
+
+def full(item: str, day: date, source: str = "shop", **columns: Any) -> dict[str, Any]:
+    """A record of a source whose drops are complete."""
+    return record(item, day, item.upper(), complete_source=source, **columns)
+
+
+def sold(outcome: Outcome) -> list[tuple]:
+    columns = ("item_id", "valid_from", "is_sellable")
+    return sorted(tuple(row) for row in outcome.rows.select(*columns).collect())
+
+
+def test_an_item_that_a_complete_delivery_lacks_is_no_longer_sold(
+    build: Callable[..., Outcome],
+) -> None:
+    """Gone on the second day and back on the third; its words stay."""
+    received = [full("a", D1), full("b", D1), full("a", D2), full("a", D3), full("b", D3)]
+    outcome = build(received)
+    assert sold(outcome) == [
+        ("a", D1, True),
+        ("b", D1, True),
+        ("b", D2, False),
+        ("b", D3, True),
+    ]
+    assert {row["title"] for row in outcome.rows.where("item_id = 'b'").collect()} == {"B"}
+    assert dropped(outcome) == ([], ["1", "1"])
+    assert outcome.added is not None
+    assert outcome.added.count() == 1
+
+
+def test_only_the_deliveries_of_the_run_end_items(build: Callable[..., Outcome]) -> None:
+    """b ended with an earlier run; a ends with this one."""
+    before = [full("a", D1), full("b", D1), full("a", D2), full("c", D2)]
+    outcome = build([full("c", D3)], before=before, watermark=D2)
+    assert sold(outcome) == [("a", D3, False), ("c", D3, True)]
+
+
+def test_other_sources_and_partial_deliveries_end_nothing(build: Callable[..., Outcome]) -> None:
+    received = [
+        full("a", D1),
+        full("b", D1),
+        full("b", D2, source="market"),  # the market delivers its own items
+        full("c", D2),
+        record("d", D1, "D"),  # a source that sends changes alone
+        record("e", D2, "E"),
+    ]
+    outcome = build(received)
+    assert ("a", D2, False) in sold(outcome)
+    assert {item for item, _, sellable in sold(outcome) if not sellable} == {"a"}
+
+
+def test_an_item_that_was_not_sold_does_not_end_again(build: Callable[..., Outcome]) -> None:
+    received = [full("a", D1), full("b", D1, is_sellable=False), full("a", D2)]
+    assert sold(build(received)) == [("a", D1, True), ("b", D1, False)]
 
 
 def test_the_last_record_of_a_day_counts_and_another_is_quarantined(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.lake.errors import MappingError
-from jobs.lake.intake.mapping import TARGETS, Entity, EventType, Target, looks_personal
-from jobs.lake.intake.raw_rows import FORMATS, Columns, read_file
+from jobs.lake.intake.ids import WORDS_FOR_NOTHING
+from jobs.lake.intake.mapping import EPOCHS, TARGETS, Entity, EventType, Target
+from jobs.lake.intake.personal import looks_personal
+from jobs.lake.intake.raw_rows import FORMATS, Columns, format_of, open_text, read_file
 
 CHANGE_ME = "CHANGE_ME"
 _SAMPLE_ROWS = 1000
@@ -22,23 +27,31 @@ _DELIMITERS = ",;\t|"
 # Names that shops give to each of our columns, likeliest first, in lower case without separators.
 _NAMES: dict[str, str] = {
     "user_id": "userid customerid householdid visitorid memberid clientid shopperid accountid "
-    "user customer visitor uid",
-    "item_id": "itemid productid sku articleid stockcode variantid asin parentasin upc ean "
-    "product item article",
+    "customerkey householdkey userkey custid buyerid personid playerid readerid listenerid "
+    "viewerid membernumber customernumber customerno kundennummer kundennr idcliente idclient "
+    "user customer visitor member client uid",
+    "item_id": "itemid productid sku articleid stockcode variantid asin parentasin upc ean gtin "
+    "productkey itemkey productcode itemcode prodid goodsid artikelnummer artikelnr idproduct "
+    "idproducto filmid movieid showid bookid isbn trackid songid venueid businessid poiid gameid "
+    "product item article movie film book track venue",
     "event_ts": "eventts eventtime timestamp transactiontimestamp orderedat createdat occurredat "
-    "orderdate invoicedate purchasedate datetime time date ts",
+    "orderdate invoicedate purchasedate tdat transactiondate saledate eventdate datetime ratedat "
+    "watchedat bestelldatum unixtime time date datum ts",
     "event_type": "eventtype event action eventname kind type",
-    "quantity": "quantity qty units pieces count",
-    "amount": "amount paid salesvalue linetotal total revenue value price unitprice",
-    "session_id": "sessionid basketid orderid invoiceno invoiceid invoice transactionid cartid "
-    "visitid",
-    "title": "title productname itemname name producttitle producttype label",
-    "category": "category productcategory categoryname maincategory subcategory productgroup group",
-    "department": "department departmentname division section",
-    "brand": "brand brandname manufacturer vendor maker",
+    "quantity": "quantity qty units orderquantity pieces menge anzahl count",
+    "amount": "amount paid salesvalue salesamount linetotal total revenue value price unitprice",
+    "session_id": "sessionid usersession basketid orderid invoiceno invoiceid invoice ordernumber "
+    "salesordernumber receiptid receiptno ticketid transactionid cartid visitid session",
+    "title": "title productname prodname itemname filmname movietitle filmtitle booktitle "
+    "trackname songtitle name producttitle producttypename producttype bezeichnung label",
+    "category": "category productcategory categoryname categorycode maincategory subcategory "
+    "productgroup productgroupname genres genre warengruppe group",
+    "department": "department departmentname division section indexgroupname",
+    "brand": "brand brandname manufacturer vendor maker publisher",
     "size": "size packagesize packsize volume weight",
-    "description": "description productdescription longdescription desc details",
-    "price": "price unitprice listprice saleprice",
+    "description": "description productdescription longdescription detaildesc desc details "
+    "overview plot beschreibung",
+    "price": "price unitprice listprice saleprice preis",
     "is_sellable": "issellable sellable instock available isavailable active isactive status",
 }
 _EVENT_WORDS = {
@@ -50,40 +63,67 @@ _EVENT_WORDS = {
 }
 _TRUE_WORDS = "true yes y 1 t active available instock onsale enabled live"
 _BOOLEAN_WORDS = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0"}
+_DAY = r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_CLOCK = r"(?:[01]\d|2[0-3])[0-5]\d"
 _TIMES = (
-    (re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{1,2}:\d{2}.*)?"), None),
+    (re.compile(r"\d{4}-\d{2}-\d{2}(?:[ Tt]\d{1,2}:\d{2}.*)?|" + _DAY + "(?:T.*)?"), None),
     (re.compile(r"\d{9,10}(\.\d+)?"), "epoch_seconds"),
+    (re.compile(_DAY + _CLOCK), "yyyyMMddHHmm"),
+    (re.compile(_DAY + _CLOCK + r"[0-5]\d"), "yyyyMMddHHmmss"),
     (re.compile(r"\d{12,13}"), "epoch_millis"),
+    (re.compile(r"\d{15,16}"), "epoch_micros"),
+    (re.compile(r"\d{18,19}"), "epoch_nanos"),
     (re.compile(r"(\d{1,2})/(\d{1,2})/\d{4} \d{1,2}:\d{2}:\d{2}"), "/yyyy H:mm:ss"),
     (re.compile(r"(\d{1,2})/(\d{1,2})/\d{4} \d{1,2}:\d{2}"), "/yyyy H:mm"),
     (re.compile(r"(\d{1,2})/(\d{1,2})/\d{4}"), "/yyyy"),
+    (re.compile(r"\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d{2}:\d{2}"), "d.M.yyyy H:mm:ss"),
     (re.compile(r"\d{1,2}\.\d{1,2}\.\d{4} \d{1,2}:\d{2}"), "d.M.yyyy H:mm"),
     (re.compile(r"\d{1,2}\.\d{1,2}\.\d{4}"), "d.M.yyyy"),
 )
+_ZONED = re.compile(r"[Tt ]\d{1,2}:?\d{2}.*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$")
+# Words for no value that mean nothing else in any column.
+_NULLS = frozenset(WORDS_FOR_NOTHING) - {"none", "na", "nil", "undefined"}
+_ESCAPED_QUOTE = b'\\"'
+_LOOKED_FOR_ESCAPES = 2**20
+# Both marks of a number, and a part of three digits that may be thousands.
+_TWO_MARKS = re.compile(r"[+-]?\d[\d.,'\s]*?([.,' \u00a0\u202f])[\d]{3}([.,])\d+")
+_DECIMAL = re.compile(r"[+-]?\d*([.,])(?:\d{1,2}|\d{4,})")
+_THREE = re.compile(r"[+-]?\d{1,3}(?:([.,' \u00a0\u202f])\d{3})+")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A mapping that was written. questions: for a person to decide or check."""
+    """A mapping that was written from a sample. questions: for a person to decide or check."""
 
     path: Path
+    sample: Path
     entity: Entity
     questions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The columns of a sample file, and the texts in each column."""
+    """The columns of a sample file, and the texts in each column.
+
+    escape: whether a quote is escaped by a backslash (csv).
+    """
 
     path: Path
     delimiter: str
     values: dict[str, list[str]]
+    escape: str | None = None
+
+    def without(self, words: Collection[str]) -> Sample:
+        """The sample as if these words were empty."""
+        kept = {name: [t for t in texts if t not in words] for name, texts in self.values.items()}
+        return replace(self, values=kept)
 
 
 @dataclass
 class _Draft:
-    """The lines of a mapping, and its open questions."""
+    """The lines of a mapping, and its open questions. keys: of the mapping itself."""
 
+    keys: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -93,9 +133,9 @@ class _Draft:
 def init_source(name: str, samples: Sequence[Path], out: Path) -> list[Proposal]:
     """Write a mapping for each sample, as `<out>/<name>_<entity>.yaml`, with its open questions.
 
-    name: of the shop. samples: parquet, csv or jsonl files with the columns of future drops; the
-    columns tell which entity a sample holds. Raises MappingError, and writes nothing, when a file
-    can't be read, its entity can't be told, two samples hold the same entity, or a mapping exists.
+    name: of the shop. samples: files with the columns of future drops; the columns tell which
+    entity a sample holds. Raises MappingError, and writes nothing, when a file can't be read, its
+    entity can't be told, two samples hold the same entity, or a mapping exists.
     """
     drafts: dict[Entity, tuple[Path, str, _Draft]] = {}
     for path in samples:
@@ -115,21 +155,26 @@ def init_source(name: str, samples: Sequence[Path], out: Path) -> list[Proposal]
     for entity, (_, page, _) in drafts.items():
         targets[entity].write_text(page, encoding="utf-8")
     return [
-        Proposal(targets[entity], entity, tuple(draft.questions))
-        for entity, (_, _, draft) in drafts.items()
+        Proposal(targets[entity], sample, entity, tuple(draft.questions))
+        for entity, (sample, _, draft) in drafts.items()
     ]
 
 
 def read_sample(path: Path) -> Sample:
     """The first rows of a file as text. Raises MappingError that names the file."""
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in FORMATS:
+    kind = format_of(path.name)
+    if not kind:
         raise MappingError(f"{path}: expected one of .{', .'.join(FORMATS)}")
     try:
         names, delimiter = _columns_of(path, kind)
-    except (OSError, UnicodeDecodeError, ValueError, pa.ArrowException) as error:
+        escape = None
+        if kind in ("csv", "tsv"):
+            with path.open("rb") as file:
+                begin = open_text(path.name, file).read(_LOOKED_FOR_ESCAPES)
+            escape = "backslash" if _ESCAPED_QUOTE in begin else None
+    except (OSError, EOFError, UnicodeDecodeError, ValueError, pa.ArrowException) as error:
         raise MappingError(f"{path}: cannot be read: {error}") from error
-    columns = Columns(tuple(names), (), delimiter)
+    columns = Columns(tuple(names), (), delimiter, escape)
     values: dict[str, list[str]] = {name: [] for name in names}
     rows = 0
     for batch in read_file(path.name, str(path.absolute()), columns):
@@ -140,22 +185,42 @@ def read_sample(path: Path) -> Sample:
         rows += batch.num_rows
         if rows >= _SAMPLE_ROWS:
             break
-    return Sample(path, delimiter, {n: texts[:_SAMPLE_ROWS] for n, texts in values.items()})
+    texts_of = {name: texts[:_SAMPLE_ROWS] for name, texts in values.items()}
+    return Sample(path, delimiter, texts_of, escape)
 
 
 def _columns_of(path: Path, kind: str) -> tuple[list[str], str]:
     if kind == "parquet":
         return list(pq.read_schema(path).names), ","
-    with path.open(encoding="utf-8-sig") as lines:
-        if kind == "csv":
+    with (
+        path.open("rb") as file,
+        TextIOWrapper(open_text(path.name, file), encoding="utf-8-sig") as lines,
+    ):
+        if kind in ("csv", "tsv"):
             header = lines.readline()
             delimiter = max(_DELIMITERS, key=header.count)
-            return [name.strip().strip('"') for name in header.split(delimiter)], delimiter
+            # A `.tsv` has tabs without a word.
+            said = "," if kind == "tsv" and delimiter == "\t" else delimiter
+            return [name.strip().strip('"') for name in header.split(delimiter)], said
+        records: Iterable[Any] = (json.loads(line) for line in lines if line.strip())
+        if kind == "json":
+            text = lines.read()
+            is_array = text.lstrip().startswith("[")
+            parsed = json.loads(text) if is_array else map(json.loads, text.splitlines())
+            records = parsed
         names: dict[str, None] = {}
-        for _, line in zip(range(_SAMPLE_ROWS), lines, strict=False):
-            if line.strip():
-                names.update(dict.fromkeys(json.loads(line)))
+        for record in islice(records, _SAMPLE_ROWS):
+            names.update(dict.fromkeys(_paths(record)))
         return list(names), ","
+
+
+def _paths(record: Mapping[str, Any]) -> Iterable[str]:
+    """The keys of an object; of objects within it as `item.sku`."""
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from (f"{key}.{path}" for path in _paths(value))
+        else:
+            yield key
 
 
 def guess_entity(sample: Sample) -> Entity:
@@ -179,22 +244,74 @@ def _plain(name: str) -> str:
 
 
 def _best_name(target: str, names: Iterable[str]) -> str | None:
-    by_plain = {_plain(name): name for name in names}
+    known = list(names)
+    # Of a key within an object, the whole path or the key alone: `item.id`, `product.sku`.
+    by_plain = {_plain(name.rpartition(".")[2]): name for name in known}
+    by_plain |= {_plain(name): name for name in known}
     return next((by_plain[name] for name in _NAMES[target].split() if name in by_plain), None)
 
 
 def _draft(sample: Sample, entity: Entity) -> _Draft:
     draft = _Draft()
+    found: dict[str, str | None] = {}
     for target in TARGETS[entity]:
         left = [name for name in sample.values if name not in draft.used]
-        theirs = _best_name(target.name, left)
+        found[target.name] = theirs = _best_name(target.name, left)
         if theirs is not None:
             draft.used.add(theirs)
+    sample = sample.without(_draft_nulls(sample, entity, found, draft))
+    _draft_marks(sample, entity, found, draft)
+    if sample.escape:
+        draft.keys.append(f"escape: {sample.escape}")
+        draft.questions.append('does a backslash before a quote (\\") escape it? assumed so')
+    for target in TARGETS[entity]:
+        theirs = found[target.name]
         if line := _column_line(target, theirs, sample, entity, draft):
             draft.columns.append(line)
     if entity is Entity.users:
         _draft_attributes(sample, draft)
     return draft
+
+
+def _draft_nulls(
+    sample: Sample, entity: Entity, found: Mapping[str, str | None], draft: _Draft
+) -> list[str]:
+    """The words of the sample that stand for no value, for the key `nulls`."""
+    words: set[str] = set()
+    for target in TARGETS[entity]:
+        texts = sample.values.get(found[target.name] or "", [])
+        known = _NULLS if target.type == "string" and not target.is_id else set(WORDS_FOR_NOTHING)
+        words |= {text for text in texts if text.lower() in known}
+    nulls = sorted(words)
+    if nulls:
+        listed = ", ".join(json.dumps(word, ensure_ascii=False) for word in nulls)
+        draft.keys.append(f"nulls: [{listed}]")
+        draft.questions.append(f"do these words mean that there is no value: {listed}? assumed so")
+    return nulls
+
+
+def _draft_marks(
+    sample: Sample, entity: Entity, found: Mapping[str, str | None], draft: _Draft
+) -> None:
+    """The keys `decimal` and `thousands`, by how all numbers of the sample are written."""
+    columns = [found[t.name] for t in TARGETS[entity] if t.type == "double"]
+    texts = [text for name in columns if name for text in sample.values[name]]
+    if not texts:
+        return
+    both = [match for text in texts if (match := _TWO_MARKS.fullmatch(text))]
+    single = {match[1] for text in texts if (match := _DECIMAL.fullmatch(text))}
+    groups = {match[1] for text in texts if (match := _THREE.fullmatch(text)) and match[1]}
+    decimal = both[0][2] if both else ("," if single == {","} else ".")
+    thousands = both[0][1] if both else next(iter(sorted(groups - {decimal})), None)
+    if not both and not single and groups & {".", ","}:
+        shown = next(t for t in texts if (m := _THREE.fullmatch(t)) and m[1] in (".", ","))
+        meant = "a decimal mark" if thousands is None else "thousands"
+        draft.questions.append(f"does {shown} have a decimal mark or thousands? assumed {meant}")
+    if decimal != ".":
+        draft.keys.append(f"decimal: {json.dumps(decimal)}")
+    if thousands is not None:
+        space = thousands if thousands in ".,'" else " "
+        draft.keys.append(f"thousands: {json.dumps(space)}")
 
 
 def _column_line(
@@ -236,26 +353,34 @@ def _time_parts(theirs: str, texts: list[str], draft: _Draft) -> list[str]:
     form = _time_format(theirs, texts, draft)
     if form:
         parts.append(f"format: {_quoted(form)}")
-    if form not in ("epoch_seconds", "epoch_millis"):
+    if form not in EPOCHS:
         parts.append("time_zone: UTC")
-        draft.questions.append(f"in which time zone are the times of {theirs}? assumed UTC")
+        if form is not None or not all(map(_ZONED.search, texts)):
+            draft.questions.append(f"in which time zone are the times of {theirs}? assumed UTC")
     return parts
 
 
 def _time_format(theirs: str, texts: list[str], draft: _Draft) -> str | None:
-    for pattern, form in _TIMES:
-        matches = [pattern.fullmatch(text) for text in texts]
-        if not texts or not all(matches):
-            continue
-        if form is None or not form.startswith("/"):
-            return form
-        if any(match and int(match[1]) > 12 for match in matches):
-            return f"d/M{form}"
-        if not any(match and int(match[2]) > 12 for match in matches):
+    """The format that most times have; None for ISO 8601."""
+    fits = [sum(1 for text in texts if pattern.fullmatch(text)) for pattern, _ in _TIMES]
+    most = max(fits)
+    if not most:
+        draft.questions.append(f"how are the times of {theirs} written? say so in `format`")
+        return None
+    pattern, form = _TIMES[fits.index(most)]
+    if form is not None and form.startswith("/"):
+        matches = [match for text in texts if (match := pattern.fullmatch(text))]
+        is_day_first = any(int(match[1]) > 12 for match in matches)
+        if not is_day_first and not any(int(match[2]) > 12 for match in matches):
             draft.questions.append(f"does {theirs} begin with the month or the day? assumed month")
-        return f"M/d{form}"
-    draft.questions.append(f"how are the times of {theirs} written? say so in `format`")
-    return None
+        form = f"d/M{form}" if is_day_first else f"M/d{form}"
+    if most < len(texts):
+        other = next(text for text in texts if not pattern.fullmatch(text))
+        draft.questions.append(
+            f"{len(texts) - most} of {len(texts)} times of {theirs} are not in "
+            f"{form or 'ISO 8601'}, such as {other!r}; what are they? Their rows will be unusable"
+        )
+    return form
 
 
 def _event_parts(theirs: str, texts: list[str], draft: _Draft) -> list[str]:
@@ -319,6 +444,7 @@ def _page(name: str, entity: Entity, sample: Sample, draft: _Draft) -> str:
     lines += [f"source: {name}", f"entity: {entity}"]
     if sample.delimiter != ",":
         lines.append(f"delimiter: {json.dumps(sample.delimiter)}")
+    lines += draft.keys
     lines += ["", "columns:", *(f"  {line}" for line in draft.columns)]
     if draft.attributes:
         lines += ["", "attributes: # personal: drop = known, and never read"]

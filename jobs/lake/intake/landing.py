@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial, reduce
+from itertools import pairwise
 from typing import Any
 
 from pyarrow import fs
@@ -26,7 +27,7 @@ from jobs.lake.errors import BadDrop, MappingError, Terminal
 from jobs.lake.hashing import hash_columns, map_text
 from jobs.lake.intake.mapping import TARGETS, Entity, Source, claim, load_sources
 from jobs.lake.intake.parse import parse
-from jobs.lake.intake.raw_rows import FORMATS, Columns, read_files
+from jobs.lake.intake.raw_rows import FORMATS, Columns, format_of, read_files
 from jobs.lake.settings import LakeSettings
 from jobs.lake.step import Run
 from jobs.lake.storage import locate, sha256
@@ -48,6 +49,8 @@ _STAGED = (
     "drop_ds date",
     "problems array<struct<column: string, reason: string>>",
     "payload string",
+    "respelled boolean",
+    "complete_source string",
     "ingest_ds date",
     "row_hash string",
 )
@@ -81,17 +84,24 @@ class DropsTaken:
 
     rows: our columns of the entity, ingest_ds, source_file, source_row, row_hash.
     rejected: source_file, row_id, column, reason, payload, rows (more than 1 for a whole file).
-    files: every file that the run looked into.
+    files: every file that the run looked into. respelled: rows with an id that was sent in another
+    spelling than `jobs.lake.intake.ids` gives it.
     """
 
     rows: DataFrame
     rejected: DataFrame
     files: tuple[LandingFile, ...]
+    respelled: int = 0
 
     @property
     def rows_in(self) -> int:
         """All rows of the files: those of `rows` and those that `rejected` stands for."""
         return sum(file.rows for file in self.files)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For the run's record."""
+        return {"ids_respelled": self.respelled} if self.respelled else {}
 
     def log(self, run_id: str) -> tuple[str, list[dict[str, Any]]]:
         """The rows for `ops.landing_files`."""
@@ -139,9 +149,10 @@ def take_in(
         staged = run.scratch.once(reduce(DataFrame.unionByName, frames))
     else:
         staged = _nothing(spark, Entity(entity))
-    due = _counted(due, known, staged, at, settings.max_bad_share)
+    due, respelled = _counted(due, known, staged, at, settings.max_bad_share)
+    _require_complete(due, known, sources, at)
     rejected = _rejected(staged).unionByName(_duplicates(spark, due))
-    return DropsTaken(_usable(staged, Entity(entity)), rejected, tuple(due))
+    return DropsTaken(_usable(staged, Entity(entity)), rejected, tuple(due), respelled)
 
 
 @dataclass(frozen=True)
@@ -182,7 +193,7 @@ def _due_files(
         if file in sizes or drop_ds > at.run.ds:
             continue
         name = file.rpartition("/")[2]
-        if name.rpartition(".")[2].lower() not in FORMATS:
+        if not format_of(name):
             raise at.bad(
                 f"{file} is of an unknown format; expected .{', .'.join(FORMATS)}",
                 "Convert it, or let its name begin with _ to leave it out",
@@ -262,16 +273,16 @@ def _read(
     spark: SparkSession, landing: str, source: Source, files: Sequence[LandingFile], run: Run
 ) -> DataFrame:
     """The parsed rows of one source's files, spread over the executors by file."""
-    columns = Columns(
-        tuple(source.source_columns), tuple(source.required_columns), source.delimiter
-    )
+    columns = Columns.of(source)
     paths = [(file.file, f"{landing.rstrip('/')}/{file.file}") for file in files]
     entries = spark.createDataFrame(paths, "file string, path string")
     # Neighboring days go to one task, so that a file of the bronze table holds few days.
     spread = entries.repartitionByRange(min(len(files), _MOST_TASKS), "file")
     raw = spread.mapInArrow(partial(read_files, columns=columns), columns.ddl)
     parsed = parse(raw, source)
-    return _with_ingest_ds(parsed, run).withColumn("row_hash", _row_hash(source.entity))
+    complete = F.lit(source.source if source.complete else None).cast("string")
+    parsed = parsed.withColumn("complete_source", complete)
+    return _with_ingest_ds(parsed, run).withColumn("row_hash", row_hash(source.entity))
 
 
 def _with_ingest_ds(parsed: DataFrame, run: Run) -> DataFrame:
@@ -282,7 +293,8 @@ def _with_ingest_ds(parsed: DataFrame, run: Run) -> DataFrame:
     return parsed.withColumn("ingest_ds", ingest_ds)
 
 
-def _row_hash(entity: Entity) -> Column:
+def row_hash(entity: Entity) -> Column:
+    """SHA-256 of the columns that a source sends."""
     columns = [F.col(target.name) for target in TARGETS[entity]]
     if entity is Entity.users:
         columns.append(map_text(F.col("attributes")))
@@ -303,11 +315,15 @@ def _counted(
     staged: DataFrame,
     at: _Where,
     max_bad_share: float,
-) -> list[LandingFile]:
-    """The files with their rows and final status. Raises BadDrop on unreadable files and drops."""
+) -> tuple[list[LandingFile], int]:
+    """The files with their rows and final status, and the rows whose ids were respelled. Raises
+    BadDrop on unreadable files and drops."""
     bad = F.when(F.col("problems").isNotNull(), F.col("rows")).otherwise(0)
     found = staged.groupBy("file").agg(
-        F.sum("rows").alias("rows"), F.sum(bad).alias("bad"), F.max("file_problem").alias("problem")
+        F.sum("rows").alias("rows"),
+        F.sum(bad).alias("bad"),
+        F.max("file_problem").alias("problem"),
+        F.count_if("respelled").alias("respelled"),
     )
     counts = {row["file"]: row for row in found.collect()}
     if problems := sorted((f, row["problem"]) for f, row in counts.items() if row["problem"]):
@@ -325,7 +341,7 @@ def _counted(
             rows[file.sha256] = counts[file.file]["rows"] if file.file in counts else 0
         count = rows[file.sha256]
         final.append(replace(file, rows=count, status=file.status if count else EMPTY))
-    return final
+    return final, sum(row["respelled"] for row in counts.values())
 
 
 def _require_few_bad(
@@ -354,10 +370,36 @@ def _require_few_bad(
         )
 
 
+def _require_complete(
+    due: Sequence[LandingFile],
+    known: Iterable[dict[str, Any]],
+    sources: Sequence[Source],
+    at: _Where,
+) -> None:
+    """Raises BadDrop where a drop that is declared complete has far fewer rows than the one before:
+    what it lacks would no longer be sold."""
+    for source in (source for source in sources if source.complete):
+        rows: dict[date, int] = defaultdict(int)
+        for file in (*known, *map(asdict, due)):
+            if file["source"] == source.source:
+                rows[file["drop_ds"]] += file["rows"]
+        new = {file.drop_ds for file in due if file.source == source.source}
+        for before, day in pairwise(sorted(rows)):
+            if day in new and rows[day] < (1 - source.may_shrink_by) * rows[before]:
+                raise at.bad(
+                    f"{at.entity}/ds={day} of source {source.source} is declared complete and has "
+                    f"{rows[day]:,} rows, where ds={before} had {rows[before]:,}; "
+                    f"may_shrink_by {source.may_shrink_by:.0%} allows fewer by that share",
+                    "Deliver what is missing, or raise `may_shrink_by` in the mapping for this day",
+                )
+
+
 def _usable(staged: DataFrame, entity: Entity) -> DataFrame:
     names = [target.name for target in TARGETS[entity]]
     if entity is Entity.users:
         names.append("attributes")
+    if entity is Entity.items:
+        names.append("complete_source")
     return staged.where(F.col("problems").isNull()).select(
         *names,
         "ingest_ds",

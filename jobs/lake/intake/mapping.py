@@ -1,7 +1,8 @@
 """Mappings: `sources/<source>.yaml`, how one source's columns become ours.
 
 A mapping is an allow-list. A column of a file that no mapping names is never read, so it reaches
-neither a table nor a prompt. Names of columns that look personal are refused (see `_PERSONAL`).
+neither a table nor a prompt. Names of columns that look personal are refused
+(`jobs.lake.intake.personal`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.lake.errors import MappingError
+from jobs.lake.intake.personal import looks_personal
 
 
 class Entity(StrEnum):
@@ -78,86 +79,26 @@ TARGETS: Mapping[Entity, tuple[Target, ...]] = {
     Entity.users: (Target("user_id", "string", required=True, is_id=True),),
 }
 
-# A word of a column's name that says the column holds something about a person that could find or
-# name them. Column names are split at `_`, `-`, `.`, spaces and camelCase humps.
-_PERSONAL = frozenset(
-    {
-        "name",
-        "firstname",
-        "lastname",
-        "surname",
-        "fullname",
-        "username",
-        "nickname",
-        "forename",
-        "initials",
-        "mail",
-        "email",
-        "phone",
-        "telephone",
-        "tel",
-        "mobile",
-        "cell",
-        "fax",
-        "address",
-        "addr",
-        "street",
-        "zip",
-        "zipcode",
-        "postcode",
-        "postal",
-        "birth",
-        "birthday",
-        "birthdate",
-        "dob",
-        "ssn",
-        "passport",
-        "iban",
-        "card",
-        "ip",
-        "latitude",
-        "longitude",
-        "lat",
-        "lon",
-        "lng",
-        "gps",
-        "device",
-        "imei",
-        "note",
-        "notes",
-        "comment",
-        "comments",
-        "message",
-        "freetext",
-        "password",
-    }
-)
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_EPOCHS = ("epoch_seconds", "epoch_millis")
+# Units of one second in a number of each format.
+EPOCHS: Mapping[str, int] = {
+    "epoch_seconds": 1,
+    "epoch_millis": 1_000,
+    "epoch_micros": 1_000_000,
+    "epoch_nanos": 1_000_000_000,
+}
 _ZONED = re.compile(r"[XxZVOz]")
 _PATTERN = re.compile(r"(?:'[^']*'|[yuMLdDHhkKmsSaEQqXxZVOzn]|[^A-Za-z'])+")
-_BOOLEANS = {"true": True, "false": False}
-
-
-def looks_personal(column: str) -> str:
-    """The word of a column's name that looks personal, or ''.
-
-    >>> looks_personal("contactEmail"), looks_personal("E-Mail"), looks_personal("household_size")
-    ('email', 'mail', '')
-    """
-    words = [word.lower() for word in _WORD.findall(column)]
-    pairs = [a + b for a, b in pairwise(words)]
-    return next((word for word in (*words, *pairs) if word in _PERSONAL), "")
+_BOOLEANS = ("true", "false")
 
 
 class ColumnMap(BaseModel):
     """Where one of our columns comes from.
 
     from: the source's column; or constant: the same value in every row.
-    format: of a timestamp, a Spark datetime pattern, or epoch_seconds or epoch_millis; without
-        one, ISO 8601. time_zone: IANA name of the zone of wall-clock times; times that carry an
-        offset keep it. At a clock change, a skipped hour moves forward, and a repeated hour is the
-        first of the two.
+    format: of a timestamp, a Spark datetime pattern, or epoch_seconds, epoch_millis, epoch_micros
+        or epoch_nanos; without one, ISO 8601. time_zone: IANA name of the zone of wall-clock times;
+        times that carry an offset keep it. At a clock change, a skipped hour moves forward, and a
+        repeated hour is the first of the two.
     default: taken where the source has no value. optional: files may lack the column.
     values: the source's value to ours; a value that is not listed makes the row unusable.
     personal: `none` says that a person looked, and the column is not personal despite its name;
@@ -185,16 +126,16 @@ class ColumnMap(BaseModel):
             raise ValueError("a constant takes no other key")
         if self.time_zone is not None:
             _zone(self.time_zone)
-        if self.format and self.format not in _EPOCHS and not _PATTERN.fullmatch(self.format):
+        if self.format and self.format not in EPOCHS and not _PATTERN.fullmatch(self.format):
             raise ValueError(
                 f"format: {self.format!r} is neither a Spark datetime pattern such as "
-                f"'dd/MM/yyyy HH:mm' nor one of {', '.join(_EPOCHS)}"
+                f"'dd/MM/yyyy HH:mm' nor one of {', '.join(EPOCHS)}"
             )
         return self
 
     @property
     def is_epoch(self) -> bool:
-        return self.format in _EPOCHS
+        return self.format in EPOCHS
 
     @property
     def format_has_zone(self) -> bool:
@@ -215,9 +156,17 @@ class Source(BaseModel):
     """One source: which files belong to it, and what their columns mean.
 
     source: the name, which is that of the mapping file. files: a pattern for the source's file
-    names in `landing/<entity>/ds=D/`. delimiter: of csv files. nulls: words that stand for no
-    value, beside the empty text. columns: our column to the source's. attributes: only for users,
-    the non-personal columns that may describe a user.
+    names in `landing/<entity>/ds=D/`. delimiter: of csv files. escape: of csv files, whether a
+    backslash makes a quote part of a value (`backslash`, as Spark writes) or a quote is only ever
+    doubled (`none`); without it, a row whose quotes can be read both ways is unusable.
+    nulls: words that stand for no value, beside the empty text. ids: words that are ids here,
+    although they usually stand for no value, such as `NA`. decimal, thousands: the marks in
+    numbers. days_end_in: IANA name of the zone in which the day of a drop ends, UTC without it.
+    complete: of items, whether each day's drop holds all items of the source, so that an item which
+    it lacks is no longer sold. may_shrink_by: the share of its rows by which such a drop may be
+    smaller than the one before; a smaller one stops the day.
+    columns: our column to the source's. attributes: only for users, the non-personal columns that
+    may describe a user.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -226,14 +175,22 @@ class Source(BaseModel):
     entity: Entity
     files: str = Field("*", min_length=1)
     delimiter: str = Field(",", min_length=1, max_length=1)
+    escape: Literal["backslash", "none"] | None = None
     nulls: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    days_end_in: str | None = None
+    complete: bool = False
+    may_shrink_by: float = Field(0.1, ge=0, le=1)
     columns: dict[str, ColumnMap]
     attributes: dict[str, ColumnMap] = {}
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Source:
         targets = {target.name: target for target in TARGETS[self.entity]}
-        problems = [
+        problems = list(self._contradictions())
+        problems += [
             f"columns.{name}: {self.entity} have no such column; they have {', '.join(targets)}"
             for name in self.columns
             if name not in targets
@@ -256,6 +213,19 @@ class Source(BaseModel):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _contradictions(self) -> Iterable[str]:
+        if self.thousands == self.decimal:
+            yield f"thousands: {self.thousands!r} is the decimal mark too"
+        if self.complete and self.entity is not Entity.items:
+            yield "complete: only items end when a drop lacks them"
+        if self.days_end_in is not None:
+            if self.entity is not Entity.events:
+                yield "days_end_in: only events happen on a day"
+            try:
+                _zone(self.days_end_in)
+            except ValueError as error:
+                yield f"days_end_in: {str(error).partition(': ')[2]}"
 
     def _personal_columns(self) -> Iterable[str]:
         named = {f"columns.{name}": column for name, column in self.columns.items()}
@@ -288,13 +258,16 @@ class Source(BaseModel):
         return [name for name in self.source_columns if name in needed]
 
     @property
-    def keeps_raw_lines(self) -> bool:
-        """Whether a line that can't be split into columns may be stored in quarantine.
+    def id_columns(self) -> frozenset[str]:
+        """The columns of a file that hold ids."""
+        ids = {target.name for target in TARGETS[self.entity] if target.is_id}
+        return frozenset(c.from_ for name, c in self.used.items() if name in ids and c.from_)
 
-        Such a line holds all columns of its row, personal ones included.
-        """
-        listed = (*self.columns.values(), *self.attributes.values())
-        return self.entity is not Entity.users and all(c.personal != "drop" for c in listed)
+    @property
+    def attribute_columns(self) -> frozenset[str]:
+        """The columns of a file that describe a user."""
+        ours = (c for name, c in self.used.items() if name.startswith("attributes."))
+        return frozenset(c.from_ for c in ours if c.from_)
 
 
 def _misfits(target: Target, column: ColumnMap) -> Iterable[str]:

@@ -12,7 +12,18 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake.intake.mapping import TARGETS, ColumnMap, Entity, EventType, Source, Target, literal
+from jobs.lake.intake.ids import DIGITS_ARE_LOST, LOST_DIGITS, WORDS_FOR_NOTHING
+from jobs.lake.intake.mapping import (
+    EPOCHS,
+    TARGETS,
+    ColumnMap,
+    Entity,
+    EventType,
+    Source,
+    Target,
+    literal,
+)
+from jobs.lake.intake.raw_rows import UNSPLIT
 
 ID_CHARACTERS = 128
 ATTRIBUTE_CHARACTERS = 64
@@ -22,29 +33,46 @@ FIRST_YEAR = 1990
 _TOO_OLD = f"is a time before {FIRST_YEAR}; is the unit right?"
 _DROP_DS = r"/ds=(\d{4}-\d{2}-\d{2})/"
 _NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
-# Spark would read a time without a date as one of today.
-_ISO = (
+# The usual ways to write a time, which Spark casts as they stand. It would read a time without a
+# date as one of today.
+_PLAIN_TIME = (
     r"^\d{4}-\d{2}-\d{2}"
-    r"([ T]\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
+    r"([ T]\d{1,2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?)?$"
 )
-_ISO_ZONE = r"(Z|:\d{2}(\.\d+)? ?[+-]\d{2}(:?\d{2})?)$"
+_PLAIN_ZONE = r":\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$"
+# All that ISO 8601 allows, and the words UTC and GMT: year, month, day, hour, minute, second,
+# fraction, zone. First as extended, then as basic format; both have the same groups.
+_ZONE = r" ?([Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+_ISO_EXTENDED = (
+    r"^(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    + _ZONE
+    + ")?$"
+)
+_ISO_BASIC = (
+    r"^(\d{4})(\d{2})(\d{2})(?:[Tt](\d{2})(\d{2})(?:(\d{2})(?:[.,](\d{1,9}))?)?" + _ZONE + ")?$"
+)
+_ISO = "is not an ISO 8601 time, such as 2026-01-15T10:00:00+01:00; say its `format`"
 _CONTROL = r"[\x00-\x1F\x7F]"
-# An e-mail or web address, or a run of digits as long as a telephone or card number.
-_PERSONAL_VALUE = r"@|://|\d([ ()./-]{0,2}\d){8}"
+# A number with something else beside it, such as a currency.
+_NOT_ALONE = r"\d.*[^\d\s.,'+-]|[^\d\s.,'+-].*\d"
+_MARKS = r"^[+-]?[\d.,' \u00A0\u202F]*\d$"
+_SPACES = r"[ \u00A0\u202F]"
 
 
 def parse(raw: DataFrame, source: Source) -> DataFrame:
     """Typed rows of one source.
 
     raw: columns of `jobs.lake.intake.raw_rows`; `c0`… are `source.source_columns`.
-    Returns file, row, rows, file_problem, drop_ds (the day in the file's folder), our columns of
-    `TARGETS[source.entity]` (and attributes map<string,string> for users), `problems` (array of
-    column and reason, null for a usable row) and `payload` (the row as JSON in the source's own
-    column names, null for a usable row).
+    Returns file, row, rows, file_problem, respelled, drop_ds (the day in the file's folder), our
+    columns of `TARGETS[source.entity]` (and attributes map<string,string> for users), `problems`
+    (array of column and reason, null for a usable row) and `payload` (the row as JSON in the
+    source's own column names, null for a usable row).
     """
-    columns = [_Column(t.name, t, source.columns.get(t.name)) for t in TARGETS[source.entity]]
+    columns = [
+        _Column(t.name, t, source.columns.get(t.name), source) for t in TARGETS[source.entity]
+    ]
     attributes = [
-        _Column(f"attribute{number}", Target(name, "string"), column, is_attribute=True)
+        _Column(f"attribute{number}", Target(name, "string"), column, source, is_attribute=True)
         for number, (name, column) in enumerate(source.attributes.items())
         if column.personal != "drop"
     ]
@@ -53,7 +81,7 @@ def parse(raw: DataFrame, source: Source) -> DataFrame:
     # One projection for each step: Spark computes a step's columns once, however often the next
     # step names them.
     steps: list[dict[str, Column]] = [
-        {"drop_ds": drop_ds, **{f"text_{c.name}": c.text(source) for c in every}},
+        {"drop_ds": drop_ds, **{f"text_{c.name}": c.text() for c in every}},
         {f"word_{c.name}": c.word() for c in every},
         {c.name: c.value() for c in every},
         {f"reason_{c.name}": c.reason() for c in every},
@@ -62,7 +90,7 @@ def parse(raw: DataFrame, source: Source) -> DataFrame:
     ]
     parsed = reduce(DataFrame.withColumns, steps, raw)
     ours = [c.name for c in columns] + (["attributes"] if source.entity is Entity.users else [])
-    head = ("file", "row", "rows", "file_problem", "drop_ds")
+    head = ("file", "row", "rows", "file_problem", "respelled", "drop_ds")
     return parsed.select(*head, *ours, "problems", "payload")
 
 
@@ -76,6 +104,7 @@ class _Column:
     name: str
     target: Target
     column: ColumnMap | None
+    source: Source
     is_attribute: bool = False
 
     @property
@@ -83,15 +112,15 @@ class _Column:
         """The column's name in reports of problems."""
         return self.column.from_ if self.column and self.column.from_ else self.target.name
 
-    def text(self, source: Source) -> Column:
+    def text(self) -> Column:
         """The text that the source sent, trimmed; null when it stands for no value."""
         column = self.column
         if column is None or column.personal == "drop":
             return F.lit(None).cast("string")
         if column.constant is not None:
             return F.lit(literal(column.constant))
-        sent = F.trim(F.col(f"c{source.source_columns.index(str(column.from_))}"))
-        text = F.when(~sent.isin("", *source.nulls), sent)
+        sent = F.trim(F.col(f"c{self.source.source_columns.index(str(column.from_))}"))
+        text = F.when(~sent.isin("", *self.source.nulls), sent)
         if column.default is not None:
             text = F.coalesce(text, F.lit(literal(column.default)))
         return text
@@ -115,7 +144,7 @@ class _Column:
         if self.column is None:
             return F.lit(None).cast(self.target.type)
         if self.target.type == "double":
-            number = F.when(word.rlike(_NUMBER), word.try_cast("double"))
+            number = _number(word, self.source)
             return F.when(F.abs(number) < F.lit(float("inf")), number)
         if self.target.type == "boolean":
             return word.try_cast("boolean")
@@ -132,27 +161,52 @@ class _Column:
         if self.column is not None and self.column.values is not None:
             reasons.append(F.when(word.isNull(), _says(text, "is not in the mapping's `values`")))
         if self.column is not None and self.target.type != "string":
-            reasons.append(F.when(value.isNull(), _says(text, self._expected())))
+            reasons.append(F.when(value.isNull(), self._expected(text)))
         if self.target.is_id:
-            too_long = f"is longer than {ID_CHARACTERS} characters"
-            reasons.append(F.when(F.length(value) > ID_CHARACTERS, _says(text, too_long)))
-            reasons.append(F.when(value.rlike(_CONTROL), F.lit("has a control character")))
+            reasons += self._no_id(value)
         if self.target.name == "event_type":
             known = f"is none of {', '.join(EventType)}"
             reasons.append(F.when(~value.isin(*EventType), _says(text, known)))
         if self.target.name == "event_ts":
             reasons.append(F.when(F.year(value) < FIRST_YEAR, _says(text, _TOO_OLD)))
-            reasons.append(_after_drop(value))
+            reasons.append(_after_drop(value, self.column, self.source.days_end_in))
         if self.target.required:
             reasons.append(F.when(value.isNull(), F.lit("has no value")))
         return F.coalesce(*reasons, nothing)
 
-    def _expected(self) -> str:
+    def _expected(self, text: Column) -> Column:
+        """What a text is not, and what to do about it."""
         if self.target.type == "timestamp":
             form = self.column.format if self.column else None
-            return f"is not a time in {form}" if form else "is not an ISO 8601 time"
-        return {"double": "is not a number", "boolean": "is neither true nor false"}[
-            self.target.type
+            return _says(text, f"is not a time in {form}" if form else _ISO)
+        if self.target.type == "boolean":
+            return _says(text, "is neither true nor false")
+        marks = "is not a number; say the marks in the source's numbers by `decimal`, `thousands`"
+        alone = "is not a number alone; send it without its currency or unit"
+        return (
+            F.when(text.rlike(_NOT_ALONE) & ~text.rlike(_NUMBER), _says(text, alone))
+            .when(text.rlike(_MARKS), _says(text, marks))
+            .otherwise(_says(text, "is not a number"))
+        )
+
+    def _no_id(self, value: Column) -> list[Column]:
+        """The reasons why a text is no id. Those for users do not repeat it."""
+        personal = self.target.name == "user_id"
+
+        def says(what: str) -> Column:
+            return F.lit(what) if personal else _says(value, what)
+
+        too_long = says(f"is longer than {ID_CHARACTERS} characters")
+        nothing = F.lower(value).isin(*WORDS_FOR_NOTHING) & ~value.isin("", *self.source.ids)
+        stands_for_nothing = (
+            "usually stands for no value; list it in the mapping's `nulls`, or in `ids` if it is "
+            "an id"
+        )
+        return [
+            F.when(F.length(value) > ID_CHARACTERS, too_long),
+            F.when(value.rlike(_CONTROL), F.lit("has a control character")),
+            F.when(nothing, _says(value, stands_for_nothing)),
+            F.when(value.rlike(LOST_DIGITS), says(DIGITS_ARE_LOST)),
         ]
 
     def _personal(self, text: Column) -> Column:
@@ -163,8 +217,9 @@ class _Column:
                 f"is longer than {ATTRIBUTE_CHARACTERS} characters; free text is no attribute"
             )
             personal = "looks like an address or a number of a person"
+            held = F.coalesce(F.array_contains("personal", self.theirs), F.lit(False))
             return F.when(F.length(text) > ATTRIBUTE_CHARACTERS, F.lit(too_long)).when(
-                text.rlike(_PERSONAL_VALUE), F.lit(personal)
+                held, F.lit(personal)
             )
         if self.target.name == "user_id":
             address = "looks like an e-mail address; send a pseudonym instead"
@@ -178,18 +233,65 @@ class _Column:
         return None
 
 
+def _number(word: Column, source: Source) -> Column:
+    """A number with the source's marks; null for any other text."""
+    if (source.decimal, source.thousands) == (".", None):
+        return F.when(word.rlike(_NUMBER), word.try_cast("double"))
+    marks = {" ": _SPACES, "'": "['’]", ".": r"\.", ",": ",", None: None}
+    decimal, thousands = marks[source.decimal], marks[source.thousands]
+    whole = r"\d+" if thousands is None else rf"(\d+|\d{{1,3}}({thousands}\d{{3}})+)"
+    plain = word if thousands is None else F.regexp_replace(word, thousands, "")
+    plain = F.regexp_replace(plain, str(decimal), ".")
+    return F.when(word.rlike(rf"^[+-]?{whole}({decimal}\d+)?$"), plain.try_cast("double"))
+
+
 def _time(word: Column, column: ColumnMap) -> Column:
     """A time as an instant; wall-clock time is read in the mapping's zone."""
     if column.is_epoch:
-        micros = 1_000_000 if column.format == "epoch_seconds" else 1_000
-        number = F.when(word.rlike(_NUMBER), word.try_cast("decimal(20,6)"))
-        return F.timestamp_micros((number * F.lit(micros)).try_cast("bigint"))
+        per_second = EPOCHS[str(column.format)]
+        number = F.when(word.rlike(_NUMBER), word.try_cast("decimal(28,6)"))
+        micros = number * F.lit(1_000_000 // per_second if per_second <= 1_000_000 else 1)
+        if per_second > 1_000_000:
+            micros = number / F.lit(per_second // 1_000_000)
+        return F.timestamp_micros(micros.try_cast("bigint"))
     zone = column.time_zone or "UTC"
     if column.format is not None:
         time = F.try_to_timestamp(word, F.lit(column.format))
         return time if column.format_has_zone else _in_utc(time, zone)
-    time = F.when(word.rlike(_ISO), word.try_cast("timestamp"))
-    return F.when(word.rlike(_ISO_ZONE), time).otherwise(_in_utc(time, zone))
+    plain = word.try_cast("timestamp")
+    plain = F.when(word.rlike(_PLAIN_ZONE), plain).otherwise(_in_utc(plain, zone))
+    return F.coalesce(
+        F.when(word.rlike(_PLAIN_TIME), plain),
+        F.when(word.rlike(_ISO_EXTENDED), _iso_time(word, _ISO_EXTENDED, zone)),
+        F.when(word.rlike(_ISO_BASIC), _iso_time(word, _ISO_BASIC, zone)),
+    )
+
+
+def _iso_time(word: Column, form: str, zone: str) -> Column:
+    """A time in a form of ISO 8601. 24:00 is midnight of the next day, and a leap second the second
+    before it."""
+    year, month, day, hour, minute, second, fraction, offset = (
+        F.regexp_extract(word, form, group) for group in range(1, 9)
+    )
+    is_midnight = (hour == "24") & (minute == "00") & second.isin("", "00")
+    time = F.concat(
+        F.concat_ws("-", year, month, day),
+        F.lit(" "),
+        F.when(is_midnight | (hour == ""), "00").otherwise(F.lpad(hour, 2, "0")),
+        F.lit(":"),
+        F.when(minute == "", "00").otherwise(minute),
+        F.lit(":"),
+        F.when(second == "", "00").when(second == "60", "59").otherwise(second),
+        F.when(fraction == "", "").otherwise(F.concat(F.lit("."), fraction)),
+    )
+    hours = F.regexp_extract(offset, r"^([+-]\d{2})", 1)
+    minutes = F.regexp_extract(offset, r"^[+-]\d{2}:?(\d{2})$", 1)
+    minutes = F.when(minutes == "", "00").otherwise(minutes)
+    of_offset = F.concat(time, F.when(hours == "", "Z").otherwise(F.concat_ws(":", hours, minutes)))
+    found = F.when(offset == "", _in_utc(time.try_cast("timestamp"), zone)).otherwise(
+        of_offset.try_cast("timestamp")
+    )
+    return F.when(is_midnight, found + F.expr("INTERVAL 1 DAY")).otherwise(found)
 
 
 def _in_utc(wall_clock: Column, zone: str) -> Column:
@@ -202,11 +304,26 @@ def _says(text: Column, what: str) -> Column:
     return F.concat(F.lit("'"), F.coalesce(short, text), F.lit(f"' {what}"))
 
 
-def _after_drop(event_ts: Column) -> Column:
-    """The reason against a time after the end of the drop's day, in UTC."""
+def _after_drop(event_ts: Column, column: ColumnMap | None, days_end_in: str | None) -> Column:
+    """The reason against a time after the end of the drop's day."""
     shown = F.date_format(event_ts, "yyyy-MM-dd'T'HH:mm:ss'Z'")
-    late = F.concat(shown, F.lit(" is after the drop's day, "), F.col("drop_ds").cast("string"))
-    return F.when(F.to_date(event_ts) > F.col("drop_ds"), late)
+    zone = days_end_in or "UTC"
+    says = F.concat(
+        shown,
+        F.lit(" is after the drop's day, "),
+        F.col("drop_ds").cast("string"),
+        F.lit(f" in {zone}"),
+    )
+    own_zone = column.time_zone if column else None
+    if days_end_in is None and own_zone not in (None, "UTC"):
+        hint = F.lit(f", but not in {own_zone}; say `days_end_in: {own_zone}` if days end there")
+        says = F.concat(says, F.when(~_is_late(event_ts, str(own_zone)), hint).otherwise(""))
+    return F.when(_is_late(event_ts, zone), says)
+
+
+def _is_late(event_ts: Column, zone: str) -> Column:
+    local = event_ts if zone == "UTC" else F.from_utc_timestamp(event_ts, zone)
+    return F.to_date(local) > F.col("drop_ds")
 
 
 def _problems(columns: list[_Column]) -> Column:
@@ -243,7 +360,8 @@ def _attributes(source: Source, attributes: list[_Column]) -> dict[str, Column]:
 
 
 def _payload(source: Source, columns: list[_Column]) -> Column:
-    """The row as JSON in the source's column names, or its line when it could not be split."""
+    """The row as JSON in the source's column names, or the hash of its line when it could not be
+    split: such a line holds all columns, personal ones included."""
     withheld: dict[str, Column] = {}
     for column in columns:
         if (personal := column.withheld()) is not None:
@@ -253,10 +371,9 @@ def _payload(source: Source, columns: list[_Column]) -> Column:
     for number, name in enumerate(source.source_columns):
         value = F.col(f"c{number}")
         kept.append((F.when(~withheld[name], value) if name in withheld else value).alias(name))
-    line = F.col("line") if source.keeps_raw_lines else F.lit("(withheld: may be personal)")
-    unsplit = F.to_json(F.struct(line.alias("_line")))
+    unsplit = F.to_json(F.struct(F.col("line_hash").alias(UNSPLIT)))
     row = F.to_json(F.struct(*kept), {"ignoreNullFields": "false"})
     return F.when(
         F.col("problems").isNotNull(),
-        F.when(F.col("line").isNotNull(), unsplit).otherwise(row),
+        F.when(F.col("line_hash").isNotNull(), unsplit).otherwise(row),
     )

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.lake.errors import NoTable
-from jobs.lake.intake.mapping import ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.intake.mapping import EPOCHS, ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.intake.raw_rows import UNSPLIT
 from jobs.lake.settings import LakeSettings
 from jobs.lake.storage import write_new
 
@@ -97,7 +98,7 @@ def _record(table: str, source: Source, payload: str | None) -> dict[str, Any]:
     if payload is None:
         raise NotReplayable("a whole file was rejected; deliver it again under a new name")
     row = json.loads(payload)
-    if "_line" in row:
+    if UNSPLIT in row or "_line" in row:  # as older versions named it
         raise NotReplayable("the line could not be split into columns; mend it at its source")
     return dict(row) if table.startswith("bronze.") else in_source_columns(row, source)
 
@@ -111,13 +112,13 @@ def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
     ours = dict(row)
     ours |= {f"attributes.{name}": value for name, value in (row.get("attributes") or {}).items()}
     return {
-        column.from_: _sent(name, ours.get(name), column)
+        column.from_: _sent(name, ours.get(name), column, source)
         for name, column in source.used.items()
         if column.from_ is not None
     }
 
 
-def _sent(name: str, value: Any, column: ColumnMap) -> Any:
+def _sent(name: str, value: Any, column: ColumnMap, source: Source) -> Any:
     if value is None:
         return None
     if column.values is not None:
@@ -128,6 +129,8 @@ def _sent(name: str, value: Any, column: ColumnMap) -> Any:
         return words[0]
     if name == "event_ts" and column.format is not None:
         return _epoch(value, column)
+    if isinstance(value, float) and source.decimal != ".":
+        return str(value).replace(".", source.decimal)
     return value
 
 
@@ -135,7 +138,7 @@ def _epoch(value: str, column: ColumnMap) -> str:
     if not column.is_epoch:
         raise NotReplayable(f"times of its source are written as {column.format}")
     instant = datetime.fromisoformat(value).astimezone(UTC)
-    per_second = 1 if column.format == "epoch_seconds" else 1_000
+    per_second = EPOCHS[str(column.format)]
     since = instant - datetime(1970, 1, 1, tzinfo=UTC)
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     whole, rest = divmod(micros * per_second, 1_000_000)

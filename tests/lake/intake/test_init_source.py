@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,13 @@ def test_columns_are_known_by_their_usual_names(tmp_path: Path) -> None:
         (["2026-01-02T10:00:00Z"], None),
         (["1767341100", "1767341200"], "epoch_seconds"),
         (["1767341100250"], "epoch_millis"),
+        (["1767341100250000"], "epoch_micros"),
+        (["1767341100250000000"], "epoch_nanos"),
+        (["202601150912", "202601150913"], "yyyyMMddHHmm"),
+        (["20260115091259"], "yyyyMMddHHmmss"),
+        (["20260115"], None),
+        (["20260115T1000Z"], None),
+        (["2019-10-01 00:00:00 UTC"], None),
         (["2/1/2026 9:05", "13/1/2026 9:05"], "d/M/yyyy H:mm"),
         (["2/1/2026 9:05:00", "2/13/2026 9:05:00"], "M/d/yyyy H:mm:ss"),
         (["13.1.2026"], "d.M.yyyy"),
@@ -56,6 +64,90 @@ def test_the_format_of_times_is_told_from_the_values(
     lines = "".join(f"u,i,{time}\n" for time in times)
     _, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
     assert source.columns["event_ts"].format == form
+
+
+@pytest.mark.parametrize(
+    ("times", "asked"),
+    [
+        (["2026-01-02T10:00Z", "20260102T100000+0100", "2026-01-02 10:00:00 UTC"], False),
+        (["2026-01-02T10:00Z", "2026-01-02T10:00"], True),
+        (["2026-01-02"], True),
+    ],
+)
+def test_the_zone_is_asked_for_where_a_time_has_none(
+    tmp_path: Path, times: list[str], asked: bool
+) -> None:
+    lines = "".join(f"u,i,{time}\n" for time in times)
+    proposal, _ = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
+    assert any("time zone" in question for question in proposal.questions) is asked
+    assert not any("ISO" in question for question in proposal.questions)
+
+
+def test_times_in_another_unit_than_most_are_asked_about(tmp_path: Path) -> None:
+    times = ["1768467600000"] * 3 + ["1768467600"]
+    lines = "".join(f"u,i,{time}\n" for time in times)
+    proposal, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
+    assert source.columns["event_ts"].format == "epoch_millis"
+    (asked,) = [question for question in proposal.questions if "of 4 times" in question]
+    assert asked.startswith("1 of 4 times of ts are not in epoch_millis, such as '1768467600'")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("CustomerKey,ProductKey,OrderDate,OrderQuantity", {"quantity": "OrderQuantity"}),
+        ("customer_id,article_id,t_dat,order_id", {"session_id": "order_id"}),
+        ("Member_number,film_id,Date,rating", {}),
+        ("user_id,product_id,event_time,user_session", {"session_id": "user_session"}),
+        ("userId,movieId,timestamp,rating", {}),
+    ],
+)
+def test_names_of_many_public_data_sets_are_known(
+    tmp_path: Path, header: str, expected: dict[str, str]
+) -> None:
+    user, item, time, _ = header.split(",")
+    _, source = propose(tmp_path, x_csv=f"{header}\nu,i,2026-01-02,1\n")["events"]
+    found = {n: c.from_ for n, c in source.columns.items() if c.from_}
+    assert found == {"user_id": user, "item_id": item, "event_ts": time, **expected}
+
+
+def test_words_for_nothing_are_proposed_as_nulls(tmp_path: Path) -> None:
+    text = "user,item,ts,qty\nNULL,i,2026-01-02,1\nu,i,2026-01-03,nan\n"
+    proposal, source = propose(tmp_path, x_csv=text)["events"]
+    assert source.nulls == ("NULL", "nan")
+    assert any('no value: "NULL", "nan"?' in question for question in proposal.questions)
+    _, items = propose(tmp_path, i_csv="sku,title,brand\nNA,None,NULL\n")["items"]
+    assert items.nulls == ("NA", "NULL")
+
+
+def test_a_backslash_before_a_quote_is_proposed_as_an_escape(tmp_path: Path) -> None:
+    text = 'sku,title,status\nB1,"Screen 27\\"",active\nB2,Mouse,active\n'
+    proposal, source = propose(tmp_path, i_csv=text)["items"]
+    assert source.escape == "backslash"
+    assert any("escape it? assumed so" in question for question in proposal.questions)
+
+
+@pytest.mark.parametrize(
+    ("prices", "decimal", "thousands", "asked"),
+    [
+        (["24.90", "5"], ".", None, False),
+        (["24,90", "5"], ",", None, False),
+        (["24,90", "1.299"], ",", ".", False),
+        (["1.299,00"], ",", ".", False),
+        (["1,299.00"], ".", ",", False),
+        (["1'299.00"], ".", "'", False),
+        (["1 299,00"], ",", " ", False),
+        (["1.299", "89"], ".", None, True),
+        (["1,299", "89"], ".", ",", True),
+    ],
+)
+def test_the_marks_in_numbers_are_told_from_all_of_them_or_asked_about(
+    tmp_path: Path, prices: list[str], decimal: str, thousands: str | None, asked: bool
+) -> None:
+    lines = "".join(f'B{n};Tea;"{price}"\n' for n, price in enumerate(prices))
+    proposal, source = propose(tmp_path, i_csv="sku;title;price\n" + lines)["items"]
+    assert (source.decimal, source.thousands) == (decimal, thousands)
+    assert any("decimal mark or thousands" in q for q in proposal.questions) is asked
 
 
 def test_a_date_that_can_be_read_two_ways_is_asked_about(tmp_path: Path) -> None:
@@ -112,6 +204,20 @@ def test_a_parquet_sample_will_do(tmp_path: Path) -> None:
     (proposal,) = init_source("shop", [path], tmp_path / "sources")
     assert proposal.entity is Entity.users
     assert load_source(proposal.path).source_columns == ["household_id", "age"]
+
+
+def test_packed_tabbed_and_nested_samples_will_do(tmp_path: Path) -> None:
+    events = tmp_path / "x.csv.gz"
+    events.write_bytes(gzip.compress(b"user;item;ts\nu;i;2026-01-02\n"))
+    items = tmp_path / "items.json"
+    items.write_text('[{"item": {"sku": "B1", "title": "Tea"}, "status": "active"}]')
+    users = tmp_path / "users.tsv"
+    users.write_text("member_id\ttier\n1\tgold\n")
+    proposals = init_source("shop", [events, items, users], tmp_path / "sources")
+    sources = {p.entity.value: load_source(p.path) for p in proposals}
+    assert sources["events"].delimiter == ";"
+    assert sources["items"].columns["item_id"].from_ == "item.sku"
+    assert sources["users"].source_columns == ["member_id", "tier"]
 
 
 def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path) -> None:

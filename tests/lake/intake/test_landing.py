@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
 from jobs.lake import Run
@@ -211,6 +212,16 @@ def test_an_empty_file_is_recorded_as_empty(shop: Shop) -> None:
     assert taken.rejected.count() == 0
 
 
+def test_ids_that_were_respelled_are_counted(shop: Shop) -> None:
+    """Three spellings of one user are one user; the run's record counts the changed rows."""
+    shop.events(D1, "x", ("u", "i", 9, 1), ("u\u00a0", "i", 10, 1), ("\u200bu", "i", 11, 1))
+    taken = shop.take_in("events", D1)
+    assert rows(taken, "user_id") == [("u",)] * 3
+    assert taken.counts == {"ids_respelled": 2}
+    shop.events(D2, "x", ("u", "i", 9, 1))
+    assert shop.take_in("events", D2, watermark=D1).counts == {}
+
+
 def test_a_row_that_does_not_parse_is_rejected_with_its_place_and_reason(shop: Shop) -> None:
     shop.settings = shop.settings.model_copy(update={"max_bad_share": 0.5})
     shop.events(D1, "x", ("a", "i", 9, 1), ("b", "", "noon", 1), ("c", "i", 9, 1))
@@ -221,7 +232,8 @@ def test_a_row_that_does_not_parse_is_rejected_with_its_place_and_reason(shop: S
             "source_file": f"events/ds={D1}/x.csv",
             "row_id": "3",
             "column": "item",
-            "reason": "item has no value; at 'noon' is not an ISO 8601 time",
+            "reason": "item has no value; at 'noon' is not an ISO 8601 time, such as "
+            "2026-01-15T10:00:00+01:00; say its `format`",
             "payload": '{"user":"b","item":"","at":"noon","n":"1"}',
             "rows": 1,
         }
@@ -303,6 +315,33 @@ def test_an_unchanged_catalogue_may_be_sent_again(shop: Shop) -> None:
     taken = shop.take_in("items", D2)
     assert rows(taken, "item_id", "title", "ingest_ds") == [("i1", "Tea", D1), ("i1", "Tea", D2)]
     assert taken.rows.select("row_hash").distinct().count() == 1
+
+
+def complete(shop: Shop, **keys: Any) -> None:
+    """From now on the items of the shop come in complete drops."""
+    path = shop.sources / "shop_items.yaml"
+    path.write_text(f"complete: true\n{yaml.safe_dump(keys) if keys else ''}{path.read_text()}")
+
+
+def test_a_complete_drop_names_its_source(shop: Shop) -> None:
+    shop.drop(f"items/ds={D1}/x.csv", "item,title\ni1,Tea\n")
+    assert rows(shop.take_in("items", D1), "complete_source") == [(None,)]
+    complete(shop)
+    shop.drop(f"items/ds={D2}/x.csv", "item,title\ni1,Tea\n")
+    assert rows(shop.take_in("items", D2, watermark=D1), "complete_source") == [("shop_items",)]
+
+
+def test_a_complete_drop_that_shrinks_too_far_stops_the_day(shop: Shop) -> None:
+    complete(shop, may_shrink_by=0.5)
+    catalogue = ["item,title", *(f"i{n},Tea" for n in range(4))]
+    shop.drop(f"items/ds={D1}/x.csv", "\n".join(catalogue) + "\n")
+    shop.take_in("items", D1)
+    shop.drop(f"items/ds={D2}/x.csv", "item,title\ni1,Tea\n")
+    text = shop.stopped("items", D2)
+    assert f"items/ds={D2} of source shop_items is declared complete and has 1 rows" in text
+    assert f"where ds={D1} had 4; may_shrink_by 50%" in text
+    shop.drop(f"items/ds={D2}/y.csv", "item,title\ni2,Tea\n")
+    assert shop.take_in("items", D2, watermark=D1).rows.count() == 2
 
 
 def test_row_hashes_tell_null_from_nothing_and_columns_apart(shop: Shop) -> None:

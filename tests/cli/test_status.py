@@ -31,6 +31,7 @@ WELL = Status(
     failed_checks=[],
     quarantine=[],
     llm=[],
+    unknown_items=[],
     example_user="ann",
 )
 FAILED_RUN = {
@@ -65,6 +66,29 @@ def test_a_check_that_a_later_run_passed_is_history(status: Any) -> None:
     assert [(check["ds"], check["observed"]) for check in status()["failed_checks"]] == [
         ("2017-12-30", "6 rows, trailing mean 9")
     ]
+
+
+@pytest.mark.parametrize(
+    ("in_catalogue", "cause"),
+    [
+        ("00milk", "; 1 of them are in it with other leading zeros"),
+        ("Milk", "; 1 of them are in it with letters in another case"),
+        ("mi-lk", "; 1 of them are in it with other hyphens, dots or spaces"),
+        ("cream", ""),
+    ],
+)
+def test_events_of_items_that_the_catalogue_lacks_are_told_with_the_likely_cause(
+    reclake: Reclake, own_lake: Path, in_catalogue: str, cause: str
+) -> None:
+    """Of the newest day, 2017-12-30: ann took jam, and eve milk."""
+
+    def renamed(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"item_id": in_catalogue} if row["item_id"] == "milk" else row
+
+    assert "catalogue lacks" not in reclake("status").out
+    rewrite(own_lake, "silver.items", renamed)
+    told = "1 of 2 events of 2017-12-30 (50%) are of 1 item that the catalogue lacks, such as milk"
+    assert f"  {told}{cause}\n" in reclake("status").out
 
 
 def test_quarantine_is_counted_by_reason(status: Any) -> None:

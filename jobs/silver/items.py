@@ -45,9 +45,11 @@ def items(run: Run, received: DataFrame, held: DataFrame, delivered: DataFrame) 
     received: records not taken in yet. held: the newest version of each item. delivered: all
     records.
     """
-    ended = no_longer_sold(delivered, run.watermark)
-    versions = judge_versions(received.unionByName(ended), held, "item_id")
-    judged = run.scratch.once(versions)
+    records = received
+    # All records are looked through only where a complete delivery came in.
+    if not received.where("complete_source IS NOT NULL").isEmpty():
+        records = received.unionByName(no_longer_sold(delivered, run.watermark))
+    judged = run.scratch.once(judge_versions(records, held, "item_id"))
     is_made = F.col("source_file") == MADE
     new = judged.where(F.col(STANDING) == Standing.new.value)
     judged = judged.where(~is_made)

@@ -202,12 +202,10 @@ def _columns_of(path: Path, kind: str) -> tuple[list[str], str]:
             # A `.tsv` has tabs without a word.
             said = "," if kind == "tsv" and delimiter == "\t" else delimiter
             return [name.strip().strip('"') for name in header.split(delimiter)], said
-        records: Iterable[Any] = (json.loads(line) for line in lines if line.strip())
-        if kind == "json":
-            text = lines.read()
-            is_array = text.lstrip().startswith("[")
-            parsed = json.loads(text) if is_array else map(json.loads, text.splitlines())
-            records = parsed
+        text = lines.read() if kind == "json" else ""
+        is_array = text.lstrip().startswith("[")
+        a_line_each = (json.loads(line) for line in (text.splitlines() or lines) if line.strip())
+        records: Iterable[Any] = json.loads(text) if is_array else a_line_each
         names: dict[str, None] = {}
         for record in islice(records, _SAMPLE_ROWS):
             names.update(dict.fromkeys(_paths(record)))

@@ -125,7 +125,7 @@ class ColumnMap(BaseModel):
         if self.constant is not None and self.model_fields_set - {"constant"}:
             raise ValueError("a constant takes no other key")
         if self.time_zone is not None:
-            _zone(self.time_zone)
+            _zone("time_zone", self.time_zone)
         if self.format and self.format not in EPOCHS and not _PATTERN.fullmatch(self.format):
             raise ValueError(
                 f"format: {self.format!r} is neither a Spark datetime pattern such as "
@@ -143,12 +143,13 @@ class ColumnMap(BaseModel):
         return bool(self.format and _ZONED.search(re.sub(r"'[^']*'", "", self.format)))
 
 
-def _zone(name: str) -> None:
+def _zone(key: str, name: str) -> None:
+    """Raises ValueError, which names the key, for a name that is no zone."""
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(
-            f"time_zone: {name!r} is not an IANA zone such as UTC or Europe/Paris"
+            f"{key}: {name!r} is not an IANA zone such as UTC or Europe/Paris"
         ) from error
 
 
@@ -223,9 +224,9 @@ class Source(BaseModel):
             if self.entity is not Entity.events:
                 yield "days_end_in: only events happen on a day"
             try:
-                _zone(self.days_end_in)
+                _zone("days_end_in", self.days_end_in)
             except ValueError as error:
-                yield f"days_end_in: {str(error).partition(': ')[2]}"
+                yield str(error)
 
     def _personal_columns(self) -> Iterable[str]:
         named = {f"columns.{name}": column for name, column in self.columns.items()}

@@ -250,9 +250,10 @@ def _time(word: Column, column: ColumnMap) -> Column:
     if column.is_epoch:
         per_second = EPOCHS[str(column.format)]
         number = F.when(word.rlike(_NUMBER), word.try_cast("decimal(28,6)"))
-        micros = number * F.lit(1_000_000 // per_second if per_second <= 1_000_000 else 1)
         if per_second > 1_000_000:
             micros = number / F.lit(per_second // 1_000_000)
+        else:
+            micros = number * F.lit(1_000_000 // per_second)
         return F.timestamp_micros(micros.try_cast("bigint"))
     zone = column.time_zone or "UTC"
     if column.format is not None:

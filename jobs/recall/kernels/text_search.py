@@ -59,9 +59,10 @@ def search_among_all(ids: Sequence[str], matrix: NDArray[np.float32]) -> TextSea
         scores: list[list[float]] = []
         for start in range(0, len(vectors), _COMPARED_AT_ONCE):
             cosines = vectors[start : start + _COMPARED_AT_ONCE] @ matrix.T
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
-            found += [[ids[place] for place in row] for row in best]
-            scores += np.take_along_axis(cosines, best, axis=1).tolist()
+            best, of_best, sizes = _best_of_rows(cosines, depth)
+            for row, size in enumerate(sizes):
+                found.append([ids[place] for place in best[row, :size]])
+                scores.append(of_best[row, :size].tolist())
         return found, scores
 
     return search

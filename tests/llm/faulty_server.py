@@ -9,6 +9,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,30 +133,21 @@ def says(text: str) -> Response:
 def serve(behave: Callable[[str, int], Response], port: int = 0) -> Iterator[FaultyServer]:
     """The server on a port of this machine, any free one by default, in a thread of its own."""
     server = FaultyServer(behave)
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
+    started, ended = threading.Event(), Future[None]()
 
     async def run() -> None:
         listening = await asyncio.start_server(server.handle, "127.0.0.1", port)
         server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
         started.set()
+        await asyncio.wrap_future(ended)
+        # A closed loop leaves its sockets open, and an open one takes connections without answers.
+        listening.close()
 
-    def forever() -> None:
-        loop.run_until_complete(run())
-        loop.run_forever()
-
-    thread = threading.Thread(target=forever)
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
     started.wait()
     try:
         yield server
     finally:
-
-        def stop() -> None:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.call_soon(loop.stop)
-
-        loop.call_soon_threadsafe(stop)
+        ended.set_result(None)
         thread.join()
-        loop.close()

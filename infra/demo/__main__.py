@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from infra.demo.run import DemoFailed, demo
+from infra.demo.settings import DemoSettings
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Stack
 from infra.stack.state import StackBusy, StateUnreadable
@@ -45,7 +46,7 @@ def main() -> int:
     try:
         settings, choices = get_settings(), StackSettings()
         if command == "up":
-            demo(settings, choices, console)
+            demo(settings, choices, DemoSettings(), console)
         else:
             down(Stack(settings, choices), console)
         if command == "clean":
@@ -53,7 +54,8 @@ def main() -> int:
     except ValidationError as error:
         for item in error.errors():
             name = "__".join(str(part) for part in item["loc"]).upper()
-            console.print(f"RECLAKE_{name}: {item['msg']}", style="red", markup=False)
+            prefix = "DEMO" if error.title == DemoSettings.__name__ else "RECLAKE"
+            console.print(f"{prefix}_{name}: {item['msg']}", style="red", markup=False)
         return 2
     except (DemoFailed, StackBusy, StateUnreadable) as error:
         console.print(f"\n{error}", style="red", markup=False, highlight=False)

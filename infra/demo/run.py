@@ -23,7 +23,8 @@ from rich.table import Table
 
 from infra.demo import backfill, page
 from infra.demo.airflow_api import AirflowApi, AirflowRefused
-from infra.demo.data import write_drops
+from infra.demo.data import OtherSample, write_drops
+from infra.demo.settings import DemoSettings
 from infra.stack import Login
 from infra.stack.jars import JarsUnresolved
 from infra.stack.paths import PYTHON, ROOT
@@ -45,14 +46,16 @@ class DemoFailed(Exception):
     """The demo cannot go on; the message ends with what to do."""
 
 
-def demo(settings: Settings, choices: StackSettings, console: Console) -> None:
+def demo(
+    settings: Settings, choices: StackSettings, chosen: DemoSettings, console: Console
+) -> None:
     """Runs the demo. Raises DemoFailed."""
     progress = Progress(console)
     progress.heading("Stack")
     stack = Stack(settings, choices, progress.event)
     spent = Spent(stack)
     with failing_clearly(), stack.starting(_settings_environment()) as (endpoints, services):
-        write_landing(settings, progress)
+        write_landing(settings, chosen, progress)
         create_tables(settings, endpoints, services, progress)
     api = AirflowApi(endpoints.airflow, backfill.DAG_ID)
     with failing_clearly():
@@ -62,7 +65,7 @@ def demo(settings: Settings, choices: StackSettings, console: Console) -> None:
     console.print(f"\nDone in {spent}. `make down` ends the servers.")
 
 
-def write_landing(settings: Settings, progress: Progress) -> None:
+def write_landing(settings: Settings, chosen: DemoSettings, progress: Progress) -> None:
     """Writes the drops that are missing."""
     if "://" in settings.landing:
         raise DemoFailed(
@@ -70,9 +73,13 @@ def write_landing(settings: Settings, progress: Progress) -> None:
             "Unset it, or set it to a folder."
         )
     started = time.monotonic()
-    written = write_drops(Path(settings.landing))
+    try:
+        written = write_drops(Path(settings.landing), chosen.households)
+    except OtherSample as error:
+        raise DemoFailed(str(error)) from error
     what = f"{written} files written" if written else "all drops are there"
-    progress.event(Event("landing", f"{what} ({settings.landing})", time.monotonic() - started))
+    of = f"{chosen.households} households (DEMO_HOUSEHOLDS), {settings.landing}"
+    progress.event(Event("landing", f"{what}: {of}", time.monotonic() - started))
 
 
 def create_tables(

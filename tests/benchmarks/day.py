@@ -1,6 +1,7 @@
 """Day: what the demo and a day cost, in CPU seconds of all processes and minutes on the clock.
 
-The demo runs as `make demo` does, in a folder of its own, after all downloads. A usual day is the
+The demo runs as `make demo` does, in a folder of its own, after all downloads, with 500 of the
+data's 2,469 households unless `DEMO_HOUSEHOLDS` says another number. A usual day is the
 day after the demo's last; the last drop, a small one, comes on the day behind it, which is made
 step by step to see what each one costs. Then two days have no drop: on the first one caches and LLM
 steps look once whether the days before left anything to do, the second one is a quiet day.

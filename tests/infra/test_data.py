@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.demo.data import SELLABLE_DAYS, daily_items, sellable_changes, write_frames
+from infra.demo.data import (
+    SELLABLE_DAYS,
+    OtherSample,
+    daily_items,
+    sample,
+    sellable_changes,
+    write_drops,
+    write_frames,
+)
 
 FIRST = pd.Timestamp("2017-01-01")
 
@@ -101,6 +111,34 @@ def test_a_drop_that_is_there_stays_and_one_that_is_missing_is_written(tmp_path:
     assert write_frames(tmp_path, transactions, PRODUCTS, HOUSEHOLDS) == 1
     assert kept.stat().st_mtime_ns == before
     assert gone.read_bytes() == content
+
+
+def test_a_sample_is_a_part_of_each_larger_one_and_does_not_go_by_order() -> None:
+    households = pd.Series([1, 2, 3, 4, 5, 6, 6, 7, 8])
+    sizes = range(1, 10)
+    samples = [sample(households, size) for size in sizes]
+    assert [len(chosen) for chosen in samples] == [1, 2, 3, 4, 5, 6, 7, 8, 8]
+    assert all(some == more[: len(some)] for some, more in pairwise(samples))
+    assert sorted(map(str, samples[-1])) == list("12345678")
+    assert samples[-1] != sorted(samples[-1], key=str)
+    assert sample(households[::-1], 3) == samples[2]
+
+
+def test_the_demo_writes_the_whole_year_of_the_households_it_was_asked_for(tmp_path: Path) -> None:
+    assert write_drops(tmp_path, 3) > 300
+    assert write_drops(tmp_path, 3) == 0
+    lines = pq.read_table(tmp_path / "events").to_pandas()
+    assert lines["household_id"].nunique() == 3
+    users = pq.read_table(tmp_path / "users").to_pandas()
+    assert set(users["household_id"]) <= set(lines["household_id"])
+    with pytest.raises(OtherSample, match="drops of 3 households, and 4 were asked for"):
+        write_drops(tmp_path, 4)
+
+
+def test_drops_without_a_note_are_of_all_households(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir(parents=True)
+    with pytest.raises(OtherSample, match="`make demo DEMO_HOUSEHOLDS=2469` goes on"):
+        write_drops(tmp_path, 500)
 
 
 sale = st.tuples(st.sampled_from([10, 20, 30]), st.integers(0, 300))

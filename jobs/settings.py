@@ -19,6 +19,7 @@ from jobs.lake.settings import ROOT, LakeSettings
 from jobs.llm.settings import LLMParams, LLMSettings
 from jobs.recall.fusion.settings import I2ISettings, PairReasonsSettings, UserRecallSettings
 from jobs.recall.params import RecallParams
+from jobs.recall.settings.events import EventSettings
 from jobs.recall.settings.fields import Section
 from jobs.recall.settings.lists import BundleSettings, PopularSettings
 from jobs.recall.sources.channels import CHANNELS
@@ -44,6 +45,7 @@ class _Fused(Section):
     user: UserRecallSettings = UserRecallSettings()
     bundles: BundleSettings = BundleSettings()
     metrics: MetricsSettings = MetricsSettings()
+    events: EventSettings = EventSettings()
 
     @model_validator(mode="after")
     def _popular_fills_a_list(self) -> Self:

@@ -28,6 +28,7 @@ _OF_LOG = re.compile(r"Relation .*\bquantity#\d+.*\bsession_id#")
 # user has seen lately.
 MORE_THAN_ONCE = {
     "gold.recall_metrics_daily": 0,
+    "gold.user_recall_daily": 0,
     "silver.interactions": 2,
     "silver.user_candidates.i2i": 2,
     "silver.user_candidates.new": 2,
@@ -78,7 +79,7 @@ def counted(make_lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch) -> 
             patched.setattr(Scratch, "computed", watched)
             run = lake.by_hand(DAY, scratch)
             inputs = {
-                name: lake.read_as_of(read.table, DAY)
+                name: lake.reader.seen(read, run)
                 for name, read in step.reads.items()
                 if isinstance(read, Read)
             }

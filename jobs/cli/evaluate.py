@@ -125,7 +125,7 @@ TRAIN = _file("--train", "Interactions to make the lists from.")
 FORMAT: typer.models.OptionInfo = typer.Option(
     "--format",
     help="lightgcn: a line `user item item …` for each user, also gzipped. parquet: user_id, "
-    "item_id and, if known, event_ts, weight and session_id.",
+    "item_id and, if known, event_ts, event_type, quantity, weight and session_id.",
 )
 ITEMS = _file(
     "--items",
@@ -135,6 +135,12 @@ SEEN: typer.models.OptionInfo = typer.Option(
     "--seen",
     help="Whether lists and test may hold items that the user took in train. auto: allow if test "
     "has any.",
+)
+WANTED: typer.models.OptionInfo = typer.Option(
+    "--wanted",
+    metavar="TYPE",
+    help="Type of event that lists should find in the held-out part, such as purchase; give it "
+    "again for more types. By default all that take an item.",
 )
 NEIGHBORS: typer.models.OptionInfo = typer.Option(
     "--neighbors", min=1, max=1000, help="Neighbors to keep of each item."
@@ -158,6 +164,7 @@ def evaluate(
         ),
     ] = "default",
     seen: Annotated[Seen, SEEN] = Seen.auto,
+    wanted: Annotated[list[str] | None, WANTED] = None,
     neighbors: Annotated[int, NEIGHBORS] = 200,
     settings: Annotated[
         Path | None,
@@ -238,7 +245,7 @@ def evaluate(
         read_interactions(train, format),
         read_interactions(test, format),
         read_items(items) if items else None,
-    )
+    ).wanting(wanted or ())
     if methods == ["all"]:
         methods = methods_for(data.known)
     check_methods(methods, data.known)
@@ -266,6 +273,7 @@ def evaluate(
             "test_interactions": data.test.num_rows,
             **overlap,
             "seen": str(Seen.allow if repeats else Seen.exclude),
+            "wanted": wanted,
             "settings": str(settings) if settings else None,
         },
         "k": k,

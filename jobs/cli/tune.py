@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.evaluate import FORMAT, ITEMS, NEIGHBORS, SEEN, TRAIN
+from jobs.cli.evaluate import FORMAT, ITEMS, NEIGHBORS, SEEN, TRAIN, WANTED
 from jobs.cli.terminal.output import as_json, note, print_table
 from jobs.evaluation.vocabulary import Format, Metric, Seen, Split
 
@@ -41,6 +41,7 @@ def tune(
         ),
     ] = Split.auto,
     seen: Annotated[Seen, SEEN] = Seen.auto,
+    wanted: Annotated[list[str] | None, WANTED] = None,
     neighbors: Annotated[int, NEIGHBORS] = 200,
     users: Annotated[
         int,
@@ -71,7 +72,7 @@ def tune(
 
     rows = read_interactions(train, format)
     kept, validation = cut(rows, split, seed, users)
-    data = Data(kept, validation, read_items(items) if items else None)
+    data = Data(kept, validation, read_items(items) if items else None).wanting(wanted or ())
     note(overlap_told(data.overlap()))
     data, repeats = data.seen_as(seen)
     known = data.known | ({"repeats"} if repeats else set())
@@ -93,6 +94,7 @@ def tune(
             known,
             minutes,
             tried,
+            data.event_types,
         )
         tuned = tuner.tune(settings.recall)
         before, after = (judge("default", recall) for recall in (settings.recall, tuned))
@@ -105,6 +107,7 @@ def tune(
         "k": k,
         "metric": metric.value,
         "seen": str(Seen.allow if repeats else Seen.exclude),
+        "wanted": wanted,
         "validation": {"before": before.row(), "after": after.row()},
         "recall": chosen,
         "trials": [

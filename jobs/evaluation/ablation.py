@@ -27,6 +27,7 @@ from jobs.evaluation.methods import Bench, EncodeTexts, prepare
 from jobs.judging.metrics import Accuracy, Pairs, accuracy, bootstrap_interval
 from jobs.judging.published import COLD_USERS, HEAD_SHARE, in_sample_order
 from jobs.lake.errors import UpstreamMissing
+from jobs.recall.kernels.taken import PURCHASE
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def shop_of(lake: Lake, as_of: date, horizon_days: int) -> Shop:
     """
     from jobs.silver.item_texts import own_words
 
-    columns = [F.col(f.name) for f in INTERACTIONS]
+    # What counts is weighed and without returns already: all of it is taken as it is.
+    as_taken = {"event_type": F.lit(PURCHASE).alias("event_type")}
+    columns = [as_taken.get(f.name, F.col(f.name)) for f in INTERACTIONS]
     before = lake.read_as_of("silver.interactions", as_of).where("weight > 0")
     after = taken_after(lake, as_of, horizon_days)
     known = after.join(before.select("user_id").distinct(), "user_id", "left_semi")

@@ -1,8 +1,8 @@
 """Data to evaluate on: who took what before, and what they took next.
 
     lightgcn   text, also gzipped: one user a line, `user item item …`; the order says nothing
-    parquet    user_id, item_id and, if known, event_ts, weight, session_id; one row an interaction;
-               ids are spelled as in the lake (`jobs.lake.intake.ids`)
+    parquet    user_id, item_id and, if known, event_ts, event_type, quantity, weight, session_id;
+               one row an event; ids are spelled as in the lake (`jobs.lake.intake.ids`)
 
 Item texts, if known: Parquet with item_id, text and, if an LLM described the items, tags (a list of
 strings).
@@ -11,9 +11,11 @@ strings).
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +23,8 @@ import pyarrow.parquet as pq
 from jobs.evaluation.vocabulary import Format
 from jobs.lake.errors import Terminal
 from jobs.lake.intake.ids import WORDS_FOR_NOTHING, id_texts, one_spelling
+from jobs.recall.kernels.taken import DISLIKE, HIDE, MOST_PIECES, PURCHASE, RETURN
+from jobs.recall.settings.events import STANDARD_WEIGHTS
 
 # The day of interactions without a time: all are equally old, so nothing decays.
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
@@ -32,8 +36,11 @@ INTERACTIONS = pa.schema(
         pa.field("event_date", pa.date32()),
         pa.field("session_id", pa.string()),
         pa.field("weight", pa.float64()),
+        pa.field("event_type", pa.string()),
+        pa.field("quantity", pa.float64()),
     ]
 )
+EVENT_TYPES = (*STANDARD_WEIGHTS, RETURN, DISLIKE, HIDE)
 
 
 class BadData(Terminal):
@@ -43,7 +50,9 @@ class BadData(Terminal):
 def read_interactions(path: Path, format: Format) -> pa.Table:
     """The interactions of one file, in the columns of INTERACTIONS. Raises BadData.
 
-    Without times all happened on one day; without weights each weighs 1.
+    Without times all happened on one day, without types all are purchases, without quantities all
+    are of one piece. Without weights each weighs what silver.interactions says of its type and
+    quantity; a return, a dislike and a hide weigh 0 in any case.
     """
     read = _read_lightgcn if format is Format.lightgcn else _read_parquet
     try:
@@ -55,12 +64,25 @@ def read_interactions(path: Path, format: Format) -> pa.Table:
     for name in set(found.column_names) - {"session_id"}:
         if empty := found[name].null_count:
             raise BadData(f"{path}: {name} is null in {empty} rows. Nothing was evaluated.")
-    if broken := pc.sum(pc.invert(pc.is_finite(found["weight"]))).as_py():
+    for name in ("quantity", "weight"):
+        if broken := pc.sum(pc.invert(pc.is_finite(found[name]))).as_py():
+            raise BadData(
+                f"{path}: {name} is NaN or infinite in {broken} rows; expected finite numbers. "
+                "Nothing was evaluated."
+            )
+    if unknown := sorted(set(found["event_type"].unique().to_pylist()) - set(EVENT_TYPES)):
         raise BadData(
-            f"{path}: weight is NaN or infinite in {broken} rows; expected finite numbers. Nothing "
-            "was evaluated."
+            f"{path}: event_type has {unknown[0]!r}; expected {', '.join(EVENT_TYPES)}. "
+            "Nothing was evaluated."
         )
     return found
+
+
+def only_taken(interactions: pa.Table, wanted: Sequence[str] = ()) -> pa.Table:
+    """The rows that take an item: neither a return nor a word against it. wanted: only these types
+    of event; by default all."""
+    types = [name for name in STANDARD_WEIGHTS if not wanted or name in wanted]
+    return interactions.filter(pc.is_in(interactions["event_type"], pa.array(types)))
 
 
 def read_items(path: Path) -> pa.Table:
@@ -106,7 +128,7 @@ def _read_parquet(path: Path) -> pa.Table:
     _require(path, found, "user_id", "item_id")
     known = {
         name: found[name]
-        for name in ("event_ts", "weight", "session_id")
+        for name in ("event_ts", "event_type", "quantity", "weight", "session_id")
         if name in found.column_names
     }
     if "event_ts" in known:
@@ -150,22 +172,43 @@ def _table(
     event_ts: pa.Array | None = None,
     weight: pa.Array | None = None,
     session_id: pa.Array | None = None,
+    event_type: pa.Array | None = None,
+    quantity: pa.Array | None = None,
 ) -> pa.Table:
-    stamp = INTERACTIONS.field("event_ts").type
+    rows, stamp = len(users), INTERACTIONS.field("event_ts").type
     stamps = (
-        pa.repeat(pa.scalar(UNDATED, stamp), len(users))
-        if event_ts is None
-        else event_ts.cast(stamp)
+        pa.repeat(pa.scalar(UNDATED, stamp), rows) if event_ts is None else event_ts.cast(stamp)
     )
+    types = pa.repeat(PURCHASE, rows) if event_type is None else event_type.cast(pa.string())
+    pieces = pa.repeat(1.0, rows) if quantity is None else quantity.cast(pa.float64())
+    below = pc.and_(pc.less(pieces, 0), pc.equal(types, PURCHASE))
+    types, pieces = pc.if_else(below, RETURN, types), pc.abs(pieces)
+    weights = _weights(types, pieces) if weight is None else weight.cast(pa.float64())
+    takes = pc.is_in(types, pa.array(list(STANDARD_WEIGHTS)))
     columns = [
         users.cast(pa.string()),
         items.cast(pa.string()),
         stamps,
         stamps.cast(pa.date32()),
-        pa.nulls(len(users), pa.string()) if session_id is None else session_id.cast(pa.string()),
-        pa.repeat(1.0, len(users)) if weight is None else weight.cast(pa.float64()),
+        pa.nulls(rows, pa.string()) if session_id is None else session_id.cast(pa.string()),
+        pc.if_else(takes, weights, 0.0),
+        types,
+        pieces,
     ]
     return pa.table(columns, schema=INTERACTIONS)
+
+
+def _weights(types: pa.Array, pieces: pa.Array) -> pa.Array:
+    """The weight of each event by its type and quantity, as silver.interactions has it."""
+    standard = pc.fill_null(
+        pc.take(
+            pa.array(STANDARD_WEIGHTS.values(), pa.float64()),
+            pc.index_in(types, pa.array(list(STANDARD_WEIGHTS))),
+        ),
+        0.0,
+    )
+    held = np.clip(np.asarray(pieces, np.float64), 1.0, MOST_PIECES)
+    return pc.multiply(standard, pa.array(1.0 + np.log(held)))
 
 
 def _require(path: Path, found: pa.Table, *names: str) -> None:

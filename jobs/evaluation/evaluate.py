@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.evaluation.data import BadData, is_timed, last_day
+from jobs.evaluation.data import BadData, is_timed, last_day, only_taken
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.vocabulary import Seen
 from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
+from jobs.recall.settings.events import STANDARD_WEIGHTS
 from jobs.recall.sources.channels import CHANNELS
 from jobs.recall.sources.methods import METHODS
 from jobs.settings import RecallSettings, Settings
@@ -41,10 +42,28 @@ class Data:
         """The data without the test rows whose pair is in train."""
         return replace(self, test=self.test.filter(pc.invert(self._repeats())))
 
+    def wanting(self, event_types: Sequence[str]) -> Data:
+        """The data with those rows of test that take an item, of some types of event or of all.
+        Raises BadData where none is left."""
+        test = only_taken(self.test, event_types)
+        if not test.num_rows:
+            raise BadData(
+                f"no event of test is a {' or '.join(event_types) or 'taking one'}; it has "
+                f"{', '.join(sorted(self.test['event_type'].unique().to_pylist()))}. Nothing was "
+                "evaluated."
+            )
+        return replace(self, test=test)
+
     def seen_as(self, seen: Seen) -> tuple[Data, bool]:
         """The data to evaluate on, and whether items of train may be listed again."""
         repeats = seen is Seen.allow or (seen is Seen.auto and self.has_repeats())
         return (self if repeats else self.without_repeats()), repeats
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        """The types of train's events that teach, those with the least standard weight first."""
+        found = set(self.train["event_type"].unique().to_pylist())
+        return tuple(name for name in STANDARD_WEIGHTS if name in found)
 
     @property
     def known(self) -> frozenset[str]:

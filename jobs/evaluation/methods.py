@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
@@ -26,9 +27,10 @@ from jobs.evaluation.memory import PeakMemory
 from jobs.judging.published import together
 from jobs.lake import Read, Run, Search
 from jobs.lake.errors import Terminal
+from jobs.lake.file_bounds import Bounds
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Sections
-from jobs.lake.step import Step, find_step, steps
+from jobs.lake.step import Step, find_step, sections_read, steps, view_of
 from jobs.recall.kernels.text_search import search_among_all
 from jobs.recall.sources.channels import CHANNELS
 from jobs.recall.sources.methods import METHODS
@@ -36,6 +38,7 @@ from jobs.recall.sources.source import Need
 from jobs.settings import RecallSettings, RunParams, Settings
 from jobs.vectors.hits import TextSearch
 
+INTERACTED = "silver.interactions"
 NEIGHBORS, I2I = "silver.i2i_candidates", "gold.i2i_daily"
 CANDIDATES, USER_LISTS = "silver.user_candidates", "gold.user_recall_daily"
 BY_HISTORY = f"{CANDIDATES}.i2i"
@@ -82,7 +85,8 @@ class Train:
     """The train part, as the tables and the search that the daily run reads.
 
     tables: by the name of the table, as of the last day. search: over the texts of the items.
-    known: the needs (`jobs.recall.sources.Need`) that the data meets.
+    known: the needs (`jobs.recall.sources.Need`) that the data meets. bounds: of the columns of the
+    interactions.
     """
 
     ds: date
@@ -90,6 +94,14 @@ class Train:
     tables: Mapping[str, DataFrame]
     search: TextSearch
     known: frozenset[str]
+    bounds: Bounds
+
+    def seen(self, read: Read) -> DataFrame:
+        """A table through its view."""
+        rows, view = self.tables[read.table], view_of(read)
+        if view is None or read.table != INTERACTED:
+            return rows
+        return view.function(rows, self.ds, Sections(self.settings, view.settings), self.bounds)
 
 
 # Texts to L2-normalised rows, float32.
@@ -149,7 +161,7 @@ class Bench:
     def _key(self, task: _Task) -> str:
         """The name of a task's rows; settings that give the same rows give the same name."""
         section = self.train.settings.section
-        read = [section(name).model_dump_json() for name in task.step.settings]
+        read = [section(name).model_dump_json() for name in sections_read(task.step)]
         needs = [self._key(need) for _, of_table in self._needs(task) for need in of_table]
         digest = hashlib.sha256(json.dumps([read, needs]).encode()).hexdigest()
         return f"{task.name.replace(' ', '-')}-{digest[:16]}"
@@ -157,7 +169,7 @@ class Bench:
     def _made(self, task: _Task) -> DataFrame:
         key = self._key(task)
         path = str(self.folder / key)
-        spark = self.train.tables["silver.interactions"].sparkSession
+        spark = self.train.tables[INTERACTED].sparkSession
         if key not in self._seconds:
             inputs = self._inputs(task)
             self.started(task.name)
@@ -185,7 +197,7 @@ class Bench:
                 inputs[argument] = self.train.search
             elif isinstance(read, Read):
                 found = made.get(read.table)
-                inputs[argument] = self.train.tables[read.table] if found is None else found
+                inputs[argument] = self.train.seen(read) if found is None else found
         return inputs
 
     def _union(self, table: str, tasks: Sequence[_Task]) -> DataFrame:
@@ -273,7 +285,7 @@ def prepare(
         ds=ds,
         settings=settings,
         tables={
-            "silver.interactions": stored("interactions", interactions),
+            INTERACTED: stored("interactions", interactions),
             "silver.items": stored_items,
             "silver.users": of_users,
             "silver.user_profiles": of_users,
@@ -286,6 +298,7 @@ def prepare(
         },
         search=search,
         known=frozenset(need for need, is_known in known.items() if is_known),
+        bounds=lambda column: tuple(pc.min_max(interactions[column]).as_py().values()),
     )
 
 

@@ -1,6 +1,7 @@
 """Settings chosen on a validation part: one after the other takes the best of its values.
 
-First the weights of channels and the settings of fused lists, which are cheap to try, since the
+First the weights of event types, by the lists of one method, where the data has several types.
+Then the weights of channels and the settings of fused lists, which are cheap to try, since the
 channels' lists are made once. Then each method and channel that has a weight, by its own lists, and
 the weights of methods; each of these trials makes new lists. Then the first group once more, now
 with the channels that had no weight, whose lists have to be built for it.
@@ -23,7 +24,7 @@ from jobs.judging.metrics import Metrics
 from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
 from jobs.recall.sources.channels import CHANNELS
 from jobs.recall.sources.methods import METHODS
-from jobs.recall.sources.source import Source
+from jobs.recall.sources.source import Family, Source
 from jobs.settings import RecallSettings, Settings
 
 # A smaller gain is noise: the standard error of a mean over 5,000 users is about twice this.
@@ -64,6 +65,9 @@ OF_FUSED_LISTS = (
 SOURCE_NEEDS = {source.name: source.needs for source in (*METHODS, *CHANNELS)}
 # A weight is tried at these multiples; a weight of 0 at these shares of the sum.
 FACTORS = (0.0, 0.3, 3.0)
+EVENT_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
+# The methods whose lists tell one weight of an event from another.
+BY_INTERACTIONS = tuple(s.name for s in METHODS if s.family in (Family.behavior, Family.order))
 SHARES = (0.1, 0.3)
 
 
@@ -82,7 +86,8 @@ class Tuner:
     """Looks for the best settings. judge: the metrics of a method's lists under settings.
 
     metric: a field of Metrics. known: the needs (`jobs.recall.sources.Need`) that the data meets.
-    minutes: after these no new trial begins. tried: called with each trial as it ends.
+    minutes: after these no new trial begins. tried: called with each trial as it ends. event_types:
+    those that the data has, the last of which keeps its weight.
     """
 
     judge: Callable[[str, RecallSettings], Metrics]
@@ -90,6 +95,7 @@ class Tuner:
     known: frozenset[str]
     minutes: float
     tried: Callable[[Trial], None]
+    event_types: tuple[str, ...] = ()
 
     def tune(self, recall: RecallSettings) -> RecallSettings:
         """The best settings found, beginning with `recall`."""
@@ -98,10 +104,21 @@ class Tuner:
             {*recall.i2i.built, *recall.user.built},
             {*METHOD_NAMES, *CHANNEL_NAMES},
         )
+        recall = self._best_event_weights(recall)
         recall = self._best_fusion(recall, built)
         recall = self._best_of_all(recall, [c for c in CHOICES if c.method in built])
         recall = self._best_weights("i2i", "i2i", recall, all_sources)
         return self._best_fusion(recall, all_sources)
+
+    def _best_event_weights(self, recall: RecallSettings) -> RecallSettings:
+        """The best weight of each type of event beside that of the last, which stays."""
+        built = (name for name in recall.i2i.built if name in BY_INTERACTIONS)
+        method = next(built, "default")
+        for name in self.event_types[:-1]:
+            weights = recall.events.weights
+            values = [{"events": {"weights": {**weights, name: w}}} for w in EVENT_WEIGHTS]
+            recall = self._best(method, f"weight of {name}", recall, values)
+        return recall
 
     def _best_fusion(self, recall: RecallSettings, sources: Collection[str]) -> RecallSettings:
         """The best weights of channels, and the best settings of the fused lists."""
@@ -166,7 +183,8 @@ def chosen_fields(recall: RecallSettings) -> Changes:
     Unchanged ones are included, so that the result means the same when defaults change.
     """
     values = recall.model_dump()
-    found: Changes = {section: {"weights": values[section]["weights"]} for section in WEIGHTED}
+    weighted = (*WEIGHTED, "events")
+    found: Changes = {section: {"weights": values[section]["weights"]} for section in weighted}
     for choice in (*CHOICES, *OF_FUSED_LISTS):
         for section, fields in choice.values[0].items():
             chosen = {name: values[section][name] for name in fields}

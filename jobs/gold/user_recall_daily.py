@@ -26,6 +26,7 @@ from jobs.recall.lists.uses import ALL_USERS
         "profiles": Read("silver.user_profiles"),
         "popular": Read("gold.popular_items_daily"),
         "neighbors": Read("gold.i2i_daily"),
+        "unwanted": Read("silver.interactions", view="unwanted"),
     },
     settings=("user", "metrics"),
     gate=PublishGate(
@@ -42,8 +43,19 @@ def user_recall_daily(
     profiles: DataFrame,
     popular: DataFrame,
     neighbors: DataFrame,
+    unwanted: DataFrame,
 ) -> DataFrame:
     """The day's list of every active user."""
     popularity = of_kind(popular, POPULAR).where(F.col("segment") == ALL_USERS)
     settings = run.settings.user
-    return fuse_channels(candidates, items, profiles, popularity, neighbors, settings, run.scratch)
+    return fuse_channels(
+        candidates,
+        items,
+        profiles,
+        popularity,
+        neighbors,
+        unwanted,
+        run.last_event_day,
+        settings,
+        run.scratch,
+    )

@@ -12,6 +12,7 @@ from jobs.lake.step import (
     Read,
     Run,
     Search,
+    View,
     effect,
     table,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Run",
     "Search",
     "Sink",
+    "View",
     "effect",
     "table",
 ]

@@ -20,7 +20,7 @@ from jobs.lake.contract import GROWS_BY, Layout
 from jobs.lake.inputs import Reader
 from jobs.lake.oplog import PastRuns, RunRecord
 from jobs.lake.settings import LakeParams
-from jobs.lake.step import Arrivals, Input, Run, Search, Step
+from jobs.lake.step import Arrivals, Input, Run, Search, Step, sections_read
 from jobs.lake.tables import Tables
 
 # In the counts of a run that was carried over: the day on which its rows were computed.
@@ -81,7 +81,9 @@ class Carry:
         if None in inputs.values():
             return None
         environment = self.reader.environment
-        settings = {name: environment.section(name).model_dump_json() for name in step.settings}
+        settings = {
+            name: environment.section(name).model_dump_json() for name in sections_read(step)
+        }
         contract = self.tables.contracts[step.name] if step.kind == "table" else None
         return {
             "code": code_digest(),
@@ -117,7 +119,10 @@ class Carry:
             }
             return None if None in parts.values() else parts
         table_id = self.tables.id(read.table)
-        seen = f"{table_id}@{self.reader.version(step, read, run, past)}"
+        version = self.reader.version(step, read, run, past)
+        seen = f"{table_id}@{version}"
+        if read.table != step.name and self.reader.changes_by_day(read, version):
+            seen += f" on {run.ds}"
         if contract.layout in GROWS_BY:
             seen += f" to {self.reader.newest_seen(read.table, run)}"
         return seen

@@ -16,7 +16,7 @@ from jobs.lake.errors import UpstreamMissing
 from jobs.lake.oplog import OpLog, PastRuns
 from jobs.lake.settings import Environment, LakeParams, Sections, chosen_slices
 from jobs.lake.snapshots import Snapshots
-from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps
+from jobs.lake.step import Arrivals, Read, Run, Search, Step, Taken, find_step, steps, view_of
 from jobs.lake.tables import Tables
 
 
@@ -119,7 +119,10 @@ class Reader:
             elif isinstance(read, Search):
                 inputs.arguments[argument] = self._search(read, run)
             else:
-                version = self.version(step, read, run, past)
+                # Two views of one table are of the same rows.
+                version = inputs.versions.get(read.table)
+                if version is None:
+                    version = self.version(step, read, run, past)
                 inputs.versions[read.table] = version
                 own = step.kind == "table" and step.name == read.table
                 inputs.arguments[argument] = self.frame(read, run, version, own)
@@ -127,26 +130,44 @@ class Reader:
 
     def open_for_gate(self, reads: Mapping[str, Read], run: Run) -> dict[str, DataFrame]:
         """The frames that a publish gate reads beside the rows that it judges."""
-        return {
-            argument: as_of(
-                self.tables.read(read.table), self.tables.contracts[read.table], read, run, False
-            )
-            for argument, read in reads.items()
-        }
+        return {argument: self.seen(read, run) for argument, read in reads.items()}
+
+    def seen(self, read: Read, run: Run) -> DataFrame:
+        """The newest rows of one table that a run may see, of all slices, through the view."""
+        contract = self.tables.contracts[read.table]
+        rows = as_of(self.tables.read(read.table), contract, read, run, False)
+        return self._through_view(read, run, None, rows)
 
     def frame(self, read: Read, run: Run, version: int, own: bool = False) -> DataFrame:
-        """The rows of one table that a run may see, of the slices that the run chooses.
+        """The rows of one table that a run may see, of the slices that the run chooses, through
+        the view.
 
         The version is fixed, so that a frame shows the same rows when it is evaluated twice.
         """
         contract = self.tables.contracts[read.table]
         rows = as_of(self.tables.read(read.table, version), contract, read, run, own)
-        if contract.layout is Layout.history and not own:
-            table_id = self.tables.id(read.table)
-            return self.snapshots.of(table_id, version, run.known_on, rows)
-        if contract.slice is None:
+        if own:
             return rows
-        return rows.where(F.col(contract.slice).isin(*self.chosen(contract.slice, run.params)))
+        if contract.layout is Layout.history:
+            table_id = self.tables.id(read.table)
+            rows = self.snapshots.of(table_id, version, run.known_on, rows)
+        if contract.slice is not None:
+            rows = rows.where(F.col(contract.slice).isin(*self.chosen(contract.slice, run.params)))
+        return self._through_view(read, run, version, rows)
+
+    def changes_by_day(self, read: Read, version: int) -> bool:
+        """Whether a view may show the same rows of a table differently on another day."""
+        view = view_of(read)
+        return view is not None and view.by_day(self.tables.bounds(read.table, version))
+
+    def _through_view(
+        self, read: Read, run: Run, version: int | None, rows: DataFrame
+    ) -> DataFrame:
+        view = view_of(read)
+        if view is None:
+            return rows
+        settings = Sections(self.environment, view.settings)
+        return view.function(rows, run.ds, settings, self.tables.bounds(read.table, version))
 
     def version(self, step: Step, read: Read, run: Run, past: PastRuns) -> int:
         """The Delta version that a run reads of an input: the newest, unless the read is pinned."""

@@ -20,7 +20,6 @@ from typing import Generic, TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lake.asof import as_of
 from jobs.lake.carry import CARRIED_FROM, Carry, NotedRun, made_from
 from jobs.lake.contract import GROWS_BY, Contracts, Layout
 from jobs.lake.errors import UpstreamMissing
@@ -134,9 +133,8 @@ class Lake(Generic[_Environment]):
         )
 
     def read_as_of(self, table: str, ds: date) -> DataFrame:
-        """A table as a run of day `ds` sees it."""
-        contract, read = self.contracts[table], Read(table)
-        return as_of(self.tables.read(table), contract, read, self.by_hand(ds), False)
+        """A table as a run of day `ds` sees it, through its plain view."""
+        return self.reader.seen(Read(table), self.by_hand(ds))
 
     def newest_day(self, name: str) -> date | None:
         """The newest day for which all inputs of an effect are there; None before the first."""

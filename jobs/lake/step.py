@@ -21,6 +21,7 @@ from jobs.lake.errors import NoTable
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from jobs.lake.file_bounds import Bounds
     from jobs.lake.oplog import OpLog
     from jobs.lake.scratch import Scratch
     from jobs.lake.settings import LakeSettings, Sections
@@ -36,13 +37,30 @@ class Read:
     pinned: for a table that grows after the day is over (`log`, `answers`): a rerun sees the
         Delta version that the published rows were made from, so that a later row changes nothing.
         A run with a `known_on` sees the newest version, and later reruns see that version.
-    A table that reads itself sees its state up to its own watermark.
+    view: which `View` of the table; the plain one by default.
+    A table that reads itself sees its own rows, up to its own watermark, through no view.
     """
 
     table: str
     days_back: int = 0
     pending: bool = False
     pinned: bool = False
+    view: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What readers of a table see in the place of its rows.
+
+    function: `function(rows, ds, settings, bounds)`, the rows as of a run to what its step gets. It
+    must give the rows back as they are where `bounds` shows that it changes none, so that a view
+    costs nothing then. settings: the sections of the environment that the function reads. by_day:
+    of the same bounds, whether the same rows may be seen differently on another day.
+    """
+
+    function: Callable[[DataFrame, date, Sections, Bounds], DataFrame]
+    settings: tuple[str, ...] = ()
+    by_day: Callable[[Bounds], bool] = lambda bounds: False
 
 
 class Taken(Protocol):
@@ -187,7 +205,8 @@ Input = Read | Arrivals | Search
 class Step:
     """A registered function. `name` is the table or effect, `slice` its slice value or ''.
 
-    settings: the sections of the environment that the function reads. opens, carry: see `effect`.
+    settings: the sections of the environment that the function reads. views: of its rows, by
+    name; '' is the plain one. opens, carry: see `effect`.
     """
 
     name: str
@@ -199,6 +218,7 @@ class Step:
     function: Callable[..., Any]
     accounts_for: str = ""
     gate: PublishGate | None = None
+    views: Mapping[str, View] = field(default_factory=dict)
     opens: Callable[[Sections, date], Any] | None = None
     carry: Callable[[Sections, date, date], bool] | None = None
 
@@ -233,6 +253,7 @@ def table(
     settings: Sequence[str] = (),
     accounts_for: str = "",
     gate: PublishGate | None = None,
+    views: Mapping[str, View] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(run, **inputs) -> DataFrame` as the maker of a table, or of one slice.
 
@@ -240,7 +261,8 @@ def table(
     slice: `{column: value}` when each value of the column is built by a function of its own.
     settings: the sections of the environment that `run.settings` shows. accounts_for: the input
     of which every row must come out, be quarantined or be folded, else the run fails with
-    RowsVanished. gate: judges a day before it is published.
+    RowsVanished. gate: judges a day before it is published. views: what readers of the table see,
+    by name; without the name '' they see its rows.
     The frame has the contract's columns without `ds` and the slice column, in any order.
     """
     ((column, value),) = slice.items() if slice else (("", ""),)
@@ -257,6 +279,7 @@ def table(
                 function,
                 accounts_for=accounts_for,
                 gate=gate,
+                views=dict(views or {}),
             )
         )
         return function
@@ -323,3 +346,23 @@ def find_step(name: str, slice: str = "") -> Step:
     if slices := [step.slice for step in known.values() if step.name == name and step.slice]:
         raise NoTable(f"{name} is built in slices; name one of: {', '.join(slices)}")
     raise NoTable(f"{task_id}: no table function or effect has this name; see `reclake tables`")
+
+
+def view_of(read: Read) -> View | None:
+    """The view through which a step sees an input; None: it sees the rows. Raises NoTable for a
+    view that the table does not have."""
+    makers = [step for step in steps().values() if step.name == read.table]
+    views = makers[0].views if makers else {}
+    if read.view and read.view not in views:
+        raise NoTable(f"{read.table} has no view {read.view!r}; it has: {', '.join(views)}")
+    return views.get(read.view)
+
+
+def sections_read(step: Step) -> tuple[str, ...]:
+    """All sections of the environment on which a step's rows depend: its own, and those of the
+    views of its inputs."""
+    found = [*step.settings]
+    for read in step.reads.values():
+        if isinstance(read, Read) and read.table != step.name and (view := view_of(read)):
+            found += view.settings
+    return tuple(dict.fromkeys(found))

@@ -28,6 +28,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from jobs.lake.contract import Contract, Contracts, Layout
 from jobs.lake.errors import PublishConflict, SchemaMismatch, VersionGone
+from jobs.lake.file_bounds import Bounds, column_bounds
 from jobs.lake.file_days import newest_day
 from jobs.lake.file_stats import column_stats, rows_only
 from jobs.lake.schema import arrow_schema, delta_schema, struct_type
@@ -183,6 +184,10 @@ class Tables:
         """The newest day in a date column, of the rows whose columns `until` are at most the given
         days; None without such a row. Needs no Spark."""
         return newest_day(DeltaTable(self.path(table), version=version), column, until)
+
+    def bounds(self, table: str, version: int | None = None) -> Bounds:
+        """The bounds of each column of a table's rows (`jobs.lake.file_bounds`). Needs no Spark."""
+        return column_bounds(DeltaTable(self.path(table), version=version))
 
     def remove(self, path: str) -> None:
         """Delete a folder below the lake, local or on an object store; an absent one is fine."""

@@ -2,9 +2,12 @@
 
 Without sessions, equal times make one event; two orders of one item on one day are two events.
 The first record of a key counts, by the order received: ingest_ds, source_file, source_row. A later
-record is quarantined as a duplicate, also when the first came with an earlier run. Events of type
-`other` stay in bronze and are counted as folded. An interaction with an unknown item or user is
-kept, since the item's or user's record may come later.
+record is quarantined as a duplicate, also when the first came with an earlier run. A purchase of
+less than 0 pieces, as tills write it, is a return. Events of type `other` stay in bronze and are
+counted as folded. An interaction with an unknown item or user is kept, since the item's or user's
+record may come later.
+
+The rows are what happened. Readers see what that leaves (`jobs.recall.kernels.taken`).
 """
 
 from __future__ import annotations
@@ -12,22 +15,14 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lake import Outcome, Read, Run, table
+from jobs.lake import Outcome, Read, Run, View, table
 from jobs.lake.intake.mapping import EventType
+from jobs.recall.kernels.taken import RETURN, pieces_factor, taken, unwanted
+from jobs.recall.settings.events import STANDARD_WEIGHTS
 
 KEY = ("user_id", "item_id", "event_ts", "event_type", "session_id")
-# The weight of one event, relative to one bought piece.
-BASE_WEIGHT = {
-    EventType.view: 0.1,
-    EventType.click: 0.2,
-    EventType.wishlist: 0.5,
-    EventType.cart: 0.5,
-    EventType.purchase: 1.0,
-}
-# Ten pieces say little less than a hundred, and some shops count millilitres.
-MOST_PIECES = 10
 
-NEGATIVE = "quantity below 0: a return or a correction is not an interaction"
+NEGATIVE = "quantity below 0 of an event that is no purchase and no return"
 DUPLICATE = "duplicate key: this user, item, time, event type and session came before"
 
 
@@ -35,6 +30,7 @@ DUPLICATE = "duplicate key: this user, item, time, event type and session came b
     "silver.interactions",
     reads={"received": Read("bronze.events", pending=True), "held": Read("silver.interactions")},
     accounts_for="received",
+    views={"": View(taken, settings=("events",)), "unwanted": View(unwanted)},
 )
 def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
     """The key, event_date date (UTC), weight double, quantity, amount?, ingest_ds.
@@ -68,15 +64,28 @@ def interactions(run: Run, received: DataFrame, held: DataFrame) -> Outcome:
 
 
 def judge_events(received: DataFrame, held: DataFrame) -> DataFrame:
-    """The received records with event_date and the reason why the record can't be used, or null."""
-    events = received.withColumn("event_date", F.to_date("event_ts"))
-    candidate = (F.col("event_type") != EventType.other.value) & (F.col("quantity") >= 0)
+    """The received records with event_date and the reason why the record can't be used, or null.
+
+    A purchase of less than 0 pieces comes back as a return of so many pieces.
+    """
+    below = F.col("quantity") < 0
+    sold = F.col("event_type") == EventType.purchase.value
+    back = below & (sold | (F.col("event_type") == RETURN))
+    events = received.withColumns(
+        {
+            "event_date": F.to_date("event_ts"),
+            "event_type": F.when(back, F.lit(RETURN)).otherwise(F.col("event_type")),
+            "quantity": F.when(back, -F.col("quantity")).otherwise(F.col("quantity")),
+        }
+    )
+    used = F.col("event_type") != EventType.other.value
+    candidate = used & (F.col("quantity") >= 0)
     # A record that can't be used must not make a good record of its key a duplicate.
     first_received = Window.partitionBy(*KEY).orderBy(
         (~candidate).cast("int"), "ingest_ds", "source_file", "source_row"
     )
     known = keys_held(held, events).withColumn("held", F.lit(True)).alias("known")
-    negative = (F.col("event_type") != EventType.other.value) & (F.col("quantity") < 0)
+    negative = used & (F.col("quantity") < 0)
     again = candidate & ((F.col("place") > 1) | F.col("held").isNotNull())
     # An event may have no session.
     same = [F.col(f"events.{name}").eqNullSafe(F.col(f"known.{name}")) for name in KEY]
@@ -104,12 +113,9 @@ def keys_held(held: DataFrame, events: DataFrame) -> DataFrame:
 
 
 def weight() -> Column:
-    """Base of the event type x (1 + ln q), q the quantity within 1 and `MOST_PIECES`.
-
-    A quantity of 0 (a till line without count) weighs like one piece.
-    """
-    base = F.lit(None).cast("double")
-    for event_type, value in BASE_WEIGHT.items():
-        base = F.when(F.col("event_type") == event_type.value, F.lit(value)).otherwise(base)
-    pieces = F.least(F.greatest("quantity", F.lit(1.0)), F.lit(float(MOST_PIECES)))
-    return base * (1 + F.log(pieces))
+    """The standard weight of the event type x (1 + ln q), q the quantity within 1 and 10; 0 for an
+    event that takes nothing: a return, a dislike, a hide."""
+    standard = F.lit(0.0)
+    for event_type, value in STANDARD_WEIGHTS.items():
+        standard = F.when(F.col("event_type") == event_type, F.lit(value)).otherwise(standard)
+    return standard * pieces_factor(F.col("quantity"))

@@ -2,7 +2,8 @@
 
 A record that repeats the version before it is folded. If one item has several records on one day,
 the last in file order counts; an earlier record that differs goes to quarantine. An item that a
-complete delivery lacks has a version that is not sellable from the day of that delivery.
+complete delivery lacks has a version that is not sellable from the day of that delivery, and so has
+an item of which none is left. Readers see an item as sellable only on its days of sale.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake import Outcome, Read, Run, table
+from jobs.lake import Outcome, Read, Run, View, table
+from jobs.lake.file_bounds import Bounds
 from jobs.lake.hashing import hash_columns
-from jobs.lake.intake.landing import row_hash
+from jobs.lake.intake.landing import SALE_DAYS, is_sold, row_hash
 from jobs.lake.intake.mapping import Entity
+from jobs.lake.settings import Sections
 from jobs.lake.versions import (
     STANDING,
     Standing,
@@ -27,7 +30,23 @@ from jobs.llm.contents import CONTENT_FIELDS
 
 # In the place of a file, of records that no source sent.
 MADE = ""
-COLUMNS = ("item_id", *CONTENT_FIELDS, "size", "price", "is_sellable")
+COLUMNS = ("item_id", *CONTENT_FIELDS, "size", "price", "is_sellable", *SALE_DAYS)
+
+
+def on_sale(rows: DataFrame, ds: date, settings: Sections, bounds: Bounds) -> DataFrame:
+    """The catalogue as readers see it on a day: `is_sellable` is false outside the days of sale,
+    both of which belong to the sale."""
+    if not has_days_of_sale(bounds):
+        return rows
+    first, last = (F.col(name) for name in SALE_DAYS)
+    begun = first.isNull() | (first <= F.lit(ds))
+    goes_on = last.isNull() | (last >= F.lit(ds))
+    return rows.withColumn("is_sellable", F.col("is_sellable") & begun & goes_on)
+
+
+def has_days_of_sale(bounds: Bounds) -> bool:
+    """Whether any row of the catalogue may have a day of sale."""
+    return any(bounds(name) != (None, None) for name in SALE_DAYS)
 
 
 @table(
@@ -38,6 +57,7 @@ COLUMNS = ("item_id", *CONTENT_FIELDS, "size", "price", "is_sellable")
         "delivered": Read("bronze.items"),
     },
     accounts_for="received",
+    views={"": View(on_sale, by_day=has_days_of_sale)},
 )
 def items(run: Run, received: DataFrame, held: DataFrame, delivered: DataFrame) -> Outcome:
     """item_id, valid_from date, the catalogue's columns, content_hash, row_hash.
@@ -49,6 +69,7 @@ def items(run: Run, received: DataFrame, held: DataFrame, delivered: DataFrame) 
     # All records are looked through only where a complete delivery came in.
     if not received.where("complete_source IS NOT NULL").isEmpty():
         records = received.unionByName(no_longer_sold(delivered, run.watermark))
+    records = records.withColumn("is_sellable", is_sold())
     judged = run.scratch.once(judge_versions(records, held, "item_id"))
     is_made = F.col("source_file") == MADE
     new = judged.where(F.col(STANDING) == Standing.new.value)

@@ -85,7 +85,7 @@ def test_bundles_are_ranked_and_read_as_the_product_writes_them(
 
 
 def test_users_lists_are_fused_as_the_product_does(
-    day: Day, frame: Callable[[str], DataFrame], tmp_path: Path
+    spark: SparkSession, day: Day, frame: Callable[[str], DataFrame], tmp_path: Path
 ) -> None:
     fused = fuse_channels(
         frame("SELECT * EXCLUDE ds FROM silver.user_candidates WHERE ds = $ds"),
@@ -96,6 +96,10 @@ def test_users_lists_are_fused_as_the_product_does(
             "WHERE ds = $ds AND kind = 'popular'"
         ),
         frame("SELECT * EXCLUDE ds FROM gold.i2i_daily WHERE ds = $ds"),
+        spark.createDataFrame(
+            [], "user_id string, item_id string, event_type string, event_date date"
+        ),
+        D30,
         UserRecallSettings(items=LIST_LENGTH),
         Scratch(tmp_path),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from jobs.evaluation.data import (
     BadData,
     is_timed,
     last_day,
+    only_taken,
     read_interactions,
     read_items,
 )
@@ -166,3 +168,60 @@ def test_an_interaction_without_a_user_or_an_item_is_refused(tmp_path: Path) -> 
     path = written(tmp_path / "f", user_id=["u", None], item_id=["x", "y"])
     with pytest.raises(BadData, match="user_id is null in 1 rows"):
         read_interactions(path, Format.parquet)
+
+
+def test_types_and_quantities_weigh_as_in_the_lake(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a",
+        user_id=["u"] * 5,
+        item_id=["x"] * 5,
+        event_type=["view", "purchase", "purchase", "dislike", "return"],
+        quantity=[1, 3, -2, 1, 40],
+    )
+    found = read_interactions(path, Format.parquet)
+    assert found["event_type"].to_pylist() == ["view", "purchase", "return", "dislike", "return"]
+    assert found["quantity"].to_pylist() == [1.0, 3.0, 2.0, 1.0, 40.0]
+    assert found["weight"].to_pylist() == pytest.approx([0.1, 1 + math.log(3), 0, 0, 0])
+
+
+def test_a_given_weight_stays_but_for_events_that_take_nothing(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a",
+        user_id=["u", "u"],
+        item_id=["x", "y"],
+        event_type=["view", "hide"],
+        weight=[5.0, 5.0],
+    )
+    assert read_interactions(path, Format.parquet)["weight"].to_pylist() == [5.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"event_type": ["order"]}, "event_type has 'order'; expected view, click"),
+        ({"event_type": [None]}, "event_type is null in 1 rows"),
+        ({"quantity": [float("nan")]}, "quantity is NaN or infinite in 1 rows"),
+    ],
+)
+def test_types_and_quantities_that_mean_nothing_are_refused(
+    tmp_path: Path, columns: dict[str, list], words: str
+) -> None:
+    path = written(tmp_path / "a", user_id=["u"], item_id=["x"], **columns)
+    with pytest.raises(BadData, match=words):
+        read_interactions(path, Format.parquet)
+
+
+def test_test_holds_what_was_taken_and_wanted(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a",
+        user_id=["u"] * 4,
+        item_id=list("abcd"),
+        event_type=["view", "purchase", "return", "hide"],
+    )
+    rows = read_interactions(path, Format.parquet)
+    assert only_taken(rows)["item_id"].to_pylist() == ["a", "b"]
+    data = Data(rows, rows)
+    assert data.wanting(["purchase"]).test["item_id"].to_pylist() == ["b"]
+    assert data.event_types == ("view", "purchase")
+    with pytest.raises(BadData, match="no event of test is a click or cart; it has hide, purch"):
+        data.wanting(["click", "cart"])

@@ -33,7 +33,10 @@ DEFAULT = RecallSettings()
 
 
 def run(
-    score: Callable[[str, RecallSettings], float], *known: str, minutes: float = 60
+    score: Callable[[str, RecallSettings], float],
+    *known: str,
+    minutes: float = 60,
+    event_types: tuple[str, ...] = (),
 ) -> tuple[RecallSettings, list[Trial]]:
     """Tunes by a made-up score of a method under settings."""
     trials: list[Trial] = []
@@ -43,6 +46,7 @@ def run(
         frozenset(known),
         minutes,
         trials.append,
+        event_types,
     )
     return tuner.tune(DEFAULT), trials
 
@@ -71,6 +75,21 @@ def test_a_method_without_a_weight_gets_one_where_that_helps() -> None:
     assert DEFAULT.i2i.weights["swing"] == 0
     assert found.i2i.weights["swing"] == 0.3
     assert sum(found.i2i.weights.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_events_get_weights_where_the_data_has_several_types() -> None:
+    def score(method: str, recall: RecallSettings) -> float:
+        weights = recall.events.weights
+        return -abs(weights["view"] - 0.3) - weights["cart"] if method == "cooccurrence" else 0.0
+
+    found, trials = run(score, event_types=("view", "cart", "purchase"))
+    assert found.events.weights == DEFAULT.events.weights | {"view": 0.3, "cart": 0.0}
+    choices = {trial.choice for trial in trials}
+    assert {"cooccurrence: weight of view", "cooccurrence: weight of cart"} <= choices
+    assert "cooccurrence: weight of purchase" not in choices
+    assert chosen_fields(found)["events"]["weights"] == found.events.weights
+    _, of_one_type = run(score, event_types=("purchase",))
+    assert not any("cooccurrence: weight of" in trial.choice for trial in of_one_type)
 
 
 def test_only_what_has_a_weight_is_looked_at_on_its_own() -> None:

@@ -12,10 +12,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake import EffectResult, Lake, Outcome, Read, Run, Sink, effect, table
+from jobs.lake import EffectResult, Lake, Outcome, Read, Run, Sink, View, effect, table
 from jobs.lake.carry import CARRIED_FROM, code_digest
+from jobs.lake.errors import NoTable
+from jobs.lake.file_bounds import Bounds
 from jobs.lake.oplog import PUBLISHED, RunRecord
-from jobs.lake.settings import ROOT
+from jobs.lake.settings import ROOT, Sections
 from jobs.lake.step import Search, temporary_steps
 from jobs.settings import RunParams
 from tests.lake import toy
@@ -190,6 +192,61 @@ def test_what_a_function_asks_of_its_run_decides(toy_lake: Lake) -> None:
     for fact in ("ds", "known_on", "watermark", "run_id"):
         asked = lambda run, fact=fact: getattr(run, fact)  # noqa: E731
         assert second_day(ten, ten) is None, fact
+
+
+def seen_through(view: View) -> None:
+    """Register the toy's catalogue again, with a view."""
+
+    @table(
+        "silver.toy",
+        reads={"received": Read("bronze.toy", pending=True)},
+        views={"": view, "dear": View(lambda rows, *_: rows.where("price > 1"))},
+    )
+    def toy(run: Run, received: DataFrame) -> DataFrame:
+        return received.select(
+            "item_id", F.col("ingest_ds").alias("valid_from"), "price", "row_hash"
+        )
+
+
+def test_a_table_is_seen_through_its_view(toy_lake: Lake) -> None:
+    def doubled(rows: DataFrame, ds: date, settings: Sections, bounds: Bounds) -> DataFrame:
+        assert bounds("price") == (1.0, 2.0)
+        days = F.lit(settings.bundles.window_days)
+        return rows.withColumn("price", F.col("price") * 2 + days + F.lit(ds.day))
+
+    seen_through(View(doubled, settings=("bundles",)))
+    receive(toy_lake, D1, {"a": 1.0, "b": 2.0})
+    toy_lake.run("gold.toy_daily", ds=D1)
+    assert prices(toy_lake, D1) == [("a", 93.0), ("b", 95.0)]
+    assert {row.price for row in toy_lake.read_as_of("silver.toy", D1).collect()} == {93.0, 95.0}
+    named = toy_lake.reader.seen(Read("silver.toy", view="dear"), toy_lake.by_hand(D1))
+    assert [row.item_id for row in named.collect()] == ["b"]
+    with pytest.raises(NoTable, match=r"no view 'near'; it has: , dear"):
+        toy_lake.reader.seen(Read("silver.toy", view="near"), toy_lake.by_hand(D1))
+
+
+def test_a_view_by_the_day_is_looked_through_each_day(toy_lake: Lake) -> None:
+    by_day = False
+    seen_through(View(lambda rows, *_: rows, by_day=lambda bounds: by_day))
+    receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("gold.toy_daily", ds=D1)
+    receive(toy_lake, D2, {})
+    assert carried(toy_lake.run("gold.toy_daily", ds=D2)) == str(D1)
+    by_day = True
+    for day in (D3, D4):
+        receive(toy_lake, day, {})
+        assert carried(toy_lake.run("gold.toy_daily", ds=day)) is None
+
+
+def test_other_settings_of_a_view_make_a_day_be_computed(toy_lake: Lake) -> None:
+    seen_through(View(lambda rows, *_: rows, settings=("bundles",)))
+    receive(toy_lake, D1, {"a": 1.0})
+    toy_lake.run("gold.toy_daily", ds=D1)
+    receive(toy_lake, D2, {})
+    recall = toy_lake.settings.recall.with_changes({"bundles": {"rules": 7}})
+    changed = toy_lake.settings.model_copy(update={"recall": recall})
+    assert carried(Lake(toy_lake.spark, changed).run("gold.toy_daily", ds=D2)) is None
+    assert carried(toy_lake.run("gold.toy_daily", ds=D2)) == str(D1)
 
 
 def test_other_settings_of_its_sections_make_a_day_be_computed(toy_lake: Lake) -> None:

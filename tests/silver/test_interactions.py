@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import Outcome, Run
+from jobs.lake import Lake, Outcome, Read, Run
 from jobs.lake.contract import load_contract
 from jobs.lake.schema import struct_type
 from jobs.lake.scratch import Scratch
@@ -186,13 +186,42 @@ def test_a_key_of_an_earlier_run_is_not_counted_again(build: Callable[..., Outco
     assert quarantined(outcome) == [(f"events/ds={D1}/x.csv", "1", None, DUPLICATE)]
 
 
+def test_a_purchase_of_less_than_nothing_is_a_return(build: Callable[..., Outcome]) -> None:
+    """As tills write it. A return that counts its pieces below 0 is no different."""
+    at = datetime(2026, 1, 1, 9)
+    held = [("v", "i", at, "return", D1, 0.0, 2.0, None, "s", D1)]
+    outcome = build(
+        [
+            record("u", "i", D1, source_row=1, quantity=-2.0, amount=-4.0),
+            record("u", "i", D1, source_row=2, quantity=2.0),
+            record("w", "i", D1, source_row=3, event_type="return", quantity=-3.0),
+            record("v", "i", D1, source_row=4, quantity=-2.0),
+        ],
+        held,
+    )
+    assert rows(outcome, "user_id", "event_type", "quantity", "amount", "weight") == [
+        ("u", "purchase", 2.0, 2.0, 1 + math.log(2)),
+        ("u", "return", 2.0, -4.0, 0.0),
+        ("w", "return", 3.0, 2.0, 0.0),
+    ]
+    assert quarantined(outcome) == [(f"events/ds={D1}/x.csv", "4", None, DUPLICATE)]
+
+
+@pytest.mark.parametrize("event_type", ["return", "dislike", "hide"])
+def test_an_event_that_takes_nothing_weighs_nothing(
+    build: Callable[..., Outcome], event_type: str
+) -> None:
+    outcome = build([record("u", "i", D1, event_type=event_type, quantity=3.0)])
+    assert rows(outcome, "event_type", "weight", "quantity") == [(event_type, 0.0, 3.0)]
+
+
 def test_a_negative_quantity_is_quarantined_and_takes_no_key(
     build: Callable[..., Outcome],
 ) -> None:
     outcome = build(
         [
-            record("u", "i", D1, source_row=1, quantity=-1.0),
-            record("u", "i", D1, source_row=2, quantity=1.0),
+            record("u", "i", D1, source_row=1, quantity=-1.0, event_type="view"),
+            record("u", "i", D1, source_row=2, quantity=1.0, event_type="view"),
         ]
     )
     assert rows(outcome, "quantity") == [(1.0,)]
@@ -200,14 +229,14 @@ def test_a_negative_quantity_is_quarantined_and_takes_no_key(
 
 
 def test_a_quarantined_record_is_kept_whole(build: Callable[..., Outcome]) -> None:
-    outcome = build([record("u", "i", D1, quantity=-1.0, session_id=None)])
+    outcome = build([record("u", "i", D1, quantity=-1.0, session_id=None, event_type="view")])
     assert outcome.quarantined is not None
     (row,) = outcome.quarantined.collect()
     assert json.loads(row["payload"]) == {
         "user_id": "u",
         "item_id": "i",
         "event_ts": "2026-01-01T09:00:00.000Z",
-        "event_type": "purchase",
+        "event_type": "view",
         "quantity": -1.0,
         "amount": 2.0,
         "session_id": None,
@@ -235,10 +264,12 @@ def by_hand(received: list[Record], held: set[tuple]) -> tuple[set[tuple], int, 
     """Places of the records that count, and how many are quarantined and folded."""
     seen, counted, rejected, folded = set(held), set(), 0, 0
     for r in sorted(received, key=lambda r: (r["ingest_ds"], r["source_file"], r["source_row"])):
-        key = (r["user_id"], r["item_id"], r["event_ts"], r["event_type"])
-        if r["event_type"] == "other":
+        is_return = r["event_type"] == "purchase" and r["quantity"] < 0
+        what = "return" if is_return else r["event_type"]
+        key = (r["user_id"], r["item_id"], r["event_ts"], what)
+        if what == "other":
             folded += 1
-        elif r["quantity"] < 0 or key in seen:
+        elif (r["quantity"] < 0 and not is_return) or key in seen:
             rejected += 1
         else:
             seen.add(key)
@@ -273,3 +304,29 @@ def test_any_records_are_judged_as_by_hand_and_none_vanishes(
     assert len(quarantined(outcome)) == rejected
     assert outcome.folded is not None
     assert outcome.folded.count() == folded
+
+
+def test_a_return_is_seen_from_the_day_on_which_it_is_known(
+    make_lake: Callable[..., Lake], spark: SparkSession
+) -> None:
+    """Invariant 1: a day made again keeps the purchase that was taken back later."""
+    lake = make_lake()
+    morning = datetime(2026, 1, 1, 9)
+    held = [
+        ("u", "i", morning, "purchase", D1, 1 + math.log(3), 3.0, 6.0, "s", D1),
+        ("u", "i", datetime(2026, 1, 2, 9), "return", D2, 0.0, 2.0, None, None, D2),
+        ("v", "i", datetime(2026, 1, 3, 9), "dislike", D3, 0.0, 1.0, None, None, D3),
+        ("v", "i", morning, "view", D1, 0.1, 1.0, None, None, D1),
+    ]
+    lake.tables.append("silver.interactions", spark.createDataFrame(held, struct_type(SILVER)))
+    seen = {}
+    for day in (D1, D2, D3):
+        found = lake.read_as_of("silver.interactions", day).collect()
+        seen[day] = sorted((row.user_id, row.event_type, row.quantity) for row in found)
+    assert seen == {
+        D1: [("u", "purchase", 3.0), ("v", "view", 1.0)],
+        D2: [("u", "purchase", 1.0), ("v", "view", 1.0)],
+        D3: [("u", "purchase", 1.0)],
+    }
+    refused = lake.reader.seen(Read("silver.interactions", view="unwanted"), lake.by_hand(D3))
+    assert [tuple(row) for row in refused.collect()] == [("v", "i", "dislike", D3)]

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lake import Outcome, Run
+from jobs.lake import Lake, Outcome, Run
 from jobs.lake.contract import load_contract
+from jobs.lake.intake.landing import row_hash
+from jobs.lake.intake.mapping import Entity
 from jobs.lake.schema import struct_type
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import ROOT, Sections
 from jobs.settings import RunParams, Settings
-from jobs.silver.items import items
+from jobs.silver.items import has_days_of_sale, items, on_sale
 
 D1, D2, D3 = date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)
 BRONZE = load_contract(ROOT / "expectations" / "bronze" / "items.yaml")
@@ -203,6 +205,8 @@ def test_a_quarantined_record_is_kept_whole(build: Callable[..., Outcome]) -> No
         "size": None,
         "price": 2.5,
         "is_sellable": True,
+        "sale_from": None,
+        "sale_until": None,
     }
 
 
@@ -275,3 +279,82 @@ def test_one_run_of_all_days_gives_what_a_run_a_day_gives(build: Callable[..., O
         one_by_one += found
         held |= {item: version(item, valid_from, title) for item, valid_from, title in found}
     assert sorted(one_by_one) == at_once
+
+
+def hashed(spark: SparkSession, **columns: Any) -> str:
+    """The row hash of an item's record."""
+    row = record("i", D1, "tea", **columns)
+    frame = spark.createDataFrame([tuple(row.values())], struct_type(BRONZE))
+    return str(frame.select(row_hash(Entity.items)).collect()[0][0])
+
+
+def test_an_item_of_which_none_is_left_is_not_sellable(build: Callable[..., Outcome]) -> None:
+    outcome = build(
+        [
+            record("none", D1, "a", stock=0.0),
+            record("oversold", D1, "b", stock=-2.0),
+            record("some", D1, "c", stock=0.5),
+            record("unknown", D1, "d"),
+            record("taken off", D1, "e", stock=4.0, is_sellable=False),
+        ]
+    )
+    sold = {row.item_id for row in outcome.rows.where("is_sellable").collect()}
+    assert sold == {"some", "unknown"}
+    assert outcome.rows.count() == 5
+
+
+def test_a_stock_makes_a_new_version_only_when_it_runs_out_or_comes_back(
+    spark: SparkSession,
+) -> None:
+    none = hashed(spark)
+    assert hashed(spark, stock=3.0) == none
+    assert hashed(spark, stock=0.0) == hashed(spark, is_sellable=False) != none
+    assert hashed(spark, sale_until=D2) not in (none, hashed(spark, sale_from=D2))
+
+
+def test_the_hash_of_a_record_without_days_of_sale_is_that_of_earlier_releases(
+    spark: SparkSession,
+) -> None:
+    """Else every item of a lake would get a new version with the next delivery."""
+    told = ["i", "tea", None, None, None, None, None, None, "true"]
+    assert (
+        hashed(spark)
+        == hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+    )
+
+
+def test_an_item_is_sold_from_its_first_day_to_its_last(
+    make_lake: Callable[..., Lake], spark: SparkSession
+) -> None:
+    lake = make_lake()
+    held = [
+        version("always", D1, "a"),
+        version("from the 2nd", D1, "b") | {"sale_from": D2},
+        version("until the 2nd", D1, "c") | {"sale_until": D2},
+        version("on the 2nd", D1, "d") | {"sale_from": D2, "sale_until": D2},
+        version("off", D1, "e") | {"sale_from": D1, "is_sellable": False},
+    ]
+    rows = [tuple(row.values()) for row in held]
+    lake.tables.append("silver.items", spark.createDataFrame(rows, struct_type(SILVER)))
+    seen = {
+        day: {
+            r.item_id for r in lake.read_as_of("silver.items", day).where("is_sellable").collect()
+        }
+        for day in (D1, D2, D3)
+    }
+    assert seen == {
+        D1: {"always", "until the 2nd"},
+        D2: {"always", "from the 2nd", "until the 2nd", "on the 2nd"},
+        D3: {"always", "from the 2nd"},
+    }
+
+
+def test_a_catalogue_without_days_of_sale_is_seen_as_it_is(spark: SparkSession) -> None:
+    def nothing(column: str) -> tuple[None, None]:
+        return None, None
+
+    rows = spark.createDataFrame([tuple(version("i", D1, "a").values())], struct_type(SILVER))
+    assert on_sale(rows, D1, Sections(Settings()), nothing) is rows
+    assert not has_days_of_sale(nothing)
+    assert has_days_of_sale(lambda column: (D1, D1))
+    assert has_days_of_sale(lambda column: None)

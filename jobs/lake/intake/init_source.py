@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 
 from jobs.lake.errors import MappingError
 from jobs.lake.intake.ids import WORDS_FOR_NOTHING
-from jobs.lake.intake.mapping import EPOCHS, TARGETS, Entity, EventType, Target
+from jobs.lake.intake.mapping import EPOCHS, ISO, TARGETS, Entity, EventType, Target
 from jobs.lake.intake.personal import looks_personal
 from jobs.lake.intake.raw_rows import FORMATS, Columns, format_of, open_text, read_file
 
@@ -53,12 +55,19 @@ _NAMES: dict[str, str] = {
     "overview plot beschreibung",
     "price": "price unitprice listprice saleprice preis",
     "is_sellable": "issellable sellable instock available isavailable active isactive status",
+    "stock": "stock stocklevel stockquantity qtyonhand quantityonhand onhand inventory bestand",
+    "sale_from": "salefrom availablefrom validfrom onsalefrom launchdate sellstartdate startdate",
+    "sale_until": "saleuntil availableuntil validuntil validto onsaleuntil sellenddate "
+    "discontinueddate enddate",
 }
 _EVENT_WORDS = {
     EventType.purchase: "purchase order buy bought sale transaction checkout paid",
     EventType.cart: "cart addtocart basket addtobasket",
     EventType.wishlist: "wishlist favorite favourite like save",
     EventType.click: "click tap",
+    EventType.return_: "return returned refund refunded",
+    EventType.dislike: "dislike disliked downvote thumbsdown",
+    EventType.hide: "hide hidden notinterested dismiss",
     EventType.view: "view pageview productview detail detailview visit",
 }
 _TRUE_WORDS = "true yes y 1 t active available instock onsale enabled live"
@@ -85,6 +94,9 @@ _ZONED = re.compile(r"[Tt ]\d{1,2}:?\d{2}.*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?
 _NULLS = frozenset(WORDS_FOR_NOTHING) - {"none", "na", "nil", "undefined"}
 _ESCAPED_QUOTE = b'\\"'
 _LOOKED_FOR_ESCAPES = 2**20
+# A header stands within so many lines; so many below it tell how many cells a row has.
+_HEADER_WITHIN = 20
+_LINES_BELOW = 30
 # Both marks of a number, and a part of three digits that may be thousands.
 _TWO_MARKS = re.compile(r"[+-]?\d[\d.,'\s]*?([.,' \u00a0\u202f])[\d]{3}([.,])\d+")
 _DECIMAL = re.compile(r"[+-]?\d*([.,])(?:\d{1,2}|\d{4,})")
@@ -105,13 +117,14 @@ class Proposal:
 class Sample:
     """The columns of a sample file, and the texts in each column.
 
-    escape: whether a quote is escaped by a backslash (csv).
+    escape: whether a quote is escaped by a backslash (csv). skip_lines: above the header (csv).
     """
 
     path: Path
     delimiter: str
     values: dict[str, list[str]]
     escape: str | None = None
+    skip_lines: int = 0
 
     def without(self, words: Collection[str]) -> Sample:
         """The sample as if these words were empty."""
@@ -166,7 +179,7 @@ def read_sample(path: Path) -> Sample:
     if not kind:
         raise MappingError(f"{path}: expected one of .{', .'.join(FORMATS)}")
     try:
-        names, delimiter = _columns_of(path, kind)
+        names, delimiter, above = _columns_of(path, kind)
         escape = None
         if kind in ("csv", "tsv"):
             with path.open("rb") as file:
@@ -174,7 +187,7 @@ def read_sample(path: Path) -> Sample:
             escape = "backslash" if _ESCAPED_QUOTE in begin else None
     except (OSError, EOFError, UnicodeDecodeError, ValueError, pa.ArrowException) as error:
         raise MappingError(f"{path}: cannot be read: {error}") from error
-    columns = Columns(tuple(names), (), delimiter, escape)
+    columns = Columns(tuple(names), (), delimiter, escape, skip_lines=above)
     values: dict[str, list[str]] = {name: [] for name in names}
     rows = 0
     for batch in read_file(path.name, str(path.absolute()), columns):
@@ -186,22 +199,24 @@ def read_sample(path: Path) -> Sample:
         if rows >= _SAMPLE_ROWS:
             break
     texts_of = {name: texts[:_SAMPLE_ROWS] for name, texts in values.items()}
-    return Sample(path, delimiter, texts_of, escape)
+    return Sample(path, delimiter, texts_of, escape, above)
 
 
-def _columns_of(path: Path, kind: str) -> tuple[list[str], str]:
+def _columns_of(path: Path, kind: str) -> tuple[list[str], str, int]:
+    """The columns of a file, its delimiter, and how many lines stand above its header."""
     if kind == "parquet":
-        return list(pq.read_schema(path).names), ","
+        return list(pq.read_schema(path).names), ",", 0
     with (
         path.open("rb") as file,
         TextIOWrapper(open_text(path.name, file), encoding="utf-8-sig") as lines,
     ):
         if kind in ("csv", "tsv"):
-            header = lines.readline()
-            delimiter = max(_DELIMITERS, key=header.count)
+            first = list(islice(lines, _HEADER_WITHIN + _LINES_BELOW))
+            delimiter, above = _header_of(first)
             # A `.tsv` has tabs without a word.
             said = "," if kind == "tsv" and delimiter == "\t" else delimiter
-            return [name.strip().strip('"') for name in header.split(delimiter)], said
+            header = next(csv.reader(first[above:], delimiter=delimiter), [])
+            return [name.strip() for name in header], said, above
         text = lines.read() if kind == "json" else ""
         is_array = text.lstrip().startswith("[")
         a_line_each = (json.loads(line) for line in (text.splitlines() or lines) if line.strip())
@@ -209,7 +224,31 @@ def _columns_of(path: Path, kind: str) -> tuple[list[str], str]:
         names: dict[str, None] = {}
         for record in islice(records, _SAMPLE_ROWS):
             names.update(dict.fromkeys(_paths(record)))
-        return list(names), ","
+        return list(names), ",", 0
+
+
+def _header_of(lines: Sequence[str]) -> tuple[str, int]:
+    """The delimiter of csv lines, and how many of them stand above the header.
+
+    The delimiter is the mark that most lines hold equally often. The header is the first line with
+    more than half of that; lines above it, such as the title of a report, have fewer.
+    """
+    agreed = {mark: _usual(_marks(line, mark) for line in lines) for mark in _DELIMITERS}
+    delimiter = max(_DELIMITERS, key=lambda mark: agreed[mark])
+    _, usual = agreed[delimiter]
+    is_header = (2 * _marks(line, delimiter) > usual for line in lines[: _HEADER_WITHIN + 1])
+    return delimiter, next((place for place, found in enumerate(is_header) if found), 0)
+
+
+def _marks(line: str, delimiter: str) -> int:
+    """How many delimiters part the cells of a line; those within quotes do not."""
+    return max(0, len(next(csv.reader([line], delimiter=delimiter), [])) - 1)
+
+
+def _usual(counts: Iterable[int]) -> tuple[int, int]:
+    """How often the most frequent number above 0 is there, and that number; (0, 0) without one."""
+    found = Counter(count for count in counts if count)
+    return max(((times, count) for count, times in found.items()), default=(0, 0))
 
 
 def _paths(record: Mapping[str, Any]) -> Iterable[str]:
@@ -330,6 +369,9 @@ def _column_line(
     parts = [f"from: {_quoted(theirs)}"]
     if target.type == "timestamp":
         parts += _time_parts(theirs, texts, draft)
+    elif target.type == "date":
+        if form := _time_format(theirs, texts, draft):
+            parts.append(f"format: {_quoted_format(form)}")
     elif target.name == "event_type":
         parts += _event_parts(theirs, texts, draft)
     elif target.type == "boolean":
@@ -350,7 +392,7 @@ def _time_parts(theirs: str, texts: list[str], draft: _Draft) -> list[str]:
     parts = []
     form = _time_format(theirs, texts, draft)
     if form:
-        parts.append(f"format: {_quoted(form)}")
+        parts.append(f"format: {_quoted_format(form)}")
     if form not in EPOCHS:
         parts.append("time_zone: UTC")
         if form is not None or not all(map(_ZONED.search, texts)):
@@ -358,27 +400,52 @@ def _time_parts(theirs: str, texts: list[str], draft: _Draft) -> list[str]:
     return parts
 
 
-def _time_format(theirs: str, texts: list[str], draft: _Draft) -> str | None:
-    """The format that most times have; None for ISO 8601."""
-    fits = [sum(1 for text in texts if pattern.fullmatch(text)) for pattern, _ in _TIMES]
-    most = max(fits)
+def _time_format(theirs: str, texts: list[str], draft: _Draft) -> str | tuple[str, ...] | None:
+    """The format that most times have, or all formats where each time has exactly one; None for
+    ISO 8601."""
+    fits = [[pattern.fullmatch(text) for text in texts] for pattern, _ in _TIMES]
+    counts = [sum(map(bool, matches)) for matches in fits]
+    most = max(counts)
     if not most:
         draft.questions.append(f"how are the times of {theirs} written? say so in `format`")
         return None
-    pattern, form = _TIMES[fits.index(most)]
-    if form is not None and form.startswith("/"):
-        matches = [match for text in texts if (match := pattern.fullmatch(text))]
-        is_day_first = any(int(match[1]) > 12 for match in matches)
-        if not is_day_first and not any(int(match[2]) > 12 for match in matches):
-            draft.questions.append(f"does {theirs} begin with the month or the day? assumed month")
-        form = f"d/M{form}" if is_day_first else f"M/d{form}"
+    place = counts.index(most)
     if most < len(texts):
-        other = next(text for text in texts if not pattern.fullmatch(text))
+        found = [number for number, count in enumerate(counts) if count]
+        if all(sum(bool(fits[number][row]) for number in found) == 1 for row in range(len(texts))):
+            forms = tuple(_form_of(theirs, number, fits[number], draft) or ISO for number in found)
+            draft.questions.append(
+                f"the times of {theirs} are written in several ways: {', '.join(forms)}. Are they?"
+            )
+            return forms
+    form = _form_of(theirs, place, fits[place], draft)
+    if most < len(texts):
+        other = next(text for text, match in zip(texts, fits[place], strict=True) if not match)
         draft.questions.append(
             f"{len(texts) - most} of {len(texts)} times of {theirs} are not in "
             f"{form or 'ISO 8601'}, such as {other!r}; what are they? Their rows will be unusable"
         )
     return form
+
+
+def _form_of(
+    theirs: str, place: int, matches: Sequence[re.Match[str] | None], draft: _Draft
+) -> str | None:
+    """One of `_TIMES` as a format; asks where the day and the month can be either way."""
+    form = _TIMES[place][1]
+    if form is None or not form.startswith("/"):
+        return form
+    found = [match for match in matches if match]
+    is_day_first = any(int(match[1]) > 12 for match in found)
+    if not is_day_first and not any(int(match[2]) > 12 for match in found):
+        draft.questions.append(f"does {theirs} begin with the month or the day? assumed month")
+    return f"d/M{form}" if is_day_first else f"M/d{form}"
+
+
+def _quoted_format(form: str | tuple[str, ...]) -> str:
+    if isinstance(form, str):
+        return _quoted(form)
+    return f"[{', '.join(map(_quoted, form))}]"
 
 
 def _event_parts(theirs: str, texts: list[str], draft: _Draft) -> list[str]:
@@ -442,12 +509,20 @@ def _page(name: str, entity: Entity, sample: Sample, draft: _Draft) -> str:
     lines += [f"source: {name}", f"entity: {entity}"]
     if sample.delimiter != ",":
         lines.append(f"delimiter: {json.dumps(sample.delimiter)}")
+    if sample.skip_lines:
+        lines.append(f"skip_lines: {sample.skip_lines}")
     lines += draft.keys
+    persons = []
+    if entity is not Entity.users:
+        unused = (name for name in sample.values if name not in draft.used)
+        persons = [name for name in unused if looks_personal(name)]
+    if persons:
+        lines.append(f"personal: [{', '.join(map(_quoted, persons))}] # never read")
     lines += ["", "columns:", *(f"  {line}" for line in draft.columns)]
     if draft.attributes:
         lines += ["", "attributes: # personal: drop = known, and never read"]
         lines += [f"  {line}" for line in draft.attributes]
-    kept = {*draft.used, *(sample.values if entity is Entity.users else ())}
+    kept = {*draft.used, *persons, *(sample.values if entity is Entity.users else ())}
     if ignored := [column for column in sample.values if column not in kept]:
         lines += ["", f"# Not read: {', '.join(ignored)}"]
     return "\n".join(lines) + "\n"

@@ -293,12 +293,33 @@ def _with_ingest_ds(parsed: DataFrame, run: Run) -> DataFrame:
     return parsed.withColumn("ingest_ds", ingest_ds)
 
 
+SALE_DAYS = ("sale_from", "sale_until")
+_HASHED_ITEM = tuple(
+    target.name for target in TARGETS[Entity.items] if target.name not in ("stock", *SALE_DAYS)
+)
+
+
 def row_hash(entity: Entity) -> Column:
-    """SHA-256 of the columns that a source sends."""
+    """SHA-256 of the columns that a source sends.
+
+    Of the stock it tells no more than whether there is any, which is part of `is_sellable`. The
+    days of sale are part of it where the source sends them.
+    """
+    if entity is Entity.items:
+        always = [is_sold() if name == "is_sellable" else F.col(name) for name in _HASHED_ITEM]
+        days = [F.col(name) for name in SALE_DAYS]
+        return F.when(F.coalesce(*days).isNull(), hash_columns(*always)).otherwise(
+            hash_columns(*always, *days)
+        )
     columns = [F.col(target.name) for target in TARGETS[entity]]
     if entity is Entity.users:
         columns.append(map_text(F.col("attributes")))
     return hash_columns(*columns)
+
+
+def is_sold() -> Column:
+    """Whether a record of an item says that it is sellable, and not that none is left."""
+    return F.col("is_sellable") & (F.col("stock").isNull() | (F.col("stock") > 0))
 
 
 def _nothing(spark: SparkSession, entity: Entity) -> DataFrame:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -34,6 +34,8 @@ class Entity(StrEnum):
 class EventType(StrEnum):
     """What a user can do with an item; a mapping's `values` turn the shop's words into these.
 
+    return: takes back pieces that were bought before. dislike, hide: the user does not want to see
+    the item; a dislike also takes back what they did with it.
     other: an event that recommendations don't use; it stays in bronze.
     """
 
@@ -42,6 +44,9 @@ class EventType(StrEnum):
     cart = "cart"
     wishlist = "wishlist"
     purchase = "purchase"
+    return_ = "return"
+    dislike = "dislike"
+    hide = "hide"
     other = "other"
 
 
@@ -50,7 +55,7 @@ class Target:
     """One of our columns: its type, and whether every row must have a value."""
 
     name: str
-    type: Literal["string", "double", "boolean", "timestamp"]
+    type: Literal["string", "double", "boolean", "timestamp", "date"]
     required: bool = False
     is_id: bool = False
 
@@ -75,6 +80,9 @@ TARGETS: Mapping[Entity, tuple[Target, ...]] = {
         Target("description", "string"),
         Target("price", "double"),
         Target("is_sellable", "boolean", required=True),
+        Target("stock", "double"),
+        Target("sale_from", "date"),
+        Target("sale_until", "date"),
     ),
     Entity.users: (Target("user_id", "string", required=True, is_id=True),),
 }
@@ -86,6 +94,8 @@ EPOCHS: Mapping[str, int] = {
     "epoch_micros": 1_000_000,
     "epoch_nanos": 1_000_000_000,
 }
+# Stands for ISO 8601 in a list of formats.
+ISO = "iso"
 _ZONED = re.compile(r"[XxZVOz]")
 _PATTERN = re.compile(r"(?:'[^']*'|[yuMLdDHhkKmsSaEQqXxZVOzn]|[^A-Za-z'])+")
 _BOOLEANS = ("true", "false")
@@ -96,7 +106,8 @@ class ColumnMap(BaseModel):
 
     from: the source's column; or constant: the same value in every row.
     format: of a timestamp, a Spark datetime pattern, or epoch_seconds, epoch_millis, epoch_micros
-        or epoch_nanos; without one, ISO 8601. time_zone: IANA name of the zone of wall-clock times;
+        or epoch_nanos; without one, or as `iso`, ISO 8601. A list of formats reads values that fit
+        exactly one of them. time_zone: IANA name of the zone of wall-clock times;
         times that carry an offset keep it. At a clock change, a skipped hour moves forward, and a
         repeated hour is the first of the two.
     default: taken where the source has no value. optional: files may lack the column.
@@ -109,7 +120,7 @@ class ColumnMap(BaseModel):
 
     from_: str | None = Field(None, alias="from", min_length=1)
     constant: str | bool | float | None = None
-    format: str | None = None
+    format: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     time_zone: str | None = None
     default: str | bool | float | None = None
     optional: bool = False
@@ -126,21 +137,28 @@ class ColumnMap(BaseModel):
             raise ValueError("a constant takes no other key")
         if self.time_zone is not None:
             _zone("time_zone", self.time_zone)
-        if self.format and self.format not in EPOCHS and not _PATTERN.fullmatch(self.format):
-            raise ValueError(
-                f"format: {self.format!r} is neither a Spark datetime pattern such as "
-                f"'dd/MM/yyyy HH:mm' nor one of {', '.join(EPOCHS)}"
-            )
+        for form in self.formats:
+            if form not in (ISO, *EPOCHS) and not _PATTERN.fullmatch(form):
+                raise ValueError(
+                    f"format: {form!r} is neither a Spark datetime pattern such as "
+                    f"'dd/MM/yyyy HH:mm' nor one of {ISO}, {', '.join(EPOCHS)}"
+                )
         return self
 
     @property
-    def is_epoch(self) -> bool:
-        return self.format in EPOCHS
+    def formats(self) -> tuple[str, ...]:
+        """The formats in which times are written; ISO 8601 without one."""
+        return self.format if isinstance(self.format, tuple) else (self.format or ISO,)
 
     @property
-    def format_has_zone(self) -> bool:
-        """Whether the pattern includes an offset or a zone."""
-        return bool(self.format and _ZONED.search(re.sub(r"'[^']*'", "", self.format)))
+    def says_zones(self) -> bool:
+        """Whether each time says its instant, by its format alone."""
+        return all(form in EPOCHS or has_zone(form) for form in self.formats)
+
+
+def has_zone(form: str) -> bool:
+    """Whether a format includes an offset or a zone."""
+    return form != ISO and bool(_ZONED.search(re.sub(r"'[^']*'", "", form)))
 
 
 def _zone(key: str, name: str) -> None:
@@ -163,6 +181,8 @@ class Source(BaseModel):
     nulls: words that stand for no value, beside the empty text. ids: words that are ids here,
     although they usually stand for no value, such as `NA`. decimal, thousands: the marks in
     numbers. days_end_in: IANA name of the zone in which the day of a drop ends, UTC without it.
+    skip_lines: of csv files, how many lines stand above the header. personal: columns of a file
+    that must never be read.
     complete: of items, whether each day's drop holds all items of the source, so that an item which
     it lacks is no longer sold. may_shrink_by: the share of its rows by which such a drop may be
     smaller than the one before; a smaller one stops the day.
@@ -182,6 +202,8 @@ class Source(BaseModel):
     decimal: Literal[".", ","] = "."
     thousands: Literal[",", ".", " ", "'"] | None = None
     days_end_in: str | None = None
+    skip_lines: int = Field(0, ge=0)
+    personal: tuple[str, ...] = ()
     complete: bool = False
     may_shrink_by: float = Field(0.1, ge=0, le=1)
     columns: dict[str, ColumnMap]
@@ -216,6 +238,9 @@ class Source(BaseModel):
         return self
 
     def _contradictions(self) -> Iterable[str]:
+        for name, column in self.used.items():
+            if column.from_ is not None and _is_within(column.from_, self.personal):
+                yield f"columns.{name}: column {column.from_!r} is listed as `personal`"
         if self.thousands == self.decimal:
             yield f"thousands: {self.thousands!r} is the decimal mark too"
         if self.complete and self.entity is not Entity.items:
@@ -271,6 +296,11 @@ class Source(BaseModel):
         return frozenset(c.from_ for c in ours if c.from_)
 
 
+def _is_within(path: str, keys: Iterable[str]) -> bool:
+    """Whether a column is one of some keys, or lies in the object of one, as `customer.email`."""
+    return any(path == key or path.startswith(f"{key}.") for key in keys)
+
+
 def _misfits(target: Target, column: ColumnMap) -> Iterable[str]:
     if column.personal == "drop":
         if target.required:
@@ -279,8 +309,13 @@ def _misfits(target: Target, column: ColumnMap) -> Iterable[str]:
     if target.type == "timestamp":
         if column.constant is not None or column.default is not None or column.values is not None:
             yield "a time comes from a column; constant, default and values don't apply"
-        elif column.time_zone is None and not column.is_epoch and not column.format_has_zone:
+        elif column.time_zone is None and not column.says_zones:
             yield "say the `time_zone` of its wall-clock times, for example UTC"
+    elif target.type == "date":
+        if column.constant is not None or column.default is not None or column.values is not None:
+            yield "a day comes from a column; constant, default and values don't apply"
+        elif column.time_zone is not None:
+            yield "a day is taken as it is written; time_zone doesn't apply"
     elif column.format is not None or column.time_zone is not None:
         yield "format and time_zone are for times"
     if target.is_id and target.required and (column.default is not None or column.optional):

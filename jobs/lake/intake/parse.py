@@ -15,12 +15,14 @@ from pyspark.sql import functions as F
 from jobs.lake.intake.ids import DIGITS_ARE_LOST, LOST_DIGITS, WORDS_FOR_NOTHING
 from jobs.lake.intake.mapping import (
     EPOCHS,
+    ISO,
     TARGETS,
     ColumnMap,
     Entity,
     EventType,
     Source,
     Target,
+    has_zone,
     literal,
 )
 from jobs.lake.intake.raw_rows import UNSPLIT
@@ -150,6 +152,8 @@ class _Column:
             return word.try_cast("boolean")
         if self.target.type == "timestamp":
             return _time(word, self.column)
+        if self.target.type == "date":
+            return F.to_date(_time(word, self.column))
         return word
 
     def reason(self) -> Column:
@@ -176,9 +180,11 @@ class _Column:
 
     def _expected(self, text: Column) -> Column:
         """What a text is not, and what to do about it."""
-        if self.target.type == "timestamp":
-            form = self.column.format if self.column else None
-            return _says(text, f"is not a time in {form}" if form else _ISO)
+        if self.target.type in ("timestamp", "date"):
+            formats = self.column.formats if self.column else (ISO,)
+            if len(formats) > 1:
+                return _says(text, f"is a time in none or in several of {', '.join(formats)}")
+            return _says(text, _ISO if formats == (ISO,) else f"is not a time in {formats[0]}")
         if self.target.type == "boolean":
             return _says(text, "is neither true nor false")
         marks = "is not a number; say the marks in the source's numbers by `decimal`, `thousands`"
@@ -246,19 +252,28 @@ def _number(word: Column, source: Source) -> Column:
 
 
 def _time(word: Column, column: ColumnMap) -> Column:
-    """A time as an instant; wall-clock time is read in the mapping's zone."""
-    if column.is_epoch:
-        per_second = EPOCHS[str(column.format)]
+    """A time as an instant, null unless it fits exactly one of the column's formats; wall-clock
+    time is read in the mapping's zone."""
+    readings = [_time_in(word, form, column.time_zone or "UTC") for form in column.formats]
+    if len(readings) == 1:
+        return readings[0]
+    different = F.array_distinct(F.array_compact(F.array(*readings)))
+    return F.when(F.size(different) == 1, different[0])
+
+
+def _time_in(word: Column, form: str, zone: str) -> Column:
+    """A time in one format."""
+    if form in EPOCHS:
+        per_second = EPOCHS[form]
         number = F.when(word.rlike(_NUMBER), word.try_cast("decimal(28,6)"))
         if per_second > 1_000_000:
             micros = number / F.lit(per_second // 1_000_000)
         else:
             micros = number * F.lit(1_000_000 // per_second)
         return F.timestamp_micros(micros.try_cast("bigint"))
-    zone = column.time_zone or "UTC"
-    if column.format is not None:
-        time = F.try_to_timestamp(word, F.lit(column.format))
-        return time if column.format_has_zone else _in_utc(time, zone)
+    if form != ISO:
+        time = F.try_to_timestamp(word, F.lit(form))
+        return time if has_zone(form) else _in_utc(time, zone)
     plain = word.try_cast("timestamp")
     plain = F.when(word.rlike(_PLAIN_ZONE), plain).otherwise(_in_utc(plain, zone))
     return F.coalesce(

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
@@ -59,8 +60,8 @@ HEAD_DDL = (
 class Columns:
     """Which columns of a file are read, and how: all of `names`, of which `required` must be there.
 
-    delimiter, escape: of csv files, as in `jobs.lake.intake.mapping.Source`. ids: columns of ids.
-    attributes: columns that describe a user.
+    delimiter, escape, skip_lines: of csv files, as in `jobs.lake.intake.mapping.Source`. ids:
+    columns of ids. attributes: columns that describe a user.
     """
 
     names: tuple[str, ...]
@@ -69,6 +70,7 @@ class Columns:
     escape: str | None = None
     ids: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
+    skip_lines: int = 0
 
     @classmethod
     def of(cls, source: Source) -> Columns:
@@ -80,6 +82,7 @@ class Columns:
             escape=source.escape,
             ids=source.id_columns,
             attributes=source.attribute_columns,
+            skip_lines=source.skip_lines,
         )
 
     @property
@@ -365,6 +368,8 @@ def csv_rows(stream: BinaryIO, columns: Columns) -> Iterator[RawRow]:
     Raises FileProblem on a header that lacks a column, or a file that ends inside a record.
     """
     lines = _Lines(stream, columns.escape)
+    for _ in islice(lines, columns.skip_lines):
+        lines.take_recent()
     reader = csv.reader(lines, delimiter=columns.delimiter, strict=True)
     header = _csv_header(reader, lines, columns)
     if header is None:

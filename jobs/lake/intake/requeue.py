@@ -18,7 +18,16 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.lake.errors import NoTable
-from jobs.lake.intake.mapping import EPOCHS, ColumnMap, Entity, Source, claim, load_sources
+from jobs.lake.intake.mapping import (
+    EPOCHS,
+    ISO,
+    ColumnMap,
+    Entity,
+    EventType,
+    Source,
+    claim,
+    load_sources,
+)
 from jobs.lake.intake.raw_rows import UNSPLIT
 from jobs.lake.settings import LakeSettings
 from jobs.lake.storage import write_new
@@ -35,6 +44,7 @@ ENTITY_OF = {
 # A key of each replayed row that no mapping reads. It says where the row came from, and makes the
 # bytes of a second replay differ from those of the first, which would be a duplicate drop.
 ORIGIN = "_replay_of"
+_TIMES = frozenset({"event_ts", "sale_from", "sale_until"})
 
 
 @dataclass(frozen=True)
@@ -110,12 +120,21 @@ def in_source_columns(row: Mapping[str, Any], source: Source) -> dict[str, Any]:
     a word of the source in the mapping's `values`.
     """
     ours = dict(row)
+    if ours.get("event_type") == EventType.return_.value and not _says_returns(source):
+        ours |= {"event_type": EventType.purchase.value, "quantity": -ours["quantity"]}
     ours |= {f"attributes.{name}": value for name, value in (row.get("attributes") or {}).items()}
     return {
         column.from_: _sent(name, ours.get(name), column, source)
         for name, column in source.used.items()
         if column.from_ is not None
     }
+
+
+def _says_returns(source: Source) -> bool:
+    """Whether the source has a word for a return; one without writes a purchase of less than 0."""
+    column = source.columns["event_type"]
+    words = [EventType.return_.value] if column.values is None else column.values.values()
+    return column.from_ is not None and EventType.return_.value in words
 
 
 def _sent(name: str, value: Any, column: ColumnMap, source: Source) -> Any:
@@ -127,7 +146,7 @@ def _sent(name: str, value: Any, column: ColumnMap, source: Source) -> Any:
         if not words:
             raise NotReplayable(f"no word of the source stands for {name} {value!r}")
         return words[0]
-    if name == "event_ts" and column.format is not None:
+    if name in _TIMES and ISO not in column.formats:
         return _epoch(value, column)
     if isinstance(value, float) and source.decimal != ".":
         return str(value).replace(".", source.decimal)
@@ -135,10 +154,11 @@ def _sent(name: str, value: Any, column: ColumnMap, source: Source) -> Any:
 
 
 def _epoch(value: str, column: ColumnMap) -> str:
-    if not column.is_epoch:
-        raise NotReplayable(f"times of its source are written as {column.format}")
+    form = next((form for form in column.formats if form in EPOCHS), None)
+    if form is None:
+        raise NotReplayable(f"times of its source are written as {', '.join(column.formats)}")
     instant = datetime.fromisoformat(value).astimezone(UTC)
-    per_second = EPOCHS[str(column.format)]
+    per_second = EPOCHS[form]
     since = instant - datetime(1970, 1, 1, tzinfo=UTC)
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     whole, rest = divmod(micros * per_second, 1_000_000)

@@ -94,6 +94,26 @@ class UserRecallSettings(Section):
         le=5000,
         description="best candidates of a user that sharpening and diversity put in a new order",
     )
+    dislike_days: int = Field(
+        365, ge=0, description="days for which a disliked item stays out of the user's list"
+    )
+    hide_days: int = Field(
+        90, ge=0, description="days for which a hidden item stays out of the user's list"
+    )
+    dislike_penalty: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="share of its score that the nearest neighbor of a disliked item loses in the "
+        "user's list, for dislike_days; farther neighbors lose less. 0 turns it off",
+    )
+    hide_penalty: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of its score that the nearest neighbor of a hidden item loses, as "
+        "dislike_penalty",
+    )
     max_exposure: float = Field(
         1.0,
         gt=0,

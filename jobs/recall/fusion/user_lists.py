@@ -6,6 +6,8 @@ user.
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -14,6 +16,7 @@ from jobs.recall.fusion.diversity import MarginalRelevance
 from jobs.recall.fusion.exposure import cap_exposure
 from jobs.recall.fusion.fill import FILL_METHOD
 from jobs.recall.fusion.reasons import user_reason
+from jobs.recall.fusion.refused import still_refused, without_refused
 from jobs.recall.fusion.reorder import reorder, similar_items
 from jobs.recall.fusion.scores import strongest, value_of, weighted_scores, with_scores
 from jobs.recall.fusion.settings import UserRecallSettings
@@ -27,6 +30,8 @@ def fuse_channels(
     users: DataFrame,
     popularity: DataFrame,
     neighbors: DataFrame,
+    unwanted: DataFrame,
+    ds: date,
     settings: UserRecallSettings,
     scratch: Scratch,
 ) -> DataFrame:
@@ -35,17 +40,19 @@ def fuse_channels(
     candidates: channel, user_id, item_id string, score double > 0, because_item_id string or null.
     items: item_id, title string, is_sellable boolean. users: user_id string, the active users.
     popularity: item_id string, users_count long. neighbors: item_id, neighbor_item_id string, score
-    double, methods array<string> (gold.i2i_daily), read only for sharpening and diversity. scratch:
-    must live until the result is read.
+    double, methods array<string> (gold.i2i_daily), read only for refusals, sharpening and
+    diversity. unwanted: user_id, item_id, event_type string, event_date date ≤ ds, what users
+    disliked or hid. scratch: must live until the result is read.
     Returns user_id string, rank int, item_id string, score double in 0 to 1, channel string (the
     largest weighted part), channel_scores map<string,double>, because_item_id string or null,
     reason string. Order: score descending, item_id ascending.
 
-    A channel with a quota keeps its best rows up to the quota; rows beyond are taken only where the
-    list would be short. With sharpening or diversity the score is the value of
-    `jobs.recall.fusion.sharpening`, of `jobs.recall.fusion.diversity`, or of diversity after
-    sharpening. `jobs.recall.fusion.exposure` takes an item out of some lists if it stands in too
-    many.
+    An item that the user refused is left out, and its neighbors lose some of their score
+    (`jobs.recall.fusion.refused`). A channel with a quota keeps its best rows up to the quota; rows
+    beyond are taken only where the list would be short. With sharpening or diversity the score is
+    the value of `jobs.recall.fusion.sharpening`, of `jobs.recall.fusion.diversity`, or of diversity
+    after sharpening. `jobs.recall.fusion.exposure` takes an item out of some lists if it stands in
+    too many.
     """
     allowed = candidates.join(users.select("user_id"), "user_id", "left_semi").join(
         items.where("is_sellable").select("item_id"), "item_id", "left_semi"
@@ -59,7 +66,8 @@ def fuse_channels(
         unit=F.max("score").over(Window.partitionBy("user_id", "channel")),
         carry=("because_item_id",),
     ).withColumns({"score": F.least("score", F.lit(1.0)), "strongest": strongest(settings.weights)})
-    offered = take_within_quotas(scored, settings)
+    refused = still_refused(unwanted, ds, settings)
+    offered = take_within_quotas(without_refused(scored, refused, neighbors), settings)
     if settings.sharpening or settings.diversity:
         similar = neighbors.where(F.array_size(F.array_remove("methods", FILL_METHOD)) > 0)
         table = scratch.put(similar_items(similar))

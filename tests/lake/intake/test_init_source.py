@@ -87,9 +87,11 @@ def test_times_in_another_unit_than_most_are_asked_about(tmp_path: Path) -> None
     times = ["1768467600000"] * 3 + ["1768467600"]
     lines = "".join(f"u,i,{time}\n" for time in times)
     proposal, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
-    assert source.columns["event_ts"].format == "epoch_millis"
-    (asked,) = [question for question in proposal.questions if "of 4 times" in question]
-    assert asked.startswith("1 of 4 times of ts are not in epoch_millis, such as '1768467600'")
+    assert source.columns["event_ts"].format == ("epoch_seconds", "epoch_millis")
+    (asked,) = [question for question in proposal.questions if "several ways" in question]
+    assert asked == (
+        "the times of ts are written in several ways: epoch_seconds, epoch_millis. Are they?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,8 +267,58 @@ def test_columns_that_are_not_read_are_named_and_those_of_users_are_attributes(
 ) -> None:
     found = propose(
         tmp_path,
-        x_csv="user,item,ts,referrer,device\nu,i,2026-01-02,mail,phone\n",
+        x_csv="user,item,ts,referrer,colour\nu,i,2026-01-02,mail,red\n",
         u_csv="user,city\nu,Berlin\n",
     )
-    assert found["events"][0].path.read_text().endswith("\n# Not read: referrer, device\n")
+    assert found["events"][0].path.read_text().endswith("\n# Not read: referrer, colour\n")
     assert "Not read" not in found["users"][0].path.read_text()
+
+
+def test_lines_above_the_header_are_skipped(tmp_path: Path) -> None:
+    text = (
+        "Sales of the main shop\n"
+        "made on 2026-01-03, by the till\n"
+        "\n"
+        "user_id;item_id;ts;quantity\n"
+        'u1;"a;b";2026-01-02T10:00Z;1,5\n'
+        "u2;c;2026-01-02T11:00Z;2,5\n"
+    )
+    _, source = propose(tmp_path, x_csv=text)["events"]
+    assert (source.skip_lines, source.delimiter) == (3, ";")
+    assert source.source_columns == ["user_id", "item_id", "ts", "quantity"]
+
+
+@pytest.mark.parametrize("row", ["1,2,3,", "1,2", '1,2,"x, y, z"'])
+def test_a_header_that_rows_do_not_match_is_still_the_first_line(tmp_path: Path, row: str) -> None:
+    _, source = propose(tmp_path, x_csv=f"sku,name,price\n{row}\n{row}\n")["items"]
+    assert source.skip_lines == 0
+    assert source.columns["item_id"].from_ == "sku"
+
+
+def test_several_formats_are_listed_where_each_time_has_one(tmp_path: Path) -> None:
+    lines = "".join(f"u,i,{time}\n" for time in ("2026-01-02", "13.1.2026", "1767341100250"))
+    proposal, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
+    assert source.columns["event_ts"].format == ("iso", "epoch_millis", "d.M.yyyy")
+    assert not any("unusable" in question for question in proposal.questions)
+
+
+def test_a_time_in_no_format_is_asked_for(tmp_path: Path) -> None:
+    lines = "".join(f"u,i,{time}\n" for time in ("2026-01-02", "13.1.2026", "Jan 2"))
+    proposal, source = propose(tmp_path, x_csv="user_id,item_id,ts\n" + lines)["events"]
+    assert source.columns["event_ts"].format is None
+    assert any("such as '13.1.2026'" in question for question in proposal.questions)
+
+
+def test_personal_columns_of_events_are_listed(tmp_path: Path) -> None:
+    text = "user_id,item_id,ts,email,telefon,colour\nu,i,2026-01-02,a@b.org,1,red\n"
+    proposal, source = propose(tmp_path, x_csv=text)["events"]
+    assert source.personal == ("email", "telefon")
+    assert "# Not read: colour" in proposal.path.read_text(encoding="utf-8")
+
+
+def test_stock_and_days_of_sale_are_known(tmp_path: Path) -> None:
+    text = "sku,name,StockQuantity,SellStartDate,SellEndDate\na,tea,4,2026-01-02,31.12.2026\n"
+    _, source = propose(tmp_path, x_csv=text)["items"]
+    assert source.columns["stock"].from_ == "StockQuantity"
+    assert source.columns["sale_from"].format is None
+    assert source.columns["sale_until"].format == "d.M.yyyy"

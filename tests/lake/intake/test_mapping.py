@@ -85,6 +85,16 @@ def test_an_optional_column_is_read_but_not_required(tmp_path: Path) -> None:
         (("page: view", "on: view"), "key columns.event_type.values.1: YAML reads this as True"),
         (("Europe/Paris}", "UTC, format: 'jj/mm'}"), "key columns.event_ts: format: 'jj/mm'"),
         (("columns:", "attributes: {age: {from: age}}\ncolumns:"), "key attributes: only users"),
+        (
+            ("columns:", "personal: [sku]\ncolumns:"),
+            "key columns.item_id: column 'sku' is listed as `personal`",
+        ),
+        (("columns:", "skip_lines: -1\ncolumns:"), "key skip_lines:"),
+        (("Europe/Paris}", "UTC, format: [iso]}"), "key columns.event_ts.format"),
+        (
+            ("Europe/Paris}", "UTC, format: [iso, jj]}"),
+            "key columns.event_ts: format: 'jj' is neither",
+        ),
     ],
 )
 def test_a_wrong_mapping_is_refused_by_file_and_key(
@@ -192,3 +202,33 @@ def test_files_go_to_the_one_source_whose_pattern_fits(tmp_path: Path) -> None:
         claim("app-1.csv", [web, till])
     with pytest.raises(MappingError, match="more than one mapping claims it"):
         claim("web-1.csv", [web, web])
+
+
+def test_a_personal_column_is_not_read_from_within_an_object_either(tmp_path: Path) -> None:
+    text = EVENTS.replace("{from: sku}", "{from: customer.sku}")
+    hidden = text.replace("columns:", "personal: [customer]\ncolumns:")
+    assert "column 'customer.sku' is listed as `personal`" in problem(tmp_path, hidden)
+    other = text.replace("columns:", "personal: [cust, customer.email]\ncolumns:")
+    assert "customer.sku" in load_source(write(tmp_path, other)).source_columns
+
+
+def test_a_list_of_formats_needs_a_zone_unless_each_has_one(tmp_path: Path) -> None:
+    zoned = EVENTS.replace("time_zone: Europe/Paris", "format: [epoch_millis, 'yyyy-MM-dd HHX']")
+    assert load_source(write(tmp_path, zoned)).columns["event_ts"].says_zones
+    unzoned = EVENTS.replace("time_zone: Europe/Paris", "format: [epoch_millis, iso]")
+    assert "say the `time_zone`" in problem(tmp_path, unzoned)
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        ("{constant: 2026-01-01}", "a day comes from a column"),
+        ("{from: until, time_zone: UTC}", "a day is taken as it is written"),
+    ],
+)
+def test_a_day_of_sale_is_taken_from_a_column(tmp_path: Path, column: str, says: str) -> None:
+    items = (
+        "source: shop\nentity: items\ncolumns:\n  item_id: {from: sku}\n"
+        f"  is_sellable: {{constant: true}}\n  sale_until: {column.replace('2026-01-01', 'soon')}\n"
+    )
+    assert f"key columns.sale_until: {says}" in problem(tmp_path, items)

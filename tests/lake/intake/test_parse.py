@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.intake.mapping import Source
+from jobs.lake.intake.mapping import EventType, Source
 from jobs.lake.intake.parse import parse
 from jobs.lake.intake.raw_rows import Columns, read_file
 
@@ -261,9 +261,7 @@ def test_the_day_of_a_drop_may_end_in_another_zone(spark: SparkSession) -> None:
 def test_event_types_are_ours_or_are_translated(spark: SparkSession) -> None:
     records = [GOOD | {"k": word} for word in ("purchase", "bought")]
     plain = parsed(spark, events(event_type={"from": "k"}), records)
-    assert problems(plain[1]) == [
-        ("k", "'bought' is none of view, click, cart, wishlist, purchase, other")
-    ]
+    assert problems(plain[1]) == [("k", f"'bought' is none of {', '.join(EventType)}")]
     mapped = parsed(
         spark, events(event_type={"from": "k", "values": {"bought": "purchase"}}), records
     )
@@ -336,6 +334,45 @@ def test_booleans_take_the_usual_words(spark: SparkSession) -> None:
     rows = parsed(spark, source, [{"i": "1", "s": word} for word in words])
     assert [row.is_sellable for row in rows] == list(words.values())
     assert problems(rows[-1]) == [("s", "'maybe' is neither true nor false")]
+
+
+def test_a_time_fits_exactly_one_of_several_formats(spark: SparkSession) -> None:
+    formats = ["iso", "d.M.yyyy", "dd/MM/yyyy", "MM/dd/yyyy"]
+    source = events(event_ts={"from": "t", "time_zone": "UTC", "format": formats})
+    times = ["2026-01-02", "2.1.2026", "01/02/2026", "02/02/2026", "01/13/2025", "Jan 2"]
+    rows = parsed(spark, source, [GOOD | {"t": time} for time in times])
+    first, second, unclear, both, american, other = rows
+    assert first.event_ts == second.event_ts == datetime(2026, 1, 2)
+    says = f"is a time in none or in several of {', '.join(formats)}"
+    assert problems(unclear) == [("t", f"'01/02/2026' {says}")]
+    assert problems(other) == [("t", f"'Jan 2' {says}")]
+    # the second of February either way, which is after the drop's day
+    assert "is after the drop's day" in problems(both)[0][1]
+    assert american.event_ts == datetime(2025, 1, 13)
+
+
+def test_days_of_sale_are_taken_as_they_are_written(spark: SparkSession) -> None:
+    columns = {
+        "item_id": {"from": "i"},
+        "is_sellable": {"constant": True},
+        "sale_from": {"from": "f"},
+        "sale_until": {"from": "u", "format": "d.M.yyyy"},
+    }
+    source = Source.model_validate({"source": "shop", "entity": "items", "columns": columns})
+    whole, early, open_end, broken = parsed(
+        spark,
+        source,
+        [
+            {"i": "1", "f": "2026-01-02", "u": "31.1.2026"},
+            {"i": "2", "f": "2026-01-02T23:30:00", "u": "1.12.9999"},
+            {"i": "3", "f": None, "u": ""},
+            {"i": "4", "f": "soon", "u": None},
+        ],
+    )
+    assert (whole.sale_from, whole.sale_until) == (date(2026, 1, 2), date(2026, 1, 31))
+    assert (early.sale_from, early.sale_until) == (date(2026, 1, 2), date(9999, 12, 1))
+    assert (open_end.sale_from, open_end.sale_until, open_end.problems) == (None, None, None)
+    assert problems(broken) == [("f", f"'soon' {ISO}")]
 
 
 def test_attributes_are_a_map_of_those_with_a_value(spark: SparkSession) -> None:

@@ -70,6 +70,14 @@ def test_a_delimiter_can_be_chosen(tmp_path: Path) -> None:
     assert values(rows(put(tmp_path, "x.csv", b"a;b\n1,5;2\n"), columns)) == [("1,5", "2")]
 
 
+def test_lines_above_the_header_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('a report, of "today\n\na,b\n1,2\n1\n', encoding="utf-8")
+    found = rows(path, replace(AB, skip_lines=2))
+    assert values(found) == [("1", "2"), (None, None)]
+    assert [row["row"] for row in found] == [4, 5]
+
+
 def test_a_ragged_csv_row_is_one_bad_row_with_its_line(tmp_path: Path) -> None:
     found = rows(put(tmp_path, "x.csv", b"a,b\n1\n2,3\n4,5,6\n"))
     assert [(row["row"], row["problem"], row["line_hash"]) for row in found] == [

@@ -98,13 +98,13 @@ def test_a_row_that_fails_again_can_be_replayed_again(shop: Lake) -> None:
 
 
 def test_rows_that_silver_rejected_go_back_in_the_sources_words(shop: Lake) -> None:
-    drop(shop, D1, sent("u", D1, n=-2), sent("v", D1))
+    drop(shop, D1, sent("u", D1, n=-2), sent("u", D1, n=-1), sent("v", D1))
     shop.run("bronze.events", ds=D1)
     shop.run("silver.interactions", ds=D1)
     done = again(shop, "silver.interactions", D1, D2)
     (line,) = lines(shop, done.files[0])
     del line["_replay_of"]
-    assert line == {"user": "u", "item": "i", "at": str(at(D1)), "kind": "sold", "n": -2.0}
+    assert line == {"user": "u", "item": "i", "at": str(at(D1)), "kind": "sold", "n": -1.0}
 
 
 def test_rows_of_a_day_that_was_not_published_are_not_replayed(
@@ -179,3 +179,28 @@ def test_a_time_in_a_pattern_of_the_source_is_not_guessed() -> None:
     row = {"user_id": "u", "item_id": "i", "event_ts": "2026-01-01T09:00:00.000Z"}
     with pytest.raises(NotReplayable, match="written as d/M/yyyy"):
         in_source_columns(row, source(format="d/M/yyyy", time_zone="UTC"))
+
+
+@pytest.mark.parametrize(
+    ("event_type", "kind", "pieces"),
+    [
+        ({"constant": "purchase"}, None, "-2.0"),
+        ({"from": "kind", "values": {"sold": "purchase"}}, "sold", "-2.0"),
+        ({"from": "kind", "values": {"sold": "purchase", "back": "return"}}, "back", "2.0"),
+        ({"from": "kind"}, "return", "2.0"),
+    ],
+)
+def test_a_return_is_written_as_its_source_writes_returns(
+    event_type: dict[str, Any], kind: str | None, pieces: str
+) -> None:
+    columns = {
+        "user_id": {"from": "user"},
+        "item_id": {"from": "item"},
+        "event_ts": {"from": "at", "time_zone": "UTC"},
+        "event_type": event_type,
+        "quantity": {"from": "pieces"},
+    }
+    till = Source.model_validate({"source": "till", "entity": "events", "columns": columns})
+    row = {"user_id": "u", "item_id": "i", "event_ts": "2026-01-01T09:00:00.000Z"}
+    found = in_source_columns(row | {"event_type": "return", "quantity": 2.0}, till)
+    assert (found.get("kind"), str(found["pieces"])) == (kind, pieces)

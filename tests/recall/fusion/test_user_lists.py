@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.fusion.settings import UserRecallSettings
 from jobs.recall.fusion.user_lists import fuse_channels
-from tests.recall.shop import items, rows_of
+from tests.recall.shop import DS, items, rows_of
 
 USER = (
     "user_id",
@@ -35,7 +35,10 @@ def fuse_users(spark: SparkSession, tmp_path: Path) -> FuseUsers:
     """The rows of the lists; `neighbors` are pairs of I2I with the methods that found them."""
 
     def fuse(
-        candidates: list[tuple], settings: UserRecallSettings, neighbors: Iterable[tuple] = ()
+        candidates: list[tuple],
+        settings: UserRecallSettings,
+        neighbors: Iterable[tuple] = (),
+        unwanted: Iterable[tuple] = (),
     ) -> list[dict]:
         similar = [(a, b, score, methods) for a, b, score, methods in neighbors]
         found = fuse_channels(
@@ -47,6 +50,11 @@ def fuse_users(spark: SparkSession, tmp_path: Path) -> FuseUsers:
                 similar,
                 "item_id string, neighbor_item_id string, score double, methods array<string>",
             ),
+            spark.createDataFrame(
+                [(user, item, word, DS) for user, item, word in unwanted],
+                "user_id string, item_id string, event_type string, event_date date",
+            ),
+            DS,
             settings,
             Scratch(tmp_path),
         )
@@ -151,4 +159,19 @@ def test_an_item_that_is_shown_enough_gives_way_where_it_weighs_least(
         ("u", 2, "c"),
         ("u", 3, "d"),
         ("w", 1, "a"),
+    ]
+
+
+def test_a_refused_item_leaves_the_list_of_its_user_alone(fuse_users: FuseUsers) -> None:
+    both = [*CANDIDATES, ("i2i", "w", "b", 4.0, "x")]
+    settings = UserRecallSettings(weights=WEIGHTS, dislike_penalty=0.6)
+    near = [("b", "c", 0.5, ["slim"]), ("b", "d", 0.5, ["popular"])]
+    rows = fuse_users(both, settings, near, unwanted=[("u", "b", "dislike")])
+    # c: (1/2 · 1/4 + 1/4) · 0.4 falls behind a, 1/4; d only filled the list of b, and stays
+    assert [(r["user_id"], r["item_id"], r["score"]) for r in rows] == [
+        ("u", "a", 0.25),
+        ("u", "c", pytest.approx(0.15)),
+        ("u", "d", 0.125),
+        ("w", "b", 0.5),
+        ("w", "a", 0.25),
     ]

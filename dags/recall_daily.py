@@ -8,8 +8,9 @@ user.
 
 ## Outputs
 Partition `ds=D` of `gold.i2i_daily`, `gold.user_recall_daily`, `gold.popular_items_daily`,
-`gold.item_bundles_daily`, `gold.recall_metrics_daily` and `gold.llm_quality_daily`, and the Milvus
-aliases of the item vectors, ready by 04:00 UTC. Readers see a day whole and audited, or not at all.
+`gold.item_bundles_daily`, `gold.recall_metrics_daily`, `gold.llm_quality_daily` and
+`gold.data_report_daily`, and the Milvus aliases of the item vectors, ready by 04:00 UTC. Readers
+see a day whole and audited, or not at all.
 
 ## Kind
 Data interval: the run of logical date D makes `ds=D`. It starts when D ends, at 00:00 UTC, and
@@ -108,6 +109,8 @@ with DAG(
     )
 
     item_companions = step("silver.item_companions", **paid)
+    # Settings of the methods and channels follow its facts.
+    data_report = step("gold.data_report_daily")
 
     # The run builds the methods and channels that its params name, or else those with a weight;
     # fusion takes these.
@@ -151,15 +154,12 @@ with DAG(
     [interactions, items, users] >> user_profiles >> user_enrichments >> user_texts
     user_texts >> user_embeddings
 
-    [interactions, items] >> cooccurrence
-    [interactions, items] >> session
-    [interactions, items] >> slim
-    [interactions, items] >> swing
-    [interactions, items] >> transition
+    [interactions, items] >> data_report
     milvus_items >> content
     milvus_items >> item_companions >> augmented
     methods = [cooccurrence, session, slim, swing, transition, content, augmented]
     unchosen >> methods
+    data_report >> methods
     methods >> pair_reasons >> i2i_daily
     [interactions, items, users] >> popular_items
     [interactions, items] >> item_bundles
@@ -178,6 +178,7 @@ with DAG(
     channels = [i2i, similar_users, repurchase, vector, popular, trending, new, seasonal]
     channels += [newcomer, q2i, product_names]
     unchosen >> channels
+    data_report >> channels
     channels >> user_recall
     user_recall >> recall_metrics
     [item_enrichments, user_enrichments, item_companions, pair_reasons] >> llm_quality

@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from jobs.judging.settings import MetricsSettings
 from jobs.lake.settings import ROOT, LakeSettings
 from jobs.llm.settings import LLMParams, LLMSettings
+from jobs.recall.facts import Facts
+from jobs.recall.following import followed
 from jobs.recall.fusion.settings import I2ISettings, PairReasonsSettings, UserRecallSettings
 from jobs.recall.params import RecallParams
 from jobs.recall.settings.events import EventSettings
@@ -46,6 +48,11 @@ class _Fused(Section):
     bundles: BundleSettings = BundleSettings()
     metrics: MetricsSettings = MetricsSettings()
     events: EventSettings = EventSettings()
+    follow_data: bool = Field(
+        True,
+        description="whether settings that nobody has set follow the facts of "
+        "gold.data_report_daily (docs/decisions/0017-settings-that-follow-the-data.md)",
+    )
 
     @model_validator(mode="after")
     def _popular_fills_a_list(self) -> Self:
@@ -58,10 +65,13 @@ class _Fused(Section):
         return self
 
     def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Self:
-        """The settings with some fields of some sections changed, validated again."""
-        values = self.model_dump()
+        """The settings with some fields of some sections changed, validated again.
+
+        What nobody had set is not set by this either, so it still follows the data.
+        """
+        values = self.model_dump(exclude_unset=True)
         for section, fields in changes.items():
-            values[section] |= fields
+            values[section] = {**values.get(section, {}), **fields}
         return self.model_validate(values)
 
 
@@ -122,6 +132,11 @@ class Settings(EncoderSettings, MilvusSettings, LLMSettings, LakeSettings, BaseS
             known = ", ".join([*_PARTS, *RecallSettings.model_fields])
             raise KeyError(f"settings have no section {name!r}; known: {known}")
         return getattr(self.recall, name)
+
+    def following(self, facts: Mapping[str, float]) -> Settings:
+        """The settings in which those of recall that nobody has set follow facts of the log."""
+        recall = followed(self.recall, Facts.of(facts)) if self.recall.follow_data else self.recall
+        return self.model_copy(update={"recall": recall})
 
     def slices(self, column: str) -> tuple[str, ...]:
         """The I2I methods (column `method`) and recall channels (`channel`) that have a weight."""

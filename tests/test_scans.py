@@ -27,6 +27,7 @@ _OF_LOG = re.compile(r"Relation .*\bquantity#\d+.*\bsession_id#")
 # Those that read it once are not listed. Most of the second scans are of a few days alone: what a
 # user has seen lately.
 MORE_THAN_ONCE = {
+    "gold.data_report_daily": 2,
     "gold.recall_metrics_daily": 0,
     "gold.user_recall_daily": 0,
     "silver.interactions": 2,

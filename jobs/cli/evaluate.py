@@ -235,7 +235,13 @@ def evaluate(
         raise typer.BadParameter("name --train, --test and --format, or --lake and --as-of")
     from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
-    from jobs.evaluation.evaluate import Data, evaluate_methods, overlap_told, settings_for
+    from jobs.evaluation.evaluate import (
+        AMONG_TRAIN,
+        Data,
+        evaluate_methods,
+        overlap_told,
+        settings_for,
+    )
     from jobs.evaluation.methods import check_methods, methods_for
     from jobs.evaluation.tune import tuned
     from jobs.spark import local
@@ -246,6 +252,9 @@ def evaluate(
         read_interactions(test, format),
         read_items(items) if items else None,
     ).wanting(wanted or ())
+    if not data.is_later():
+        note(AMONG_TRAIN)
+        data = data.undated()
     if methods == ["all"]:
         methods = methods_for(data.known)
     check_methods(methods, data.known)

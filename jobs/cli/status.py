@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -43,31 +42,9 @@ _QUARANTINE = """
     WHERE run_id IN (SELECT run_id FROM ops.runs WHERE status = 'published')
     GROUP BY ALL ORDER BY rows DESC, "table", reason
 """
-# Of the newest day of events. An item may be in the catalogue under another spelling of its id.
-_UNKNOWN_ITEMS = """
-    WITH newest AS (SELECT max(event_date) AS day FROM silver.interactions),
-    events AS (
-        SELECT item_id, count(*) AS events FROM silver.interactions, newest
-        WHERE event_date = day GROUP BY item_id
-    ),
-    known AS (SELECT DISTINCT item_id FROM silver.items),
-    unknown AS (SELECT * FROM events WHERE item_id NOT IN (SELECT item_id FROM known))
-    SELECT (SELECT day FROM newest) AS day,
-        (SELECT sum(events) FROM events)::BIGINT AS events,
-        sum(events)::BIGINT AS unknown_events,
-        count(*) AS unknown_items,
-        list(item_id ORDER BY events DESC, item_id)[:3] AS samples,
-        count(*) FILTER (
-            ltrim(item_id, '0') IN (SELECT ltrim(item_id, '0') FROM known)
-        ) AS with_other_zeros,
-        count(*) FILTER (
-            lower(item_id) IN (SELECT lower(item_id) FROM known)
-        ) AS in_other_case,
-        count(*) FILTER (
-            regexp_replace(item_id, '[^0-9A-Za-z]', '', 'g')
-            IN (SELECT regexp_replace(item_id, '[^0-9A-Za-z]', '', 'g') FROM known)
-        ) AS with_other_marks
-    FROM unknown HAVING count(*) > 0
+_REPORT = """
+    SELECT ds, measure, value, text FROM gold.data_report_daily
+    WHERE ds = (SELECT max(ds) FROM gold.data_report_daily)
 """
 _LLM_SPEND = """
     SELECT prompt, model, count(*) AS calls,
@@ -114,7 +91,7 @@ class Status:
     failed_checks: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     llm: list[dict[str, Any]]
-    unknown_items: list[dict[str, Any]]
+    report: list[dict[str, Any]]
     example_user: str | None
 
 
@@ -125,8 +102,9 @@ def add_to(app: typer.Typer) -> None:
 def status(as_json: Json = False) -> None:
     """Show servers, last runs, failed checks and LLM spend.
 
-    Also shows quarantined rows, events of items that the catalogue lacks and, at the end, the one
-    command to run next. Seconds are wall time, tokens are the LLM's. Works with every server down.
+    Also shows quarantined rows, what the log is like and which settings follow it, and at the end
+    the one command to run next. Seconds are wall time, tokens are the LLM's. Works with every
+    server down.
 
     \b
     Example:
@@ -173,7 +151,7 @@ def read_status(settings: Settings, lake: LakeSql, services: list[Service]) -> S
         failed_checks=lake.rows_if_there(_FAILED_CHECKS),
         quarantine=lake.rows_if_there(_QUARANTINE),
         llm=lake.rows_if_there(_LLM_SPEND),
-        unknown_items=lake.rows_if_there(_UNKNOWN_ITEMS),
+        report=lake.rows_if_there(_REPORT),
         example_user=users[0][0],
     )
 
@@ -202,24 +180,6 @@ def next_command(now: Status) -> Next:
     return Next("reclake tables", "all is well; see what there is")
 
 
-def unknown_items_told(row: Mapping[str, Any]) -> str:
-    """A row of `Status.unknown_items` in a sentence, with the likely cause."""
-    share = row["unknown_events"] / row["events"]
-    causes = {
-        "other leading zeros": row["with_other_zeros"],
-        "letters in another case": row["in_other_case"],
-        "other hyphens, dots or spaces": row["with_other_marks"],
-    }
-    likeliest = max(causes, key=lambda cause: causes[cause])
-    found = causes[likeliest]
-    hint = f"; {found:,} of them are in it with {likeliest}" if found else ""
-    return (
-        f"{row['unknown_events']:,} of {row['events']:,} events of {row['day']} ({share:.0%}) are "
-        f"of {counted(row['unknown_items'], 'item')} that the catalogue lacks, such as "
-        f"{', '.join(row['samples'])}{hint}"
-    )
-
-
 def _print(now: Status, step: Next) -> None:
     say(f"lake {now.lake}")
     print_table(
@@ -241,10 +201,28 @@ def _print(now: Status, step: Next) -> None:
     if now.quarantine:
         say("\nQuarantined rows")
         print_records(now.quarantine, tuple(now.quarantine[0]), indent=2)
-    for row in now.unknown_items:
-        say(f"\nItems that the catalogue lacks\n  {unknown_items_told(row)}")
+    if now.report:
+        _print_report(now.report)
     if now.llm:
         say("\nLLM calls and tokens, in all")
         print_records(now.llm, tuple(now.llm[0]), indent=2)
     say(f"\nNext: {step.command}")
     say(f"  {step.why}")
+
+
+def _print_report(rows: list[dict[str, Any]]) -> None:
+    from jobs.cli.terminal.log_facts import facts_told
+    from jobs.cli.terminal.session import settings
+    from jobs.recall.facts import Facts
+    from jobs.recall.following import taken_advice
+
+    facts = Facts.of({row["measure"]: row["value"] for row in rows})
+    said = {row["measure"]: row["text"] for row in rows if row["text"]}
+    say(f"\nWhat the log is like, as of {rows[0]['ds']}")
+    print_table(("measure", "value", ""), facts_told(facts, said), indent=2)
+    recall = settings().recall
+    if not recall.follow_data:
+        return
+    for given in taken_advice(recall, facts):
+        fields = ", ".join(f"{given.section}.{n} {v:g}" for n, v in given.fields.items())
+        say(f"  so {fields}: {given.why}")

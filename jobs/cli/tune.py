@@ -65,7 +65,7 @@ def tune(
     """
     from jobs.cli.terminal.session import settings as current
     from jobs.evaluation.data import read_interactions, read_items
-    from jobs.evaluation.evaluate import Data, evaluation, overlap_told, settings_for
+    from jobs.evaluation.evaluate import AMONG_TRAIN, Data, evaluation, overlap_told, settings_for
     from jobs.evaluation.split import cut
     from jobs.evaluation.tune import Trial, Tuner, chosen_fields
     from jobs.spark import local
@@ -74,6 +74,9 @@ def tune(
     kept, validation = cut(rows, split, seed, users)
     data = Data(kept, validation, read_items(items) if items else None).wanting(wanted or ())
     note(overlap_told(data.overlap()))
+    if not data.is_later():
+        note(AMONG_TRAIN)
+        data = data.undated()
     data, repeats = data.seen_as(seen)
     known = data.known | ({"repeats"} if repeats else set())
     trials: list[Trial] = []
@@ -96,8 +99,9 @@ def tune(
             tried,
             data.event_types,
         )
-        tuned = tuner.tune(settings.recall)
-        before, after = (judge("default", recall) for recall in (settings.recall, tuned))
+        begun = judge.followed()
+        tuned = tuner.tune(begun)
+        before, after = (judge("default", recall) for recall in (begun, tuned))
     chosen = chosen_fields(tuned)
     report = {
         "data": {"train": str(train), "items": str(items) if items else None},

@@ -101,6 +101,17 @@ def read_items(path: Path) -> pa.Table:
     return texts.filter(pc.greater(pc.utf8_length(pc.fill_null(texts["text"], "")), 0))
 
 
+def undated(interactions: pa.Table) -> pa.Table:
+    """The interactions as if all had happened at one time."""
+    stamps = pa.repeat(pa.scalar(UNDATED, INTERACTIONS.field("event_ts").type), len(interactions))
+    days = stamps.cast(pa.date32())
+    for name, values in (("event_ts", stamps), ("event_date", days)):
+        interactions = interactions.set_column(
+            interactions.schema.get_field_index(name), INTERACTIONS.field(name), values
+        )
+    return interactions
+
+
 def last_day(interactions: pa.Table) -> date:
     """The newest event_date; the day as of which lists are made."""
     newest: date = pc.max(interactions["event_date"]).as_py()

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.evaluation.data import BadData, is_timed, last_day, only_taken
+from jobs.evaluation.data import BadData, is_timed, last_day, only_taken, undated
 from jobs.evaluation.methods import Bench, check_methods, prepare
 from jobs.evaluation.vocabulary import Seen
 from jobs.judging.metrics import Lists, Metrics, Pairs, codes_of, evaluate
@@ -53,6 +53,17 @@ class Data:
                 "evaluated."
             )
         return replace(self, test=test)
+
+    def is_later(self) -> bool:
+        """Whether most of test happened when its users' events of train were over."""
+        last = self.train.group_by("user_id").aggregate([("event_ts", "max")])
+        known = self.test.select(["user_id", "event_ts"]).join(last, "user_id", join_type="inner")
+        later = pc.greater_equal(known["event_ts"], known["event_ts_max"])
+        return not known.num_rows or 2 * pc.sum(later).as_py() >= known.num_rows
+
+    def undated(self) -> Data:
+        """The data as if all had happened at one time."""
+        return replace(self, train=undated(self.train), test=undated(self.test))
 
     def seen_as(self, seen: Seen) -> tuple[Data, bool]:
         """The data to evaluate on, and whether items of train may be listed again."""
@@ -143,6 +154,30 @@ def evaluate_methods(
     return [evaluate(method, settings.recall) for method in methods]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluates methods under settings, and runs no step twice."""
+
+    bench: Bench
+    known: Pairs
+    wanted: Pairs
+    users: pa.Array
+    items: pa.Array
+    k: int
+
+    def __call__(self, method: str, recall: RecallSettings) -> Result:
+        """One method under settings of recall."""
+        under = self.bench.with_recall(recall)
+        lists = lists_of(under.lists(method), self.k, self.users, self.items)
+        measured = evaluate(lists, self.known, self.wanted, len(self.items), self.k)
+        return Result(method, measured, *under.cost(method))
+
+    def followed(self) -> RecallSettings:
+        """The settings as they follow train, all of them set."""
+        recall = self.bench.followed()
+        return type(recall).model_validate(recall.model_dump())
+
+
 def evaluation(
     spark: SparkSession,
     data: Data,
@@ -150,25 +185,20 @@ def evaluation(
     settings: Settings,
     folder: Path,
     started: Callable[[str], None],
-) -> Callable[[str, RecallSettings], Result]:
-    """A function that evaluates one method under settings, and runs no step twice.
+    catalogue: pa.Table | None = None,
+) -> Evaluation:
+    """An evaluation of lists for the users of test alone.
 
-    The arguments are those of `evaluate_methods`. Lists are made for the users of test alone.
+    The arguments are those of `evaluate_methods`; catalogue: as `prepare` takes it.
     """
     everyone = ids_of(data.train["user_id"], data.test["user_id"])
     texts = [] if data.texts is None else [data.texts["item_id"]]
+    texts += [] if catalogue is None else [catalogue["item_id"]]
     items = ids_of(data.train["item_id"], data.test["item_id"], *texts)
     ds, asked = last_day(data.train), ids_of(data.test["user_id"])
-    train = prepare(spark, data.train, data.texts, asked, ds, settings, folder)
-    bench = Bench(train, folder, started)
+    train = prepare(spark, data.train, data.texts, asked, ds, settings, folder, catalogue=catalogue)
     known, wanted = coded(data.train, everyone, items), coded(data.test, everyone, items)
-
-    def result(method: str, recall: RecallSettings) -> Result:
-        under = bench.with_recall(recall)
-        lists = lists_of(under.lists(method), k, everyone, items)
-        return Result(method, evaluate(lists, known, wanted, len(items), k), *under.cost(method))
-
-    return result
+    return Evaluation(Bench(train, folder, started), known, wanted, everyone, items, k)
 
 
 def lists_of(rows: DataFrame, k: int, user_ids: pa.Array, item_ids: pa.Array) -> Lists:
@@ -194,6 +224,12 @@ def ids_of(*columns: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def _some(ids: pa.Array) -> str:
     return ", ".join(repr(id) for id in ids.take(pc.array_sort_indices(ids)[:2]).to_pylist())
+
+
+AMONG_TRAIN = (
+    "Most of the held-out events lie among those of train, so times tell nothing of them: all "
+    "events count as of one time."
+)
 
 
 def overlap_told(overlap: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ from jobs.lake.file_bounds import Bounds
 from jobs.lake.scratch import Scratch
 from jobs.lake.settings import Sections
 from jobs.lake.step import Step, find_step, sections_read, steps, view_of
+from jobs.recall.facts import Facts
 from jobs.recall.kernels.text_search import search_among_all
+from jobs.recall.measuring import facts_of
 from jobs.recall.sources.channels import CHANNELS
 from jobs.recall.sources.methods import METHODS
 from jobs.recall.sources.source import Need
@@ -141,6 +143,7 @@ class Bench:
     train: Train
     folder: Path
     started: Callable[[str], None] = lambda step: None
+    _facts: list[tuple[Facts, Mapping[str, str]]] = field(default_factory=list)
     _seconds: dict[str, float] = field(default_factory=dict)
     _gigabytes: dict[str, float] = field(default_factory=dict)
 
@@ -153,14 +156,39 @@ class Bench:
         """user_id, rank, item_id: every user's list by one method."""
         return self._made(_task_of(method)).select("user_id", "rank", "item_id")
 
+    def rows(self, table: str) -> DataFrame:
+        """The rows of a table of the daily run that is not made in slices."""
+        return self._made(_Task(find_step(table)))
+
     def cost(self, method: str) -> tuple[float, float]:
         """Seconds of all steps that a method needed, and the peak memory of the largest, in GiB."""
         keys = {self._key(task) for task in self._with_needs(_task_of(method))}
         return sum(self._seconds[key] for key in keys), max(self._gigabytes[key] for key in keys)
 
+    def followed(self) -> RecallSettings:
+        """The settings of recall, in which those that nobody has set follow the train part."""
+        return self._following().recall
+
+    def facts(self) -> tuple[Facts, Mapping[str, str]]:
+        """The facts of the train part, and what else is to be said of some of them."""
+        if not self._facts:
+            self.started("gold.data_report_daily")
+            folder = self.folder / "facts"
+            folder.mkdir()
+            log, items = (self.train.seen(Read(name)) for name in (INTERACTED, "silver.items"))
+            self._facts.append(facts_of(log, items, Scratch(folder)))
+        return self._facts[0]
+
+    def _following(self) -> Settings:
+        return self.train.settings.following(asdict(self.facts()[0]))
+
+    def _settings(self, step: Step) -> Settings:
+        """The settings of a step, as its daily run would have them."""
+        return self._following() if step.follows else self.train.settings
+
     def _key(self, task: _Task) -> str:
         """The name of a task's rows; settings that give the same rows give the same name."""
-        section = self.train.settings.section
+        section = self._settings(task.step).section
         read = [section(name).model_dump_json() for name in sections_read(task.step)]
         needs = [self._key(need) for _, of_table in self._needs(task) for need in of_table]
         digest = hashlib.sha256(json.dumps([read, needs]).encode()).hexdigest()
@@ -179,7 +207,7 @@ class Bench:
                 known_on=self.train.ds,
                 watermark=None,
                 params=RunParams(),
-                settings=Sections(self.train.settings, task.step.settings),
+                settings=Sections(self._settings(task.step), task.step.settings),
                 run_id="evaluate",
                 scratch=Scratch(self.folder / "scratch"),
             )
@@ -248,16 +276,15 @@ def prepare(
     settings: Settings,
     folder: Path,
     encode: EncodeTexts | None = None,
+    catalogue: pa.Table | None = None,
 ) -> Train:
     """Write the tables that the methods read, and encode the texts.
 
     interactions, texts: as `jobs.evaluation.data` reads them. users: ids of those who get a list.
     ds: the last day of train. folder: shared with the executors. encode: the settings' encoder
-    without one.
+    without one. catalogue: in the columns of CATALOGUE; without one, all items can be sold, and
+    their texts are their titles.
     """
-    from jobs.vectors.encoder import Encoder  # brings torch
-
-    encoder = Encoder.of(settings)
 
     def stored(name: str, table: pa.Table) -> DataFrame:
         path = folder / f"{name}.parquet"
@@ -265,22 +292,15 @@ def prepare(
         return spark.read.parquet(str(path))
 
     texts = pa.table({"item_id": [], "text": []}, _TEXTS) if texts is None else texts
-    titles = dict(zip(texts["item_id"].to_pylist(), texts["text"].to_pylist(), strict=True))
-    ids = sorted({*interactions["item_id"].unique().to_pylist(), *titles})
-    items = {
-        "item_id": pa.array(ids, pa.string()),
-        "title": pa.array([titles.get(item) for item in ids], pa.string()),
-        "category": pa.nulls(len(ids), pa.string()),
-        "valid_from": pa.nulls(len(ids), pa.date32()),
-        "is_sellable": pa.repeat(pa.scalar(True), len(ids)),
-    }
+    if catalogue is None:
+        catalogue = _catalogue_of(interactions, texts)
     attributes = pa.nulls(len(users), pa.map_(pa.string(), pa.string()))
     of_users = stored("users", pa.table({"user_id": users, "attributes": attributes}))
-    item_texts, vectors, search = _encoded(texts, encode or encoder.encode, encoder.name)
+    item_texts, vectors, search = _encoded(texts, settings, encode)
     tagged = "tags" in texts.column_names
     tags = texts["tags"] if tagged else pa.nulls(texts.num_rows, pa.list_(pa.string()))
-    known = {Need.texts: bool(titles), Need.tags: tagged}
-    stored_items = stored("items", pa.table(items))
+    known = {Need.texts: bool(texts.num_rows), Need.tags: tagged}
+    stored_items = stored("items", catalogue.cast(CATALOGUE))
     return Train(
         ds=ds,
         settings=settings,
@@ -302,9 +322,32 @@ def prepare(
     )
 
 
+CATALOGUE = pa.schema(
+    [
+        pa.field("item_id", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("valid_from", pa.date32()),
+        pa.field("is_sellable", pa.bool_()),
+    ]
+)
 _TEXTS = pa.schema([pa.field("item_id", pa.string()), pa.field("text", pa.string())])
 # Stand for the prompt and the model that said the tags of the data.
 _PROMPT_VERSION = _MODEL = "given"
+
+
+def _catalogue_of(interactions: pa.Table, texts: pa.Table) -> pa.Table:
+    """All items of the interactions and the texts, in the columns of CATALOGUE."""
+    titles = dict(zip(texts["item_id"].to_pylist(), texts["text"].to_pylist(), strict=True))
+    ids = sorted({*interactions["item_id"].unique().to_pylist(), *titles})
+    columns = [
+        pa.array(ids, pa.string()),
+        pa.array([titles.get(item) for item in ids], pa.string()),
+        pa.nulls(len(ids), pa.string()),
+        pa.nulls(len(ids), pa.date32()),
+        pa.repeat(pa.scalar(True), len(ids)),
+    ]
+    return pa.table(columns, schema=CATALOGUE)
 
 
 def _answers(texts: pa.Table, tags: pa.ChunkedArray | pa.Array) -> pa.Table:
@@ -325,13 +368,19 @@ def _answers(texts: pa.Table, tags: pa.ChunkedArray | pa.Array) -> pa.Table:
 
 
 def _encoded(
-    texts: pa.Table, encode: EncodeTexts, encoder: str
+    texts: pa.Table, settings: Settings, encode: EncodeTexts | None
 ) -> tuple[pa.Table, pa.Table, TextSearch]:
     """silver.item_texts, silver.item_embeddings, and a search that answers one item a text."""
+    name = ""
+    if texts.num_rows:
+        from jobs.vectors.encoder import Encoder  # brings torch
+
+        encoder = Encoder.of(settings)
+        encode, name = encode or encoder.encode, encoder.name
     rows = texts.sort_by("item_id")
     item_ids, of_items = rows["item_id"].to_pylist(), rows["text"].to_pylist()
     distinct = sorted(set(of_items))
-    matrix = encode(distinct) if distinct else np.empty((0, 0), np.float32)
+    matrix = encode(distinct) if encode and distinct else np.empty((0, 0), np.float32)
     place = {text: number for number, text in enumerate(distinct)}
     first = {text: item for item, text in reversed(list(zip(item_ids, of_items, strict=True)))}
     ids = pa.array(item_ids, pa.string())
@@ -346,7 +395,7 @@ def _encoded(
     vectors = {
         "item_id": ids,
         "text_hash": hashes,
-        "encoder": pa.repeat(encoder, len(ids)),
+        "encoder": pa.repeat(name, len(ids)),
         "embedding": pa.array([matrix[place[text]] for text in of_items], pa.list_(pa.float32())),
     }
     search = search_among_all([first[text] for text in distinct], matrix)

@@ -19,7 +19,7 @@ from typing import Any
 from jobs.lake.contract import GROWS_BY, Layout
 from jobs.lake.inputs import Reader
 from jobs.lake.oplog import PastRuns, RunRecord
-from jobs.lake.settings import LakeParams
+from jobs.lake.settings import Environment, LakeParams
 from jobs.lake.step import Arrivals, Input, Run, Search, Step, sections_read
 from jobs.lake.tables import Tables
 
@@ -68,10 +68,13 @@ class Carry:
     tables: Tables
     reader: Reader
 
-    def basis(self, step: Step, run: Run, past: PastRuns) -> dict[str, Any] | None:
+    def basis(
+        self, step: Step, run: Run, past: PastRuns, environment: Environment
+    ) -> dict[str, Any] | None:
         """What a run is made from, less its params; None where it can't be carried over.
 
-        past: the runs of the step, and of the tables and effects that it reads.
+        past: the runs of the step, and of the tables and effects that it reads. environment: of
+        which the run has its settings.
         """
         if run.params.known_on is not None:
             return None
@@ -80,7 +83,6 @@ class Carry:
         inputs = {name: self._seen(read, step, run, past) for name, read in step.reads.items()}
         if None in inputs.values():
             return None
-        environment = self.reader.environment
         settings = {
             name: environment.section(name).model_dump_json() for name in sections_read(step)
         }

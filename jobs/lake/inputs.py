@@ -96,8 +96,11 @@ class Reader:
             if contract.layout not in GROWS_BY and contract.layout is not Layout.daily:
                 continue
             newest = past.watermark(read.table)
-            if contract.layout in GROWS_BY and newest is not None and run.ds <= newest:
-                continue
+            if contract.layout in GROWS_BY:
+                if newest is None and not self._is_expected(read.table):
+                    continue
+                if newest is not None and run.ds <= newest:
+                    continue
             for slice in self.slices_read(contract, run):
                 if run.ds in past.days(read.table, slice):
                     continue
@@ -108,6 +111,25 @@ class Reader:
                     f"run for {run.ds} (newest: {newest or 'none'}). Nothing was published. "
                     f"Run `reclake run {read.table}{option} --ds {run.ds}` first."
                 )
+
+    def _is_expected(self, table: str) -> bool:
+        """Whether anything is ever delivered to a table, directly or by the tables before it."""
+        makers = [step for step in steps().values() if step.name == table]
+        for read in (read for step in makers for read in step.reads.values()):
+            if isinstance(read, Arrivals):
+                return read.are_expected(self.environment.of_lake)
+            if isinstance(read, Read) and read.pending:
+                return self._is_expected(read.table)
+        return True
+
+    def environment_of(self, step: Step, run: Run) -> Environment:
+        """The environment of a step's function, whose settings may follow facts of the day."""
+        if step.follows is None:
+            return self.environment
+        rows = self.tables.rows(
+            step.follows.table, ["measure", "value"], [("ds", "=", run.ds)]
+        ).to_pylist()
+        return self.environment.following({row["measure"]: row["value"] for row in rows})
 
     def open(self, step: Step, run: Run, past: PastRuns) -> Inputs:
         """All that the step's function reads, as of the run."""

@@ -180,8 +180,13 @@ class Lake(Generic[_Environment]):
             return replace(record, status=DRY_RUN, error=f"not computed: {missing}")
         if contract and grows and self.reader.finds_nothing(step, run):
             return self.publisher.publish_nothing(step, contract, run, record, past)
-        run = replace(run, events_until=self.reader.last_event_day(step, run))
-        basis = self.carry.basis(step, run, past)
+        environment = self.reader.environment_of(step, run)
+        run = replace(
+            run,
+            events_until=self.reader.last_event_day(step, run),
+            settings=Sections(environment, step.settings),
+        )
+        basis = self.carry.basis(step, run, past, environment)
         if basis and not (params.dry_run or params.recompute):
             earlier = self.carry.same_day(step, run, basis, past)
             carried = earlier and self._carried_over(step, run, record, earlier)

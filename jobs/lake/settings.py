@@ -6,6 +6,7 @@ The runtime does not know the settings of table functions. It hands them through
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +89,9 @@ class Environment(Protocol):
 
     def slices(self, column: str) -> tuple[str, ...]:
         """The values of a slice column that a run builds and reads when its params name none."""
+
+    def following(self, facts: Mapping[str, float]) -> Environment:
+        """The environment in which settings that nobody has set follow measured facts."""
 
 
 def chosen_slices(params: LakeParams, environment: Environment, column: str) -> tuple[str, ...]:

@@ -95,6 +95,10 @@ class Arrivals(ABC):
         """Whether there is anything to take in; found without Spark."""
 
     @abstractmethod
+    def are_expected(self, settings: LakeSettings) -> bool:
+        """Whether anything is ever delivered here."""
+
+    @abstractmethod
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> Taken:
         """Everything that no run has taken in yet."""
 
@@ -206,7 +210,7 @@ class Step:
     """A registered function. `name` is the table or effect, `slice` its slice value or ''.
 
     settings: the sections of the environment that the function reads. views: of its rows, by
-    name; '' is the plain one. opens, carry: see `effect`.
+    name; '' is the plain one. follows: see `table`. opens, carry: see `effect`.
     """
 
     name: str
@@ -219,6 +223,7 @@ class Step:
     accounts_for: str = ""
     gate: PublishGate | None = None
     views: Mapping[str, View] = field(default_factory=dict)
+    follows: Read | None = None
     opens: Callable[[Sections, date], Any] | None = None
     carry: Callable[[Sections, date, date], bool] | None = None
 
@@ -229,8 +234,9 @@ class Step:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """All that a run reads, for its gate too."""
-        return (*self.reads.values(), *(self.gate.reads.values() if self.gate else ()))
+        """All that a run reads, for its gate and its settings too."""
+        of_gate = self.gate.reads.values() if self.gate else ()
+        return (*self.reads.values(), *of_gate, *([self.follows] if self.follows else ()))
 
 
 _STEPS: dict[str, Step] = {}
@@ -254,6 +260,7 @@ def table(
     accounts_for: str = "",
     gate: PublishGate | None = None,
     views: Mapping[str, View] | None = None,
+    follows: Read | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `function(run, **inputs) -> DataFrame` as the maker of a table, or of one slice.
 
@@ -262,7 +269,9 @@ def table(
     settings: the sections of the environment that `run.settings` shows. accounts_for: the input
     of which every row must come out, be quarantined or be folded, else the run fails with
     RowsVanished. gate: judges a day before it is published. views: what readers of the table see,
-    by name; without the name '' they see its rows.
+    by name; without the name '' they see its rows. follows: a daily table with columns measure
+    string and value double; settings that nobody has set follow the day's values
+    (`jobs.lake.settings.Environment.following`).
     The frame has the contract's columns without `ds` and the slice column, in any order.
     """
     ((column, value),) = slice.items() if slice else (("", ""),)
@@ -280,6 +289,7 @@ def table(
                 accounts_for=accounts_for,
                 gate=gate,
                 views=dict(views or {}),
+                follows=follows,
             )
         )
         return function

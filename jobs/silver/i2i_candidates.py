@@ -6,9 +6,10 @@ function. Scores compare only within one method; gold.i2i_daily fuses the method
 
 from __future__ import annotations
 
-from jobs.lake import table
+from jobs.lake import Read, table
 from jobs.recall.sources.methods import METHODS
 
+FACTS = Read("gold.data_report_daily")
 TABLE = "silver.i2i_candidates"
 
 for _source in METHODS:
@@ -17,4 +18,5 @@ for _source in METHODS:
         slice={"method": _source.name},
         reads=_source.reads,
         settings=_source.settings,
+        follows=FACTS,
     )(_source.candidates)

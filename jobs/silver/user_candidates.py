@@ -7,9 +7,10 @@ function. Scores compare only within one channel; gold.user_recall_daily fuses t
 
 from __future__ import annotations
 
-from jobs.lake import table
+from jobs.lake import Read, table
 from jobs.recall.sources.channels import CHANNELS
 
+FACTS = Read("gold.data_report_daily")
 TABLE = "silver.user_candidates"
 
 for _source in CHANNELS:
@@ -18,4 +19,5 @@ for _source in CHANNELS:
         slice={"channel": _source.name},
         reads=_source.reads,
         settings=_source.settings,
+        follows=FACTS,
     )(_source.candidates)

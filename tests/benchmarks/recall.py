@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +140,7 @@ def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[
     from jobs.recall.methods.cooccurrence import cooccurrence_neighbors
     from jobs.recall.sources.methods import CooccurrenceSettings
 
-    source, day = str(home / "gowalla"), date(2000, 1, 1)
+    source = str(home / "gowalla")
     pq.write_table(train, home / "gowalla.parquet")
     rows = spark.read.parquet(str(home / "gowalla.parquet"))
     rows.write.format("delta").save(source)
@@ -153,7 +152,7 @@ def _seconds_of_jobs(spark: SparkSession, train: pa.Table, home: Path) -> tuple[
         scratch.mkdir()
         taken = spark.read.format("delta").load(source)
         items = taken.select("item_id", F.lit(True).alias("is_sellable")).distinct()
-        found = cooccurrence_neighbors(taken, items, day, settings, Scratch(scratch))
+        found = cooccurrence_neighbors(taken, items, settings, Scratch(scratch))
         found.write.format("delta").mode("overwrite").save(str(home / "ours"))
 
     def peer() -> None:

@@ -103,7 +103,7 @@ def _ours(source: Path, target: Path) -> float:
         if share < 1:
             taken = taken.where(F.pmod(F.xxhash64("user_id"), F.lit(100)) < 100 * share)
         items = spark.read.parquet(str(_catalogue(source)))
-        found = cooccurrence_neighbors(taken, items, DAY, settings, Scratch(scratch))
+        found = cooccurrence_neighbors(taken, items, settings, Scratch(scratch))
         found.write.mode("overwrite").parquet(str(target))
         return time.perf_counter() - start
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.lake.contract import Contract, Contracts
 from jobs.lake.schema import arrow_schema
+from jobs.recall.facts import Facts
 from jobs.settings import RecallSettings, Settings
 
 D28, D29, D30 = date(2017, 12, 28), date(2017, 12, 29), date(2017, 12, 30)
@@ -369,6 +371,29 @@ def _item_bundles_daily() -> Iterable[Row]:
             }
 
 
+_FACTS = {
+    "events": (9, None),
+    "users": (5, None),
+    "items": (6, None),
+    "pairs": (8, None),
+    "catalogue_items": (6, None),
+    "density": (8 / 30, None),
+    "days": (120, "2017-09-02 to 2017-12-30"),
+    "user_days": (40, None),
+    "items_per_user": (2, None),
+    "repeat_share": (0.1, None),
+    "return_days": (7, None),
+    "visit_items": (1.5, None),
+    "largest_share": (0.6, "item milk"),
+}
+
+
+def _data_report_daily() -> Iterable[Row]:
+    for measure in (field.name for field in fields(Facts)):
+        value, text = _FACTS.get(measure, (0, None))
+        yield {"ds": D30, "measure": measure, "value": float(value), "text": text}
+
+
 def _run(table: str, ds: date, minute: int, **rest: Any) -> Row:
     return {
         "run_id": f"{table}-{rest.get('slice', '')}-{ds}-{minute}",
@@ -485,6 +510,7 @@ _ROWS = {
     "gold.user_recall_daily": _user_recall_daily,
     "gold.popular_items_daily": _popular_items_daily,
     "gold.item_bundles_daily": _item_bundles_daily,
+    "gold.data_report_daily": _data_report_daily,
     "ops.runs": _runs,
     "ops.audits": _audits,
     "ops.quarantine": _quarantine,

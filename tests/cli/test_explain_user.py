@@ -190,3 +190,30 @@ def test_an_id_is_data_and_not_sql(explain: Any) -> None:
 
 def test_active_means_the_same_as_in_the_profiles() -> None:
     assert ACTIVE_DAYS == user_profiles.ACTIVE_DAYS
+
+
+@pytest.mark.parametrize(
+    ("event_type", "says"),
+    [
+        (
+            "dislike",
+            "Not in the list: the user disliked it on 2017-12-30, which counts for 365 days.",
+        ),
+        ("hide", "Not in the list: the user hid it on 2017-12-30, which counts for 90 days."),
+        ("return", "Not in the list: "),
+    ],
+)
+def test_an_item_that_the_user_refused_is_out_for_that_reason(
+    explain: Any, own_lake: Path, event_type: str, says: str
+) -> None:
+    """ann's jam of the 30th becomes a word against it, or a return."""
+
+    def refused(row: dict[str, Any]) -> dict[str, Any]:
+        is_jam = (row["user_id"], row["item_id"]) == ("ann", "jam")
+        return row | {"event_type": event_type, "weight": 0.0} if is_jam else row
+
+    rewrite(own_lake, "silver.interactions", refused)
+    told = explain("ann", "--item", "jam")["item"]
+    assert told["why"].startswith(says)
+    assert ("counts for" in told["why"]) == (event_type != "return")
+    assert told["interactions"] == 0

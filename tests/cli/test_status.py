@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ WELL = Status(
     failed_checks=[],
     quarantine=[],
     llm=[],
-    unknown_items=[],
+    report=[],
     example_user="ann",
 )
 FAILED_RUN = {
@@ -68,27 +69,23 @@ def test_a_check_that_a_later_run_passed_is_history(status: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("in_catalogue", "cause"),
-    [
-        ("00milk", "; 1 of them are in it with other leading zeros"),
-        ("Milk", "; 1 of them are in it with letters in another case"),
-        ("mi-lk", "; 1 of them are in it with other hyphens, dots or spaces"),
-        ("cream", ""),
-    ],
-)
-def test_events_of_items_that_the_catalogue_lacks_are_told_with_the_likely_cause(
-    reclake: Reclake, own_lake: Path, in_catalogue: str, cause: str
+def test_what_the_log_is_like_is_shown_with_what_follows(
+    reclake: Reclake, own_lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the newest day, 2017-12-30: ann took jam, and eve milk."""
+    def unknown(row: dict[str, Any]) -> dict[str, Any]:
+        told = {"value": 0.5, "text": "such as 7"}
+        return row | told if row["measure"] == "unknown_share" else row
 
-    def renamed(row: dict[str, Any]) -> dict[str, Any]:
-        return row | {"item_id": in_catalogue} if row["item_id"] == "milk" else row
-
-    assert "catalogue lacks" not in reclake("status").out
-    rewrite(own_lake, "silver.items", renamed)
-    told = "1 of 2 events of 2017-12-30 (50%) are of 1 item that the catalogue lacks, such as milk"
-    assert f"  {told}{cause}\n" in reclake("status").out
+    rewrite(own_lake, "gold.data_report_daily", unknown)
+    shown = reclake("status").out
+    assert "What the log is like, as of 2017-12-30\n" in shown
+    assert re.search(r"taken again +10.0% +usually after 7 days\n", shown)
+    assert re.search(r"unknown items +50.0% +such as 7\n", shown)
+    assert "  so slim.penalty 120, slim.min_support 1: users took 26.7% of all items\n" in shown
+    monkeypatch.setenv("RECLAKE_RECALL__SLIM__PENALTY", "60")
+    assert "  so slim.min_support 1: users took" in reclake("status").out
+    monkeypatch.setenv("RECLAKE_RECALL__FOLLOW_DATA", "false")
+    assert "  so " not in reclake("status").out
 
 
 def test_quarantine_is_counted_by_reason(status: Any) -> None:
@@ -203,6 +200,7 @@ def test_a_table_behind_the_newest_run_is_late(reclake: Reclake, own_lake: Path)
     ended = reclake("tables", "gold", "--json")
     tables = {table["table"]: table for table in json.loads(ended.out)}
     assert {name: (t["newest"], t["freshness"]) for name, t in tables.items()} == {
+        "gold.data_report_daily": ("2017-12-30", "fresh"),
         "gold.i2i_daily": ("2017-12-29", "late"),
         "gold.item_bundles_daily": ("2017-12-30", "fresh"),
         "gold.llm_quality_daily": (None, "not built"),
@@ -283,7 +281,9 @@ def test_a_milvus_that_is_gone_is_down_within_seconds() -> None:
 
 def test_a_master_url_needs_no_server() -> None:
     require_spark("local[2]")
-    with pytest.raises(ServerSilent, match=r"sc://127\.0\.0\.1:1 .*Nothing was run.*make demo"):
+    with pytest.raises(
+        ServerSilent, match=r"sc://127\.0\.0\.1:1 .*Nothing was run.*reclake spark start"
+    ):
         require_spark("sc://127.0.0.1:1")
 
 

@@ -225,3 +225,30 @@ def test_test_holds_what_was_taken_and_wanted(tmp_path: Path) -> None:
     assert data.event_types == ("view", "purchase")
     with pytest.raises(BadData, match="no event of test is a click or cart; it has hide, purch"):
         data.wanting(["click", "cart"])
+
+
+@pytest.mark.parametrize(
+    ("at", "later"), [([3, 4], True), ([2, 2], True), ([1, 3], True), ([1, 1], False)]
+)
+def test_test_lies_after_train_or_among_it(tmp_path: Path, at: list[int], later: bool) -> None:
+    def rows(name: str, *events: tuple[str, str, int]) -> pa.Table:
+        users, items, days = zip(*events, strict=True)
+        times = [datetime(2026, 1, day, tzinfo=UTC) for day in days]
+        path = written(tmp_path / name, user_id=users, item_id=items, event_ts=times)
+        return read_interactions(path, Format.parquet)
+
+    train = rows("train", ("u", "a", 1), ("u", "b", 2))
+    test = rows("test", ("u", "c", at[0]), ("u", "d", at[1]))
+    data = Data(train, test)
+    assert data.is_later() is later
+    undated = data.undated()
+    assert set(undated.train["event_ts"].to_pylist()) == {UNDATED}
+    assert set(undated.test["event_date"].to_pylist()) == {UNDATED.date()}
+    assert undated.train.schema.equals(INTERACTIONS)
+    assert undated.is_later()
+
+
+def test_users_that_train_does_not_know_are_later(tmp_path: Path) -> None:
+    rows = read_interactions(written(tmp_path / "a", user_id=["u"], item_id=["x"]), Format.parquet)
+    other = read_interactions(written(tmp_path / "b", user_id=["v"], item_id=["x"]), Format.parquet)
+    assert Data(rows, other).is_later()

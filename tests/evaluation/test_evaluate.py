@@ -164,6 +164,7 @@ def test_a_method_without_a_weight_is_made_only_for_itself(
     steps: list[str] = []
     evaluate_methods(spark, data, ["default", "swing"], 1, settings, tmp_path, steps.append)
     assert set(steps) == {
+        "gold.data_report_daily",
         "silver.i2i_candidates.cooccurrence",
         "gold.i2i_daily",
         "silver.user_candidates.i2i",
@@ -233,6 +234,7 @@ def test_the_command_prints_and_writes_every_metric(
         assert name in ended.stdout
     steps = [line.strip() for line in ended.stderr.splitlines() if line.startswith("  ")]
     assert steps == [
+        "gold.data_report_daily",
         "gold.popular_items_daily",
         "silver.user_candidates.popular",
         "silver.i2i_candidates.cooccurrence",

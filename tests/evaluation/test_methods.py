@@ -25,12 +25,13 @@ OF_ANY_DATA = [
     *("repurchase", "similar_users", "trending", "new", "seasonal", "popular"),
 ]
 TAKEN = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("v", "c"), ("w", "a")]
+FACTS = "gold.data_report_daily"
 COOCCURRENCE = "silver.i2i_candidates.cooccurrence"
 BY_COOCCURRENCE = "silver.user_candidates.i2i of cooccurrence"
 
 
 def interactions() -> pa.Table:
-    rows = [(user, item, NOON, NOON.date(), None, 1.0) for user, item in TAKEN]
+    rows = [(user, item, NOON, NOON.date(), None, 1.0, "purchase", 1.0) for user, item in TAKEN]
     columns = zip(*rows, strict=True)
     return pa.table(
         [pa.array(c, f.type) for c, f in zip(columns, INTERACTIONS, strict=True)],
@@ -128,7 +129,7 @@ def test_a_methods_own_lists_stand_in_the_place_of_the_fused_ones(
 ) -> None:
     # Two users took both a and b, one took c beside them. What was taken this week is left out.
     assert rows_of(bench.lists("cooccurrence"), "user_id", "rank", "item_id") == [("w", 1, "b")]
-    assert started == [COOCCURRENCE, BY_COOCCURRENCE]
+    assert started == [FACTS, COOCCURRENCE, BY_COOCCURRENCE]
 
 
 def test_what_settings_do_not_change_is_not_made_again(bench: Bench, started: list[str]) -> None:

@@ -83,8 +83,17 @@ def rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
     for channel, frame in channels.items():
         named = frame.selectExpr("*", f"'{channel}' AS channel")
         candidates = named if candidates is None else candidates.unionByName(named)
+    unwanted = catalogue.sparkSession.createDataFrame(
+        [], "user_id string, item_id string, event_type string, event_date date"
+    )
     found = user_recall_daily(
-        run, candidates, catalogue, profiles, popular, neighbors.withColumn("methods", F.array())
+        run,
+        candidates,
+        catalogue,
+        profiles,
+        popular,
+        neighbors.withColumn("methods", F.array()),
+        unwanted,
     )
     assert column_types(found) == contract_types("gold.user_recall_daily")
     columns = list(contract_types("gold.user_recall_daily"))

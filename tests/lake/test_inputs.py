@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import EffectResult, Lake, Read, Run, Search, Sink, effect, table
-from jobs.lake.errors import NoTable, VersionGone
+from jobs.lake.errors import NoTable, UpstreamMissing, VersionGone
 from jobs.lake.oplog import DRY_RUN
 from jobs.lake.settings import ROOT, Sections
-from jobs.lake.step import temporary_steps
+from jobs.lake.step import find_step, temporary_steps
 from jobs.settings import RunParams
 from tests.lake import toy
 
@@ -170,3 +170,39 @@ def test_a_search_of_an_effect_that_nobody_registered_is_an_error(lake: Lake) ->
     table(DAILY, reads={"notes": PINNED, "search": Search("milvus.nobody")})(reads_a_search)
     with pytest.raises(NoTable, match=r"milvus\.nobody"):
         lake.run(DAILY, ds=D1)
+
+
+def test_what_no_source_delivers_is_not_waited_for(
+    make_lake: Callable[..., Lake], tmp_path: Path
+) -> None:
+    """Users are optional: their tables stay empty, and nobody has to run them."""
+    profiles = find_step("silver.user_profiles")
+    tables = ["silver.user_profiles", "silver.interactions", "silver.items", "silver.users"]
+    sources = tmp_path / "sources"
+    sources.mkdir()
+
+    def wait(lake: Lake, step: str = "silver.user_profiles") -> None:
+        past = lake.log.past([*tables, "bronze.users"])
+        lake.reader.require_upstream(find_step(step), lake.by_hand(D1), past)
+
+    lake = make_lake(sources=sources)
+    for name in tables[1:3]:
+        toy.record_published(lake, name, D1, 1)
+    assert "users" in profiles.reads
+    with pytest.raises(UpstreamMissing, match=r"it reads silver\.users, which has no published"):
+        wait(lake)  # without any mapping nobody can tell
+    for mapping in ("complete_journey_events", "complete_journey_items"):
+        shutil.copy(ROOT / "sources" / f"{mapping}.yaml", sources)
+    wait(lake)
+    wait(lake, "silver.users")
+    shutil.copy(ROOT / "sources" / "complete_journey_users.yaml", sources)
+    with pytest.raises(UpstreamMissing, match=r"reclake run silver\.users --ds 2026-01-01"):
+        wait(lake)
+    # once they were delivered, they are waited for
+    toy.record_published(lake, "silver.users", D1, 1)
+    (sources / "complete_journey_users.yaml").unlink()
+    wait(lake)
+    with pytest.raises(UpstreamMissing, match=r"silver\.interactions"):
+        lake.reader.require_upstream(
+            profiles, lake.by_hand(D2), lake.log.past([*tables, "bronze.users"])
+        )

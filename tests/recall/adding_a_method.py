@@ -56,6 +56,7 @@ def filled(lake: Lake) -> None:
     ]
     put(lake, "silver.items", items)
     put(lake, "silver.item_texts", [])
+    put(lake, "gold.data_report_daily", [])
 
 
 def evaluated(spark: SparkSession, folder: Path) -> float:
@@ -66,6 +67,7 @@ def evaluated(spark: SparkSession, folder: Path) -> float:
         users, items = map(list, zip(*pairs, strict=True))
         moments, rows = times[:1] * len(pairs), len(pairs)
         values = [users, items, moments, [DAY] * rows, [None] * rows, [1.0] * rows]
+        values += [["purchase"] * rows, [1.0] * rows]
         return pa.table(dict(zip(INTERACTIONS.names, values, strict=True)), schema=INTERACTIONS)
 
     data = Data(table(TAKEN), table([("w", "b")]))

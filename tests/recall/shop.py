@@ -76,6 +76,16 @@ def interactions(spark: SparkSession, rows: Iterable[tuple]) -> DataFrame:
     return frame(spark, events, _EVENTS)
 
 
+def since_last(rows: Iterable[tuple]) -> list[tuple]:
+    """Rows of `interactions` with days before their user's last one, in the place of days before
+    DS."""
+    known = list(rows)
+    last: dict[str, int] = {}
+    for user, _, days_ago, *_ in known:
+        last[user] = min(days_ago, last.get(user, days_ago))
+    return [(row[0], row[1], row[2] - last[row[0]], *row[3:]) for row in known]
+
+
 def visits(spark: SparkSession, rows: list[tuple]) -> DataFrame:
     """silver.interactions from (user_id, item_id, minutes after noon of DS, session_id or None)."""
     noon = datetime(DS.year, DS.month, DS.day, 12, tzinfo=UTC)

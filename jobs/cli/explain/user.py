@@ -128,11 +128,19 @@ def _item_facts(day: Day, user_id: str, item_id: str, recommended: list[Row]) ->
     bought = day.row(
         "SELECT count(*) AS times, max(event_date) AS last_date FROM silver.interactions "
         "WHERE user_id = $user AND item_id = $item AND event_date <= $ds "
-        "AND ingest_ds <= $known_on",
+        "AND ingest_ds <= $known_on AND weight > 0",
         user=user_id,
         item=item_id,
     )
     assert bought is not None
+    word = day.row(
+        "SELECT event_type, event_date FROM silver.interactions "
+        "WHERE user_id = $user AND item_id = $item AND event_date <= $ds "
+        "AND ingest_ds <= $known_on AND event_type <> 'return' "
+        "ORDER BY event_ts DESC, weight, event_type LIMIT 1",
+        user=user_id,
+        item=item_id,
+    )
     listed = next((row for row in recommended if row["item_id"] == item_id), None)
     return {
         "item_id": item_id,
@@ -141,7 +149,7 @@ def _item_facts(day: Day, user_id: str, item_id: str, recommended: list[Row]) ->
         "candidates": candidates,
         "interactions": bought["times"],
         "last_interaction_date": bought["last_date"],
-        "why": _why_item(day, record, listed, candidates, bought, recommended),
+        "why": _why_item(day, record, listed, candidates, bought, word, recommended),
     }
 
 
@@ -151,6 +159,7 @@ def _why_item(
     listed: Row | None,
     candidates: list[Row],
     bought: Row,
+    word: Row | None,
     recommended: list[Row],
 ) -> str:
     if listed:
@@ -159,6 +168,8 @@ def _why_item(
         return "Not in the list: no such item as of this day."
     if not record["is_sellable"]:
         return f"Not in the list: not sellable; its record of {record['valid_from']} says so."
+    if refused := _why_refused(day, word):
+        return f"Not in the list: {refused}"
     if candidates and recommended:
         by = ", ".join(f"{row['channel']} (rank {row['rank']})" for row in candidates)
         last, cap = recommended[-1], day.settings.recall.user.max_exposure
@@ -168,6 +179,19 @@ def _why_item(
             f"before it{enough}; the last of them has score {last['score']:.4f}."
         )
     return f"Not in the list: no channel brought it.{_why_left_out(day, bought['last_date'])}"
+
+
+def _why_refused(day: Day, word: Row | None) -> str:
+    """That the user disliked or hid the item, if that is their last word and still counts."""
+    user = day.settings.recall.user
+    days = {"dislike": user.dislike_days, "hide": user.hide_days}
+    if word is None or word["event_type"] not in days:
+        return ""
+    lasts = days[word["event_type"]]
+    if (day.ds - word["event_date"]).days >= lasts:
+        return ""
+    said = {"dislike": "disliked", "hide": "hid"}[word["event_type"]]
+    return f"the user {said} it on {word['event_date']}, which counts for {lasts} days."
 
 
 def _why_left_out(day: Day, taken: date | None) -> str:

@@ -26,6 +26,13 @@ class Drops(Arrivals):
 
         return landing.any_due(settings, self.entity, run, self._known(log))
 
+    def are_expected(self, settings: LakeSettings) -> bool:
+        """Whether a mapping names the entity: a shop need not deliver users."""
+        from jobs.lake.intake.mapping import load_sources
+
+        there_are_mappings = any(settings.sources.glob("*.yaml"))
+        return not there_are_mappings or bool(load_sources(settings.sources, self.entity))
+
     def take_in(self, log: OpLog, settings: LakeSettings, run: Run) -> DropsTaken:
         """The rows of the files that are due; see `jobs.lake.intake.landing.take_in`."""
         from jobs.lake.intake import landing  # imports Spark, which a DAG file does not need

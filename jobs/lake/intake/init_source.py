@@ -96,6 +96,7 @@ _ESCAPED_QUOTE = b'\\"'
 _LOOKED_FOR_ESCAPES = 2**20
 # A header stands within so many lines; so many below it tell how many cells a row has.
 _HEADER_WITHIN = 20
+_LONG_NAME = 60
 _LINES_BELOW = 30
 # Both marks of a number, and a part of three digits that may be thousands.
 _TWO_MARKS = re.compile(r"[+-]?\d[\d.,'\s]*?([.,' \u00a0\u202f])[\d]{3}([.,])\d+")
@@ -230,19 +231,19 @@ def _columns_of(path: Path, kind: str) -> tuple[list[str], str, int]:
 def _header_of(lines: Sequence[str]) -> tuple[str, int]:
     """The delimiter of csv lines, and how many of them stand above the header.
 
-    The delimiter is the mark that most lines hold equally often. The header is the first line with
-    more than half of that; lines above it, such as the title of a report, have fewer.
+    The delimiter is the mark that most lines hold equally often. The header is the first line that
+    names more than half of the columns; lines above it, such as the title of a report, do not.
     """
-    agreed = {mark: _usual(_marks(line, mark) for line in lines) for mark in _DELIMITERS}
+    agreed = {mark: _usual(len(_cells(line, mark)) - 1 for line in lines) for mark in _DELIMITERS}
     delimiter = max(_DELIMITERS, key=lambda mark: agreed[mark])
-    _, usual = agreed[delimiter]
-    is_header = (2 * _marks(line, delimiter) > usual for line in lines[: _HEADER_WITHIN + 1])
+    columns = agreed[delimiter][1] + 1
+    filled = ([c for c in _cells(line, delimiter) if c.strip()] for line in lines)
+    is_header = (2 * len(cells) > columns for cells in islice(filled, _HEADER_WITHIN + 1))
     return delimiter, next((place for place, found in enumerate(is_header) if found), 0)
 
 
-def _marks(line: str, delimiter: str) -> int:
-    """How many delimiters part the cells of a line; those within quotes do not."""
-    return max(0, len(next(csv.reader([line], delimiter=delimiter), [])) - 1)
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
 
 
 def _usual(counts: Iterable[int]) -> tuple[int, int]:
@@ -296,6 +297,13 @@ def _draft(sample: Sample, entity: Entity) -> _Draft:
         found[target.name] = theirs = _best_name(target.name, left)
         if theirs is not None:
             draft.used.add(theirs)
+    if (
+        entity is Entity.items
+        and found["title"] is None
+        and _is_short(sample, found["description"])
+    ):
+        # In many exports the description is the name.
+        found |= {"title": found["description"], "description": None}
     sample = sample.without(_draft_nulls(sample, entity, found, draft))
     _draft_marks(sample, entity, found, draft)
     if sample.escape:
@@ -308,6 +316,12 @@ def _draft(sample: Sample, entity: Entity) -> _Draft:
     if entity is Entity.users:
         _draft_attributes(sample, draft)
     return draft
+
+
+def _is_short(sample: Sample, name: str | None) -> bool:
+    """Whether most texts of a column are as short as a name."""
+    lengths = sorted(map(len, sample.values[name])) if name else []
+    return bool(lengths) and lengths[len(lengths) // 2] <= _LONG_NAME
 
 
 def _draft_nulls(

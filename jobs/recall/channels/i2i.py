@@ -24,7 +24,12 @@ from jobs.recall.kernels.neighbor_table import (
     recall_in_tasks,
 )
 from jobs.recall.kernels.ranking import top_k
-from jobs.recall.kernels.strength import cap_user_history, decay_by_position, pair_strengths
+from jobs.recall.kernels.strength import (
+    aged,
+    cap_user_history,
+    decay_by_position,
+    pair_strengths,
+)
 from jobs.recall.sources.channels import ItemHistorySettings
 
 
@@ -45,14 +50,9 @@ def recall_by_history(
     scratch: must live until the result is read.
     because_item_id: the history item with the largest term, ties by item_id ascending.
     """
-    first_day = F.date_sub(F.lit(ds), settings.history_days - 1)
-    recent = interactions.where(F.col("event_date") >= first_day)
-    strengths = pair_strengths(
-        recent.join(users.select("user_id"), "user_id", "left_semi"),
-        ds,
-        settings.half_life_days,
-        saturation=1.0,
-    )
+    of_users = interactions.join(users.select("user_id"), "user_id", "left_semi")
+    recent = aged(of_users).where(F.col("age_days") < settings.history_days)
+    strengths = pair_strengths(recent, settings.half_life_days, saturation=1.0)
     history = cap_user_history(
         decay_by_position(strengths, settings.position_decay), settings.history_length
     )

@@ -32,6 +32,7 @@ from jobs.recall.kernels.mapped import in_id_order, map_arrays, save_arrays
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.neighbor_table import RECALL_DDL, RECALL_SCHEMA, best_of_histories
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
 from jobs.recall.settings.strength import MatrixSettings
 from jobs.recall.sources.channels import SimilarUsersSettings
@@ -66,7 +67,7 @@ def recall_by_similar_users(
     users count as similar users, but get no list. scratch: must live until the result is read.
     """
     likeness = _likeness(settings)
-    kept = scratch.computed(capped_strengths(interactions, ds, likeness))
+    kept = scratch.computed(capped_strengths(aged(interactions), likeness))
     strengths = kept.frame
     item_users = (
         strengths.groupBy("item_id")

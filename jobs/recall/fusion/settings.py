@@ -101,14 +101,14 @@ class UserRecallSettings(Section):
         90, ge=0, description="days for which a hidden item stays out of the user's list"
     )
     dislike_penalty: float = Field(
-        0.5,
+        0.1,
         ge=0,
         lt=1,
         description="share of its score that the nearest neighbor of a disliked item loses in the "
         "user's list, for dislike_days; farther neighbors lose less. 0 turns it off",
     )
     hide_penalty: float = Field(
-        0.2,
+        0.05,
         ge=0,
         lt=1,
         description="share of its score that the nearest neighbor of a hidden item loses, as "

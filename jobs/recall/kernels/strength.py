@@ -1,4 +1,8 @@
-"""The strength of a (user, item) pair: decayed, saturating, newest items first."""
+"""The strength of a (user, item) pair: decayed, saturating, newest items first.
+
+Events decay by their age before the user's own last event, not by the calendar: a user who was
+active long ago teaches as much as one of today, and one who comes back still has a history.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +22,35 @@ def decay(event_date: Column, ds: date, half_life_days: float) -> Column:
     return F.pow(F.lit(0.5), age_days / F.lit(half_life_days))
 
 
-def pair_strengths(
-    interactions: DataFrame, ds: date, half_life_days: float, saturation: float
-) -> DataFrame:
-    """One row for each (user, item) with the pair's strength on day `ds`.
+def aged(interactions: DataFrame) -> DataFrame:
+    """The events that bind a user to an item, with `age_days` int: days before the user's last.
 
-    interactions: user_id string, item_id string, event_ts timestamp, event_date date ≤ ds,
-    weight double; rows with a weight of 0 or less (a return, a dislike) do not count.
+    interactions: user_id string, event_date date, weight double, and any others; rows with a weight
+    of 0 or less do not count.
+    """
+    last = F.max("event_date").over(Window.partitionBy("user_id"))
+    return interactions.where(F.col("weight") > 0).withColumn(
+        "age_days", F.datediff(last, F.col("event_date"))
+    )
+
+
+def decayed_weight(half_life_days: float) -> Column:
+    """The weight of an event of `aged`: half of it for every half-life of its age."""
+    return F.col("weight") * F.pow(F.lit(0.5), F.col("age_days") / F.lit(half_life_days))
+
+
+def pair_strengths(events: DataFrame, half_life_days: float, saturation: float) -> DataFrame:
+    """One row for each (user, item) with the pair's strength.
+
+    events: as `aged` returns them, with user_id string, item_id string, event_ts timestamp.
     Returns user_id string, item_id string, strength double in (0, 1), last_ts timestamp.
 
     With x the sum of weight · 0.5^(age in days / half_life_days), strength is x / (x + saturation),
     the term-frequency part of BM25: a second purchase says less than the first.
     """
-    weight = F.col("weight") * decay(F.col("event_date"), ds, half_life_days)
+    weight = decayed_weight(half_life_days)
     return (
-        interactions.where(F.col("weight") > 0)
-        .groupBy("user_id", "item_id")
+        events.groupBy("user_id", "item_id")
         .agg(
             exact_sum(weight, _WEIGHT_BITS).alias("x"),
             F.max("event_ts").alias("last_ts"),

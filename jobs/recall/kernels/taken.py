@@ -76,8 +76,9 @@ def unwanted(rows: DataFrame, ds: date, settings: Sections, bounds: Bounds) -> D
 def what_is_left(rows: DataFrame) -> DataFrame:
     """Interactions without what was returned, and without what was done before a dislike.
 
-    rows: all rows of their (user, item) pairs, in the columns of silver.interactions, which come
-    back. At one time, a return comes after a purchase, and a dislike last.
+    rows: all rows of their (user, item) pairs, in the columns of silver.interactions, of which
+    `amount` may be missing; they come back. At one time, a return comes after a purchase, and a
+    dislike last.
 
     As with nested brackets, what is left of a purchase is how far the balance of pieces, which
     never falls below 0, stays above its value before the purchase.
@@ -91,6 +92,13 @@ def what_is_left(rows: DataFrame) -> DataFrame:
     so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     from_here = in_order.rowsBetween(Window.currentRow, Window.unboundedFollowing)
     disliked = F.max(F.when(F.col("event_type") == DISLIKE, F.col("event_ts"))).over(pair)
+    scaled = {
+        "weight": _scaled(
+            "weight", pieces_factor(F.col("kept")) / pieces_factor(F.col("quantity"))
+        ),
+        "amount": _scaled("amount", F.col("kept") / F.col("pieces")),
+        "quantity": F.when(F.col("is_whole"), F.col("quantity")).otherwise(F.col("kept")),
+    }
     return (
         rows.withColumns({"pieces": pieces, "disliked": disliked})
         .withColumn("sum", F.sum(signed).over(so_far))
@@ -102,15 +110,7 @@ def what_is_left(rows: DataFrame) -> DataFrame:
         .where(~F.col("event_type").isin(RETURN, DISLIKE, HIDE) & (F.col("kept") > 0))
         .where(F.col("disliked").isNull() | (F.col("event_ts") > F.col("disliked")))
         .withColumn("is_whole", F.col("kept") >= F.round("pieces", _DIGITS))
-        .withColumns(
-            {
-                "weight": _scaled(
-                    "weight", pieces_factor(F.col("kept")) / pieces_factor(F.col("quantity"))
-                ),
-                "amount": _scaled("amount", F.col("kept") / F.col("pieces")),
-                "quantity": F.when(F.col("is_whole"), F.col("quantity")).otherwise(F.col("kept")),
-            }
-        )
+        .withColumns({name: value for name, value in scaled.items() if name in rows.columns})
         .select(*rows.columns)
     )
 

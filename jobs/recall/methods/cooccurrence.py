@@ -16,8 +16,6 @@ in tasks, the shuffle plan and any number of partitions give the same scores to 
 
 from __future__ import annotations
 
-from datetime import date
-
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,7 +30,7 @@ from jobs.recall.kernels.sparse_product import (
     blocks_in_tasks,
     top_rows_in_tasks,
 )
-from jobs.recall.kernels.strength import cap_user_history, pair_strengths
+from jobs.recall.kernels.strength import aged, cap_user_history, pair_strengths
 from jobs.recall.settings.strength import StrengthSettings
 from jobs.recall.sources.methods import CooccurrenceSettings
 
@@ -40,13 +38,12 @@ from jobs.recall.sources.methods import CooccurrenceSettings
 def cooccurrence_neighbors(
     interactions: DataFrame,
     items: DataFrame,
-    ds: date,
     settings: CooccurrenceSettings,
     scratch: Scratch,
 ) -> DataFrame:
     """The nearest sellable items of every item that enough users took.
 
-    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
+    interactions: user_id, item_id string, event_ts timestamp, event_date date, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors
     (its page is still visited) but is never one.
     scratch: must live until the result is read.
@@ -54,7 +51,7 @@ def cooccurrence_neighbors(
     support long: the distinct users behind the pair. At most `settings.neighbors` rows an item.
     Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = scratch.computed(capped_strengths(interactions, ds, settings))
+    strengths = scratch.computed(capped_strengths(aged(interactions), settings))
     return neighbors_of(strengths, items, settings, scratch)
 
 
@@ -80,11 +77,12 @@ def neighbors_of(
     return neighbors_in_tasks(spark, matrix, settings, scratch)
 
 
-def capped_strengths(interactions: DataFrame, ds: date, settings: StrengthSettings) -> DataFrame:
-    """user_id, item_id string, strength double: the newest `history_length` items of each user."""
-    # Rows grouped by user and item, and then by user, would cross the network twice.
-    by_user = interactions.repartition("user_id")
-    strengths = pair_strengths(by_user, ds, settings.half_life_days, settings.saturation)
+def capped_strengths(events: DataFrame, settings: StrengthSettings) -> DataFrame:
+    """user_id, item_id string, strength double: the newest `history_length` items of each user.
+
+    events: as `jobs.recall.kernels.strength.aged` returns them.
+    """
+    strengths = pair_strengths(events, settings.half_life_days, settings.saturation)
     return cap_user_history(strengths, settings.history_length).drop("last_ts")
 
 
@@ -137,4 +135,4 @@ def neighbors_by_shuffle(entries: DataFrame, settings: CooccurrenceSettings) -> 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that at least `min_support` users took."""
     settings = run.settings.cooccurrence
-    return cooccurrence_neighbors(interactions, items, run.last_event_day, settings, run.scratch)
+    return cooccurrence_neighbors(interactions, items, settings, run.scratch)

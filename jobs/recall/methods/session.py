@@ -7,8 +7,6 @@ not sessions.
 
 from __future__ import annotations
 
-from datetime import date
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,6 +14,7 @@ from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sessions import owner, with_sessions
 from jobs.recall.kernels.sparse_product import NEIGHBOR_DDL
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_of
 from jobs.recall.sources.methods import SessionSettings
 
@@ -23,7 +22,6 @@ from jobs.recall.sources.methods import SessionSettings
 def session_neighbors(
     interactions: DataFrame,
     items: DataFrame,
-    ds: date,
     settings: SessionSettings,
     scratch: Scratch,
 ) -> DataFrame:
@@ -33,8 +31,11 @@ def session_neighbors(
     session_id string or null. There are no rows if no user has two sessions: sessions then say no
     more than users.
     """
-    sessions = with_sessions(interactions, settings.gap_minutes)
-    strengths = capped_strengths(sessions, ds, settings).withColumn("owner_id", owner())
+    # A visit is as old as it is for its user.
+    sessions = with_sessions(aged(interactions), settings.gap_minutes)
+    # Rows grouped by visit and item, and then by visit, would cross the network twice.
+    by_visit = sessions.repartition("user_id")
+    strengths = capped_strengths(by_visit, settings).withColumn("owner_id", owner())
     kept = scratch.computed(strengths)
     counts = kept.frame.agg(F.count_distinct("user_id"), F.count_distinct("owner_id"))
     ((of_sessions, of_users),) = counts.collect()
@@ -45,6 +46,4 @@ def session_neighbors(
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item that sessions of at least `min_support` users hold."""
-    return session_neighbors(
-        interactions, items, run.last_event_day, run.settings.session, run.scratch
-    )
+    return session_neighbors(interactions, items, run.settings.session, run.scratch)

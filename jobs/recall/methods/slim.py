@@ -18,7 +18,6 @@ order and number of steps are fixed, so both physical plans give the same scores
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from jobs.recall.kernels.mapped import in_id_order
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
 from jobs.recall.kernels.ranking import exact_sum, top_k
 from jobs.recall.kernels.sparse_product import SparseProduct, blocks_in_tasks
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import capped_strengths, neighbors_by_shuffle
 from jobs.recall.settings.strength import MatrixSettings
 from jobs.recall.sources.methods import CooccurrenceSettings, SlimSettings
@@ -56,11 +56,11 @@ _WEIGHTS_SCHEMA = pa.schema(
 
 
 def slim_neighbors(
-    interactions: DataFrame, items: DataFrame, ds: date, settings: SlimSettings, scratch: Scratch
+    interactions: DataFrame, items: DataFrame, settings: SlimSettings, scratch: Scratch
 ) -> DataFrame:
     """The sellable items that each item predicts, beside all similar items.
 
-    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
+    interactions: user_id, item_id string, event_ts timestamp, event_date date, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
     is never one. scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0 (a weight,
@@ -68,7 +68,7 @@ def slim_neighbors(
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
     cosine = _cosine(settings)
-    kept = scratch.computed(capped_strengths(interactions, ds, cosine))
+    kept = scratch.computed(capped_strengths(aged(interactions), cosine))
     strengths = kept.frame
     penalty = settings.penalty * _mean_square(strengths, settings.user_exponent)
     # Every item that was taken can be a candidate, sellable or not.
@@ -315,4 +315,4 @@ def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, by learned weights."""
-    return slim_neighbors(interactions, items, run.last_event_day, run.settings.slim, run.scratch)
+    return slim_neighbors(interactions, items, run.settings.slim, run.scratch)

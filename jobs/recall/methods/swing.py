@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +41,7 @@ from jobs.recall.kernels.sparse_product import (
     balanced_blocks,
     blocks_in_tasks,
 )
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import capped_strengths
 from jobs.recall.sources.methods import SwingSettings
 
@@ -61,18 +61,18 @@ _ARRAYS = (
 
 
 def swing_neighbors(
-    interactions: DataFrame, items: DataFrame, ds: date, settings: SwingSettings, scratch: Scratch
+    interactions: DataFrame, items: DataFrame, settings: SwingSettings, scratch: Scratch
 ) -> DataFrame:
     """The sellable items that pairs of users took with each item.
 
-    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double.
+    interactions: user_id, item_id string, event_ts timestamp, event_date date, weight double.
     items: item_id string, is_sellable boolean; an item that is not sellable may have neighbors but
     is never one. scratch: must live until the result is read.
     Returns item_id string, rank int from 1, neighbor_item_id string, score double > 0,
     support long: the distinct users behind the pair, of the users that count. At most
     `settings.neighbors` rows an item. Order: score descending, then neighbor_item_id ascending.
     """
-    strengths = scratch.once(capped_strengths(interactions, ds, settings))
+    strengths = scratch.once(capped_strengths(aged(interactions), settings))
     entries = swing_entries(strengths, items, settings)
     if strengths.count() <= settings.max_matrix_entries:
         return swing_in_tasks(entries, settings, scratch)
@@ -403,4 +403,4 @@ def _best_of_items(
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """The neighbors of every item, by pairs of its users."""
-    return swing_neighbors(interactions, items, run.last_event_day, run.settings.swing, run.scratch)
+    return swing_neighbors(interactions, items, run.settings.swing, run.scratch)

@@ -17,15 +17,13 @@ are in fixed point and do not depend on the order of the rows.
 
 from __future__ import annotations
 
-from datetime import date
-
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import Run
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.ranking import exact_sum, top_k
-from jobs.recall.kernels.strength import decay
+from jobs.recall.kernels.strength import aged, decayed_weight
 from jobs.recall.sources.methods import TransitionSettings
 
 _WEIGHT_BITS = 24
@@ -35,13 +33,12 @@ _STRENGTH_BITS = 32
 def transition_neighbors(
     interactions: DataFrame,
     items: DataFrame,
-    ds: date,
     settings: TransitionSettings,
     scratch: Scratch,
 ) -> DataFrame:
     """The sellable items that users took soon after each item.
 
-    interactions: user_id, item_id string, event_ts timestamp, event_date date ≤ ds, weight double;
+    interactions: user_id, item_id string, event_ts timestamp, event_date date, weight double;
     rows with a weight of 0 or less are no event. items: item_id string, is_sellable boolean; an
     item that is not sellable may have neighbors but is never one. scratch: must live until the
     result is read. Returns item_id string, rank int from 1, neighbor_item_id string, score double >
@@ -49,7 +46,7 @@ def transition_neighbors(
     item. Order: score descending, then neighbor_item_id ascending. Without order, where each user
     took all at one time, there are no rows.
     """
-    events = scratch.once(positions(interactions, ds, settings))
+    events = scratch.once(positions(interactions, settings))
     taken = events.select("user_id", "item_id").distinct()
     user_items = taken.groupBy("user_id").agg(F.count("*").alias("user_items"))
     item_users = taken.groupBy("item_id").agg(F.count("*").alias("item_users"))
@@ -102,7 +99,7 @@ def transition_neighbors(
     return best.select("item_id", "rank", "neighbor_item_id", "score", "support")
 
 
-def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -> DataFrame:
+def positions(interactions: DataFrame, settings: TransitionSettings) -> DataFrame:
     """What each user took and when: `position` is the number of the user's later times.
 
     interactions: as `transition_neighbors` takes them.
@@ -110,12 +107,12 @@ def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -
     decayed. Of each time the `basket_length` items with the largest weight, of each user the
     `history_length` newest rows; ties by item_id ascending.
     """
-    weight = F.col("weight") * decay(F.col("event_date"), ds, settings.half_life_days)
+    weight = decayed_weight(settings.half_life_days)
     of_time = Window.partitionBy("user_id", "event_ts")
     of_user = Window.partitionBy("user_id")
     newest = of_user.orderBy(F.desc("event_ts"))
     return (
-        interactions.where(F.col("weight") > 0)
+        aged(interactions)
         .groupBy("user_id", "item_id", "event_ts")
         .agg(exact_sum(weight, _WEIGHT_BITS).alias("weight"))
         .withColumn("place", F.row_number().over(of_time.orderBy(F.desc("weight"), "item_id")))
@@ -128,6 +125,4 @@ def positions(interactions: DataFrame, ds: date, settings: TransitionSettings) -
 
 def candidates(run: Run, interactions: DataFrame, items: DataFrame) -> DataFrame:
     """What at least `min_support` users took soon after each item."""
-    return transition_neighbors(
-        interactions, items, run.last_event_day, run.settings.transition, run.scratch
-    )
+    return transition_neighbors(interactions, items, run.settings.transition, run.scratch)

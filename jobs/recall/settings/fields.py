@@ -30,7 +30,12 @@ MinSupport = Annotated[
     int, Field(ge=1, description="distinct users that must stand behind a pair of items")
 ]
 HalfLifeDays = Annotated[
-    float, Field(gt=0, description="days after which an interaction counts half")
+    float,
+    Field(
+        gt=0,
+        description="days after which an interaction counts half; in the history of a user, days "
+        "before the user's last interaction",
+    ),
 ]
 WindowDays = Annotated[int, Field(ge=1, description="days of interactions that count")]
 UserExponent = Annotated[

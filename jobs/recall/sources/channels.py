@@ -37,7 +37,9 @@ class ItemHistorySettings(Section):
     """
 
     history_length: int = Field(200, ge=1, description="newest distinct items of a user that count")
-    history_days: int = Field(365, ge=1, description="how far back the history goes, in days")
+    history_days: int = Field(
+        3650, ge=1, description="how far back the history goes, in days before the user's last"
+    )
     half_life_days: HalfLifeDays = 90.0
     position_decay: float = Field(
         0.7,

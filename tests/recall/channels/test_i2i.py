@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.i2i import recall_by_history
 from jobs.recall.sources.channels import ItemHistorySettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import DS, interactions, items, rows_of, since_last
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
 PLAIN = {"half_life_days": 10, "position_decay": 1, "exclude_seen_days": 0}
@@ -99,12 +99,13 @@ def test_what_was_taken_lately_is_left_out_for_as_long_as_the_channel_says(
 
 
 def test_only_the_recent_history_speaks(by_history: ByHistory) -> None:
-    rows = [("u", "a", 5), ("u", "b", 9), ("v", "b", 30)]
+    # days of v count from v's own last
+    rows = [("u", "a", 5), ("u", "b", 9), ("v", "a", 40), ("v", "b", 70)]
     similar = [("a", "x", 0.4), ("a", "y", 0.5), ("b", "z", 0.9)]
     found = by_history(
         rows, similar, history_days=30, history_length=1, exclude_seen_days=0, items=1
     )
-    assert [row[:3] for row in found] == [("u", 1, "y")]
+    assert [row[:3] for row in found] == [("u", 1, "y"), ("v", 1, "y")]
 
 
 def test_history_scores_equal_plain_loops(by_history: ByHistory) -> None:
@@ -113,7 +114,7 @@ def test_history_scores_equal_plain_loops(by_history: ByHistory) -> None:
         [("a", "b"), ("a", "x"), ("b", "y"), ("x", "y"), ("x", "z"), ("b", "z")], start=1
     )]  # fmt: skip
     expected: dict[tuple[str, str], float] = defaultdict(float)
-    for user, item, days_ago in rows:
+    for user, item, days_ago in since_last(rows):
         decayed = 0.5 ** (days_ago / 10)
         for source, neighbor, score in similar:
             if source == item:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.channels.similar_users import recall_by_similar_users
 from jobs.recall.sources.channels import SimilarUsersSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import DS, interactions, items, rows_of, since_last
 
 COLUMNS = ("user_id", "rank", "item_id", "score", "because_item_id")
 PLANS = {"in tasks": 10**6, "by a shuffle": 0}
@@ -71,7 +71,7 @@ def brute_force(
     rows: list[tuple], sellable: list[str], settings: SimilarUsersSettings
 ) -> dict[tuple[str, str], float]:
     weight: dict[tuple[str, str], float] = defaultdict(float)
-    for user, item, days_ago in rows:
+    for user, item, days_ago in since_last(rows):
         weight[user, item] += 0.5 ** (days_ago / settings.half_life_days)
     strength = {pair: x / (x + settings.saturation) for pair, x in weight.items()}
     items_of, users_of = defaultdict(set), defaultdict(set)

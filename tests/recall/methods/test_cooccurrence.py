@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.matrix import matrix_entries, matrix_in_memory
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import (
     capped_strengths,
     cooccurrence_neighbors,
@@ -19,7 +20,7 @@ from jobs.recall.methods.cooccurrence import (
     neighbors_in_tasks,
 )
 from jobs.recall.sources.methods import CooccurrenceSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import interactions, items, rows_of, since_last
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
 NO_DECAY = 1e12
@@ -32,9 +33,7 @@ def neighbors(
     settings: CooccurrenceSettings,
     scratch: Path,
 ) -> list[tuple]:
-    found = cooccurrence_neighbors(
-        interactions(spark, rows), catalogue, DS, settings, Scratch(scratch)
-    )
+    found = cooccurrence_neighbors(interactions(spark, rows), catalogue, settings, Scratch(scratch))
     return rows_of(found, *COLUMNS)
 
 
@@ -77,7 +76,7 @@ def brute_force(
 ) -> dict[tuple[str, str], tuple[float, int]]:
     """(item, neighbor) → (score, support), by loops over users; no history is capped."""
     weight: dict[tuple[str, str], float] = defaultdict(float)
-    for user, item, days_ago, *_ in rows:
+    for user, item, days_ago, *_ in since_last(rows):
         weight[user, item] += 0.5 ** (days_ago / settings.half_life_days)
     strength = {pair: x / (x + settings.saturation) for pair, x in weight.items()}
     user_items = Counter(user for user, _ in strength)
@@ -110,7 +109,7 @@ def test_both_plans_give_the_same_bits_and_what_brute_force_gives(
     settings = CooccurrenceSettings(
         half_life_days=30, item_exponent=0.7, neighbor_exponent=0.3, block_products=6_000
     )
-    strengths = capped_strengths(interactions(spark, rows), DS, settings)
+    strengths = capped_strengths(aged(interactions(spark, rows)), settings)
     sellable = catalogue.where("is_sellable").select("item_id")
     entries, _ = matrix_entries(strengths, sellable, settings)
     matrix, _ = matrix_in_memory(
@@ -135,7 +134,7 @@ def test_both_plans_cut_a_tie_at_the_smaller_id(spark: SparkSession, tmp_path: P
     # Two users took the same five items on the same day, so all 20 pairs score alike.
     rows = [(user, item, 0) for user in "uv" for item in "abcde"]
     settings = CooccurrenceSettings(neighbors=2)
-    strengths = capped_strengths(interactions(spark, rows), DS, settings)
+    strengths = capped_strengths(aged(interactions(spark, rows)), settings)
     entries, _ = matrix_entries(strengths, None, settings)
     matrix, _ = matrix_in_memory(spark, strengths.toArrow(), None, settings)
     wanted = ["b", "c", "a", "c", "a", "b", "a", "b", "a", "b"]

@@ -80,37 +80,37 @@ class Shop:
 
 def in_tasks(shop: Shop) -> DataFrame:
     settings = CooccurrenceSettings(neighbors=K)
-    return cooccurrence_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return cooccurrence_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def by_shuffle(shop: Shop) -> DataFrame:
     settings = CooccurrenceSettings(neighbors=K, max_matrix_entries=0)
-    return cooccurrence_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return cooccurrence_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def slim_in_tasks(shop: Shop) -> DataFrame:
     settings = SlimSettings(neighbors=K)
-    return slim_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return slim_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def slim_by_shuffle(shop: Shop) -> DataFrame:
     settings = SlimSettings(neighbors=K, max_matrix_entries=0)
-    return slim_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return slim_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def swing_in_tasks(shop: Shop) -> DataFrame:
     settings = SwingSettings(neighbors=K)
-    return swing_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return swing_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def swing_by_shuffle(shop: Shop) -> DataFrame:
     settings = SwingSettings(neighbors=K, max_matrix_entries=0)
-    return swing_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return swing_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def transitions(shop: Shop) -> DataFrame:
     settings = TransitionSettings(neighbors=K)
-    return transition_neighbors(shop.interactions, shop.items, DS, settings, shop.scratch)
+    return transition_neighbors(shop.interactions, shop.items, settings, shop.scratch)
 
 
 def augmented(shop: Shop) -> DataFrame:

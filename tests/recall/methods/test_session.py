@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.session import session_neighbors
 from jobs.recall.sources.methods import SessionSettings
-from tests.recall.shop import DS, items, rows_of, visits
+from tests.recall.shop import items, rows_of, visits
 
 FAR_APART = [
     ("u", "a", 0, None),
@@ -35,7 +35,7 @@ def test_neighbors_are_what_one_visit_holds_and_support_counts_users(
     # is beside the first: 1 / (1 + 2).
     settings = SessionSettings(max_matrix_entries=max_matrix_entries)
     found = session_neighbors(
-        visits(spark, FAR_APART), items(spark, "abc"), DS, settings, Scratch(tmp_path)
+        visits(spark, FAR_APART), items(spark, "abc"), settings, Scratch(tmp_path)
     )
     total = 3 * 0.25 * 2**-0.75 / 3
     assert rows_of(found, "item_id", "rank", "neighbor_item_id", "score", "support") == [
@@ -49,6 +49,6 @@ def test_data_without_sessions_has_no_neighbors_by_session(
 ) -> None:
     rows = [(user, item, 0, None) for user in "uv" for item in "ab"]
     found = session_neighbors(
-        visits(spark, rows), items(spark, "ab"), DS, SessionSettings(), Scratch(tmp_path)
+        visits(spark, rows), items(spark, "ab"), SessionSettings(), Scratch(tmp_path)
     )
     assert rows_of(found, "item_id", "neighbor_item_id") == []

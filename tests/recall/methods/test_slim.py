@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.slim import slim_neighbors
 from jobs.recall.sources.methods import SlimSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import interactions, items, rows_of, since_last
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
 # Entries of the matrix up to which it is held in memory: by tasks, by a shuffle.
@@ -28,7 +28,7 @@ def neighbors(
     folder: Path,
 ) -> list[tuple]:
     catalogue = items(spark, sellable)
-    found = slim_neighbors(interactions(spark, rows), catalogue, DS, settings, Scratch(folder))
+    found = slim_neighbors(interactions(spark, rows), catalogue, settings, Scratch(folder))
     return rows_of(found, *COLUMNS)
 
 
@@ -73,7 +73,7 @@ def dense_weights(rows: list[tuple], settings: SlimSettings) -> dict[tuple[str, 
     users = sorted({user for user, *_ in rows})
     names = sorted({item for _, item, _ in rows})
     weight = np.zeros((len(users), len(names)))
-    for user, item, days_ago in rows:
+    for user, item, days_ago in since_last(rows):
         weight[users.index(user), names.index(item)] += 0.5 ** (days_ago / settings.half_life_days)
     strength = weight / (weight + settings.saturation)
     strength *= (strength > 0).sum(axis=1, keepdims=True) ** -settings.user_exponent

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lake.scratch import Scratch
 from jobs.recall.kernels.sparse_product import NEIGHBOR_SCHEMA
+from jobs.recall.kernels.strength import aged
 from jobs.recall.methods.cooccurrence import capped_strengths
 from jobs.recall.methods.swing import (
     TERM_SCALE,
@@ -28,7 +29,7 @@ from jobs.recall.methods.swing import (
     swing_neighbors,
 )
 from jobs.recall.sources.methods import SwingSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import interactions, items, rows_of
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
 # Entries of the matrix up to which it is held in memory: by tasks, by a shuffle.
@@ -58,7 +59,7 @@ def neighbors(
     folder: Path,
 ) -> list[tuple]:
     catalogue = items(spark, sellable)
-    found = swing_neighbors(interactions(spark, rows), catalogue, DS, settings, Scratch(folder))
+    found = swing_neighbors(interactions(spark, rows), catalogue, settings, Scratch(folder))
     return rows_of(found, *COLUMNS)
 
 
@@ -121,7 +122,7 @@ def test_of_many_users_those_with_the_most_weight_are_heard(
             ("a", 1, "b"), ("b", 1, "a"), ("c", 1, "a"), ("c", 2, "b"),
         ]  # fmt: skip
     alike = [(user, item, 0) for user in "zyx" for item in "ab"]
-    strengths = capped_strengths(interactions(spark, alike), DS, two)
+    strengths = capped_strengths(aged(interactions(spark, alike)), two)
     entries = swing_entries(strengths, items(spark, "ab"), two)
     assert rows_of(entries.where("is_heard"), "item_id", "user_id") == [
         ("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"),
@@ -232,7 +233,7 @@ def test_both_plans_give_the_bits_of_brute_force(
     settings = SwingSettings(
         half_life_days=20, alpha=0.7, users=4, neighbors=5, block_products=2_000
     )
-    strengths = capped_strengths(interactions(spark, random_rows(seed)), DS, settings)
+    strengths = capped_strengths(aged(interactions(spark, random_rows(seed))), settings)
     entries = swing_entries(strengths, catalogue, settings)
     expected = brute_force(rows_of(entries, *SCHEMA.names), 5, 2, 0.7)
     assert len(expected) > 20

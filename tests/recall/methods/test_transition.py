@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from jobs.lake.scratch import Scratch
 from jobs.recall.methods.transition import transition_neighbors
 from jobs.recall.sources.methods import TransitionSettings
-from tests.recall.shop import DS, interactions, items, rows_of
+from tests.recall.shop import interactions, items, rows_of, since_last
 
 COLUMNS = ("item_id", "rank", "neighbor_item_id", "score", "support")
 NO_DECAY = 1e12
@@ -24,7 +24,6 @@ def neighbors(
     found = transition_neighbors(
         interactions(spark, rows),
         items(spark, sellable),
-        DS,
         TransitionSettings(**{"half_life_days": NO_DECAY, **chosen}),
         Scratch(folder),
     )
@@ -58,10 +57,10 @@ def test_one_user_is_enough_where_support_and_shrinkage_ask_for_no_more(
     found = neighbors(
         spark, rows, "ab", tmp_path, min_support=1, shrinkage=0, user_exponent=0, half_life_days=1
     )
-    # the later event counts: b two days ago, a one day ago, so x is 1/4 and 1/2
+    # the later event counts: b a day before the last, a at the last, so x is 1/2 and 1
     assert [(item, neighbor, score) for item, _, neighbor, score, _ in found] == [
-        ("a", "b", pytest.approx(0.25 / 1.25, rel=1e-6)),
-        ("b", "a", pytest.approx(0.5 / 1.5, rel=1e-6)),
+        ("a", "b", pytest.approx(0.5 / 1.5, rel=1e-6)),
+        ("b", "a", pytest.approx(1 / 2, rel=1e-6)),
     ]
 
 
@@ -128,12 +127,11 @@ def brute_force(
 ) -> dict[tuple[str, str], tuple[float, int]]:
     """(item, neighbor) → (score, support), by loops over the days of each user."""
     baskets: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for user, item, days_ago, weight in rows:
-        if weight > 0:
-            basket = baskets[user][days_ago]
-            basket[item] = basket.get(item, 0.0) + weight * 0.5 ** (
-                days_ago / settings.half_life_days
-            )
+    taken = [row for row in rows if row[3] > 0]
+    for user, item, days_ago, weight in since_last(taken):
+        basket = baskets[user][days_ago]
+        decayed = weight * 0.5 ** (days_ago / settings.half_life_days)
+        basket[item] = basket.get(item, 0.0) + decayed
     users_of: dict[str, set[str]] = defaultdict(set)
     for user, days in baskets.items():
         for basket in days.values():

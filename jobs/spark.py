@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
 
-# What Delta needs of a session; the Connect server has the same (infra/stack/services/spark.py).
+logger = logging.getLogger(__name__)
+
+# What Delta needs of a session; the Connect server has the same (jobs/spark_server.py).
 DELTA_CONF = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -21,6 +24,20 @@ DELTA_CONF = {
 
 # The daemon from which Spark forks its Python workers.
 PYTHON_WORKERS_CONF = {"spark.python.daemon.module": "jobs.python_workers"}
+
+# A day runs hundreds of small queries, each with generated classes of its own. At its own
+# thresholds C2 spends more on these than it saves; without C2, loops that run all day stay slow.
+# So a method has to be ten times as hot before C2 compiles it (a loop, 25 times).
+JAVA_OPTIONS = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+    "-XX:Tier4BackEdgeThreshold=1000000",
+    "-XX:ReservedCodeCacheSize=512m",
+    "-XX:+UseParallelGC",
+)
+# Classes generated for queries; the next day asks the same ones. Spark keeps 100.
+MANY_QUERIES_CONF = {"spark.sql.codegen.cache.maxEntries": "2000"}
 
 
 def submitted() -> bool:
@@ -36,16 +53,22 @@ def connect(settings: Settings, conf: Mapping[str, str] | None = None) -> SparkS
     """The session that `settings.spark_url` points to. conf: for an application of its own.
 
     `sc://host:port` is a Spark Connect server. Anything else is a master URL (`local[2]`,
-    `spark://…`, `yarn`), for which this process becomes the driver. Below `spark-submit` the
-    submitted application's own session is used, whatever the URL says.
+    `spark://…`, `yarn`), for which this process becomes the driver, with Delta's JARs, which are
+    downloaded once. Below `spark-submit` the submitted application's own session is used, whatever
+    the URL says. Raises `jobs.delta_jars.JarsUnresolved`.
     """
     if settings.spark_url.startswith("sc://") and not submitted():
         return impatient(SparkSession.builder.remote(settings.spark_url).getOrCreate())
     builder = SparkSession.builder.appName("reclake")
+    own: dict[str, str] = dict(DELTA_CONF)
     if not submitted():
-        jars = sorted(str(path) for path in Path(settings.home, "jars").glob("*.jar"))
-        builder = builder.master(settings.spark_url).config("spark.jars", ",".join(jars))
-    own = DELTA_CONF if submitted() else DELTA_CONF | PYTHON_WORKERS_CONF
+        from jobs.delta_jars import delta_jars
+
+        jars = delta_jars(Path(settings.home, "jars"), logger.warning)
+        builder = builder.master(settings.spark_url)
+        own |= PYTHON_WORKERS_CONF | {"spark.jars": ",".join(map(str, jars))}
+        if settings.spark_url.startswith("local"):
+            own |= _of_one_machine(settings.home / "spark")
     for key, value in {**own, **(conf or {})}.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
@@ -74,24 +97,29 @@ def local(folder: Path) -> SparkSession:
     """
     builder = SparkSession.builder.appName("reclake")
     if not submitted():
-        half = psutil.virtual_memory().total // 2**21
-        cores = os.cpu_count() or 1
-        options: dict[str, bool | float | int | str | None] = {
-            "spark.driver.memory": f"{half}m",
-            **PYTHON_WORKERS_CONF,
-            "spark.sql.warehouse.dir": str(folder / "warehouse"),
-            "spark.sql.session.timeZone": "UTC",
-            "spark.sql.shuffle.partitions": str(4 * cores),
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.log.level": "ERROR",
-        }
-        builder = builder.master(f"local[{cores}]").config(map=options)
-        os.environ.update(
-            PYSPARK_PYTHON=sys.executable,
-            SPARK_LOCAL_IP="127.0.0.1",
-            SPARK_LOCAL_DIRS=str(folder / "spark"),
-        )
-        for name in _OF_CLIENTS:
-            os.environ.pop(name, None)
+        builder = builder.master(f"local[{os.cpu_count() or 1}]")
+        own = PYTHON_WORKERS_CONF | _of_one_machine(folder)
+        for key, value in {**own, "spark.sql.session.timeZone": "UTC"}.items():
+            builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def _of_one_machine(folder: Path) -> dict[str, str]:
+    """The options of a Spark inside this process, whose environment is made ready for it: half of
+    the memory, on loopback alone. folder: where Spark keeps what does not fit in memory."""
+    os.environ.update(
+        PYSPARK_PYTHON=sys.executable,
+        SPARK_LOCAL_IP="127.0.0.1",
+        SPARK_LOCAL_DIRS=str(folder / "local"),
+    )
+    for name in _OF_CLIENTS:
+        os.environ.pop(name, None)
+    return MANY_QUERIES_CONF | {
+        "spark.driver.extraJavaOptions": " ".join(JAVA_OPTIONS),
+        "spark.driver.memory": f"{psutil.virtual_memory().total // 2**21}m",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.shuffle.partitions": str(4 * (os.cpu_count() or 1)),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+    }

@@ -26,13 +26,13 @@ from infra.demo.airflow_api import AirflowApi, AirflowRefused
 from infra.demo.data import OtherSample, write_drops
 from infra.demo.settings import DemoSettings
 from infra.stack import Login
-from infra.stack.jars import JarsUnresolved
 from infra.stack.paths import PYTHON, ROOT
 from infra.stack.process import seconds_of
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Endpoints, Event, NotReady, Stack
 from infra.stack.state import StackBusy
 from infra.stack.waiting import ServiceFailed
+from jobs.delta_jars import JarsUnresolved
 from jobs.lake.errors import LakeError
 from jobs.lake.sql import LakeSql
 from jobs.settings import Settings

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.stack.jars import delta_jars
 from infra.stack.paths import ROOT
 from infra.stack.ports import free_port
 from infra.stack.service import running
@@ -16,6 +15,8 @@ from infra.stack.services import spark as spark_service
 from infra.stack.services import vllm as vllm_service
 from infra.stack.services.airflow import Login
 from infra.stack.services.postgres import postgres
+from jobs import spark_server
+from jobs.delta_jars import delta_jars
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def spark_connect(
     found = delta_jars(jars or _shared_jars())
     port = free_port()
     with running(spark_service.service(home, port, found, master=master, memory=memory), home):
-        yield spark_service.url(port)
+        yield spark_server.url(port)
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def airflow(
     home: Path,
     env: Mapping[str, str] | None = None,
     *,
-    spark_url: str = spark_service.url(spark_service.PREFERRED_PORT),
+    spark_url: str = spark_server.url(spark_server.PREFERRED_PORT),
     dags: Path = ROOT / "dags",
 ) -> Iterator[Login]:
     """PostgreSQL and Airflow standalone; yields the UI's address with its login."""

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.stack.jars import delta_jars
 from infra.stack.model import ensure_model
 from infra.stack.ports import becomes_free, free_port
 from infra.stack.preflight import lacks, spark_url_lacks
@@ -21,15 +20,17 @@ from infra.stack.services.airflow import Login
 from infra.stack.settings import StackSettings
 from infra.stack.state import Record, State, exclusive
 from infra.stack.waiting import ServiceFailed
+from jobs import spark_server
+from jobs.delta_jars import delta_jars
 from jobs.settings import Settings
 
 _PREFERRED_PORTS = {
     airflow.NAME: airflow.PREFERRED_PORT,
     milvus.NAME: milvus.PREFERRED_PORT,
-    spark.NAME: spark.PREFERRED_PORT,
+    spark.NAME: spark_server.PREFERRED_PORT,
     vllm.NAME: vllm.PREFERRED_PORT,
 }
-_URLS = {milvus.NAME: milvus.url, spark.NAME: spark.url, vllm.NAME: vllm.url}
+_URLS = {milvus.NAME: milvus.url, spark.NAME: spark_server.url, vllm.NAME: vllm.url}
 _SETTINGS = ("RECLAKE_LLM_URL", "RECLAKE_MILVUS_URI", "RECLAKE_SPARK_URL")
 
 
@@ -195,7 +196,7 @@ class Stack:
             ports.get(name) for name in (spark.NAME, milvus.NAME, vllm.NAME)
         )
         return Endpoints(
-            spark_url=spark.url(own_spark) if own_spark else given.spark_url,
+            spark_url=spark_server.url(own_spark) if own_spark else given.spark_url,
             llm_url=vllm.url(own_llm) if own_llm else given.llm_url,
             milvus_uri=milvus.url(own_milvus) if own_milvus else given.milvus_uri,
             airflow=airflow.login(self.home, ports[airflow.NAME]),

@@ -13,12 +13,14 @@ import typer
 from jobs.cli import (
     evaluate,
     explain,
+    first_look,
     init,
     init_source,
     llm,
     replay,
     report,
     run,
+    spark,
     sql,
     status,
     tables,
@@ -40,10 +42,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (status, tables, sql, run, replay, evaluate, tune, report, init, init_source):
+_MODULES = (status, tables, sql, run, replay, evaluate, tune, report, first_look, init, init_source)
+for module in _MODULES:
     module.add_to(app)
 app.add_typer(explain.app, name="explain")
 app.add_typer(llm.app, name="llm")
+app.add_typer(spark.app, name="spark")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

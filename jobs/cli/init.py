@@ -16,15 +16,18 @@ def init(as_json: Json = False) -> None:
     """Create every table of the lake from its contract.
 
     Leaves tables that exist as they are. Do this once, before the first run, because two runs that
-    create the same table at once fail. Needs Spark.
+    create the same table at once fail. Needs no Spark.
 
     \b
     Example:
       reclake init
     """
-    from jobs.cli.terminal.session import runtime, settings
+    from jobs.cli.terminal.session import settings
+    from jobs.lake.runtime import Lake
+    from jobs.spark import connect
 
-    made = runtime().create_all()
+    current = settings()
+    made = Lake(lambda: connect(current), current).create_all()
     if as_json:
         print_json({"lake": settings().lake, "tables": made})
         return

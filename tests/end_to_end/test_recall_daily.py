@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
-from infra.stack.jars import delta_jars, spark_submit
 from infra.stack.paths import PYTHON, ROOT
+from jobs.delta_jars import delta_jars, spark_submit
 from jobs.lake.contract import Contracts, Layout
 from jobs.recall.sources import CHANNEL_NAMES, METHOD_NAMES
 from tests.end_to_end.conftest import Airflow, Shop

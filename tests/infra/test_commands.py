@@ -8,6 +8,8 @@ from pathlib import Path
 from infra.stack.paths import PYTHON, ROOT, SERVE_PYTHON
 from infra.stack.service import Service
 from infra.stack.services import airflow, milvus, spark, vllm
+from jobs import spark_server
+from jobs.spark import JAVA_OPTIONS
 
 HOME = Path("/srv/reclake")
 GIB = 1024**3
@@ -30,7 +32,7 @@ def test_spark_is_a_connect_server_on_loopback_with_delta_and_no_session_of_its_
         "--driver-memory",
         "1024m",
         "--driver-java-options",
-        " ".join(spark.JAVA_OPTIONS),
+        " ".join(JAVA_OPTIONS),
         "--name",
         "reclake",
         "--jars",
@@ -70,9 +72,9 @@ def test_sparks_python_workers_are_this_environment_and_see_the_repository() -> 
 
 
 def test_sparks_heap_is_a_quarter_of_the_memory_within_bounds() -> None:
-    assert spark.driver_memory(2 * GIB) == "1024m"  # a quarter would be half a GiB
-    assert spark.driver_memory(16 * GIB) == "4096m"
-    assert spark.driver_memory(256 * GIB) == "6144m"
+    assert spark_server.driver_memory(2 * GIB) == "1024m"  # a quarter would be half a GiB
+    assert spark_server.driver_memory(16 * GIB) == "4096m"
+    assert spark_server.driver_memory(256 * GIB) == "6144m"
 
 
 def test_milvus_serves_one_folder_on_loopback() -> None:

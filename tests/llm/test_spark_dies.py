@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack.jars import delta_jars
 from infra.stack.ports import free_port
 from infra.stack.process import members
 from infra.stack.service import running
 from infra.stack.services import spark
+from jobs import spark_server
+from jobs.delta_jars import delta_jars
 from jobs.lake import Lake
 from jobs.lake.oplog import PUBLISHED, RunRecord
 from jobs.settings import get_settings
@@ -86,7 +87,7 @@ def test_a_day_s_calls_outlive_the_death_of_spark(
 
     with serve(behave) as llm:
         with running(service, tmp_path) as process:
-            first = run_step(lake, spark.url(port), llm.url)
+            first = run_step(lake, spark_server.url(port), llm.url)
         assert first.returncode == 0, first.stdout + first.stderr
         assert len(llm.requests) == ITEMS
         second = run_step(lake, spark_url, llm.url)

@@ -48,8 +48,14 @@ def require_spark(url: str) -> None:
     if spark.state == "down":
         raise ServerSilent(
             f"Spark Connect does not answer at {url} ({spark.detail}). Nothing was run. "
-            "`make demo` starts a server; RECLAKE_SPARK_URL points to one of your own."
+            "`reclake spark start` starts one; RECLAKE_SPARK_URL points to a server of your own, "
+            "or is `local[2]` for a Spark inside each command."
         )
+
+
+def answers(url: str) -> bool:
+    """Whether a Connect server answers at a URL."""
+    return _ask("spark", url, lambda: _spark(url)).state == "up"
 
 
 def _ask(name: str, address: str, question: Callable[[], str]) -> Service:

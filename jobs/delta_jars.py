@@ -6,16 +6,17 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.stack.paths import PYTHON
+from jobs.lake.errors import Terminal
 
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 _MARKER = "resolved.txt"
 
 
-class JarsUnresolved(Exception):
+class JarsUnresolved(Terminal):
     """Maven Central could not be reached, or does not have the artifact."""
 
 
@@ -67,7 +68,7 @@ def _resolve(folder: Path) -> None:
     ]
     env = os.environ | {
         "SPARK_HOME": str(spark_submit().parent.parent),
-        "PYSPARK_PYTHON": str(PYTHON),
+        "PYSPARK_PYTHON": sys.executable,
     }
     done = subprocess.run(argv, check=False, env=env, capture_output=True, text=True)
     jars = sorted((cache / "jars").glob("*.jar"))
@@ -75,7 +76,7 @@ def _resolve(folder: Path) -> None:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise JarsUnresolved(
             f"{DELTA} could not be downloaded from Maven Central:\n{tail}\n"
-            "Check the network (or the proxy in JAVA_TOOL_OPTIONS) and run `make demo` again."
+            "Check the network (or the proxy in JAVA_TOOL_OPTIONS) and try again."
         )
     for old in folder.glob("*.jar"):
         old.unlink()

@@ -23,13 +23,14 @@ from jobs.evaluation.evaluate import Data, Result, evaluation, settings_for
 from jobs.evaluation.methods import CATALOGUE, I2I, USER_LISTS, Bench, prepare
 from jobs.evaluation.split import cut
 from jobs.evaluation.vocabulary import Seen, Split
-from jobs.lake.intake.landing import SALE_DAYS, is_sold
+from jobs.lake.intake.landing import is_sold
 from jobs.lake.intake.mapping import Entity, Source
 from jobs.lake.intake.parse import parse
 from jobs.lake.intake.raw_rows import Columns, read_files
 from jobs.recall.facts import Facts
 from jobs.settings import Settings
 from jobs.silver.interactions import judge_events, weight
+from jobs.silver.items import is_day_of_sale
 
 # The day of the drop is not known, and no time of a file is after it.
 _FOLDER = "ds=9999-12-31"
@@ -148,9 +149,9 @@ def read_catalogue(
 ) -> tuple[pa.Table, FileRead]:
     """The last record of each item of a file, in the columns of CATALOGUE, as it is on a day."""
     rows = _parsed(spark, source, path)
-    first, last = (F.col(name) for name in SALE_DAYS)
-    on_sale = (first.isNull() | (first <= F.lit(ds))) & (last.isNull() | (last >= F.lit(ds)))
-    newest = rows.where("problems IS NULL").withColumn("is_sellable", is_sold() & on_sale)
+    newest = rows.where("problems IS NULL").withColumn(
+        "is_sellable", is_sold() & is_day_of_sale(ds)
+    )
     columns = ("title", "category", "is_sellable")
     of_items = newest.groupBy("item_id").agg(
         *(F.max_by(name, "row").alias(name) for name in columns)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -186,8 +186,10 @@ class Tables:
         return newest_day(DeltaTable(self.path(table), version=version), column, until)
 
     def bounds(self, table: str, version: int | None = None) -> Bounds:
-        """The bounds of each column of a table's rows (`jobs.lake.file_bounds`). Needs no Spark."""
-        return column_bounds(DeltaTable(self.path(table), version=version))
+        """The bounds of each column of a table's rows (`jobs.lake.file_bounds`). Needs no Spark;
+        the table's log is read when a bound is first asked for."""
+        of_columns = cache(lambda: column_bounds(DeltaTable(self.path(table), version=version)))
+        return lambda column: of_columns()(column)
 
     def remove(self, path: str) -> None:
         """Delete a folder below the lake, local or on an object store; an absent one is fine."""

@@ -6,10 +6,10 @@ function. Scores compare only within one method; gold.i2i_daily fuses the method
 
 from __future__ import annotations
 
-from jobs.lake import Read, table
+from jobs.lake import table
 from jobs.recall.sources.methods import METHODS
+from jobs.recall.sources.source import FACTS
 
-FACTS = Read("gold.data_report_daily")
 TABLE = "silver.i2i_candidates"
 
 for _source in METHODS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import Outcome, Read, Run, View, table
@@ -38,10 +38,13 @@ def on_sale(rows: DataFrame, ds: date, settings: Sections, bounds: Bounds) -> Da
     both of which belong to the sale."""
     if not has_days_of_sale(bounds):
         return rows
+    return rows.withColumn("is_sellable", F.col("is_sellable") & is_day_of_sale(ds))
+
+
+def is_day_of_sale(ds: date) -> Column:
+    """Whether a day lies within an item's days of sale; an open end is no end."""
     first, last = (F.col(name) for name in SALE_DAYS)
-    begun = first.isNull() | (first <= F.lit(ds))
-    goes_on = last.isNull() | (last >= F.lit(ds))
-    return rows.withColumn("is_sellable", F.col("is_sellable") & begun & goes_on)
+    return (first.isNull() | (first <= F.lit(ds))) & (last.isNull() | (last >= F.lit(ds)))
 
 
 def has_days_of_sale(bounds: Bounds) -> bool:

@@ -7,10 +7,10 @@ function. Scores compare only within one channel; gold.user_recall_daily fuses t
 
 from __future__ import annotations
 
-from jobs.lake import Read, table
+from jobs.lake import table
 from jobs.recall.sources.channels import CHANNELS
+from jobs.recall.sources.source import FACTS
 
-FACTS = Read("gold.data_report_daily")
 TABLE = "silver.user_candidates"
 
 for _source in CHANNELS:

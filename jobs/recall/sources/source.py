@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jobs.lake.step import Run
 
 
+# What the settings of every source follow where nobody has set them.
+FACTS = Read("gold.data_report_daily")
+
+
 class Family(StrEnum):
     """The kind of data that a source goes by.
 

@@ -17,7 +17,7 @@ from jobs.settings import get_settings
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.result import Result
 
-NAMES = ("day", "accuracy", "recall", "scale", "gate", "llm")
+NAMES = ("day", "first_look", "accuracy", "recall", "scale", "gate", "llm")
 
 
 def main() -> None:

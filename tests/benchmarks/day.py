@@ -27,8 +27,10 @@ from infra.airflow.airflow_local_settings import preload
 from infra.demo import backfill
 from infra.demo.airflow_api import AirflowApi
 from infra.demo.run import DAYS
+from infra.stack.model import ensure_model
 from infra.stack.settings import StackSettings
 from infra.stack.stack import Stack
+from jobs.delta_jars import delta_jars
 from jobs.settings import RunParams, Settings, get_settings
 from tests.benchmarks import by_duckdb
 from tests.benchmarks.cpu import MILVUS, OTHER, SPARK, VLLM, adopt_orphans, by_kind, kind_of
@@ -61,15 +63,16 @@ def measure() -> Iterator[Result]:
 
 
 def _home(shared: Path) -> Path:
-    """A new home that has what was downloaded."""
+    """A new home that has what is downloaded and converted once."""
+    delta_jars(shared / "jars")
+    ensure_model(shared)
     home = shared / "bench" / "day"
     if home.exists():
         subprocess.run(_infra_demo("down"), env=_environment(home), check=False)
         shutil.rmtree(home)
     home.mkdir(parents=True)
     for name in ("jars", "models"):
-        if (shared / name).exists():
-            (home / name).symlink_to(shared / name)
+        (home / name).symlink_to(shared / name)
     return home
 
 
@@ -140,7 +143,7 @@ def _profile(home: Path, day: date) -> Generator[Result, None, dict[str, float]]
 
 def _beside_duckdb(step: str, seconds: float, day: date) -> Iterator[Result]:
     """What Spark spent on the rows of a step, without audit and commit, beside DuckDB."""
-    theirs, spent = by_duckdb.rows_of(step, get_settings(), day)
+    theirs, spent = by_duckdb.rows_of(step, _following(day), day)
     peer = "DuckDB" if theirs is not None else "DuckDB, ended before its rows"
     yield Result(f"{step}, its rows", seconds, "CPU s", 5, peer, spent, True, True)
     if theirs is None:
@@ -152,6 +155,13 @@ def _beside_duckdb(step: str, seconds: float, day: date) -> Iterator[Result]:
     ours = DeltaTable(f"{lake}/{table.replace('.', '/')}").to_pyarrow_table(filters=filters)
     equal = by_duckdb.share_of_equal(ours, theirs)
     yield Result(f"{step}, rows that DuckDB makes too", equal, "share", 0.999)
+
+
+def _following(day: date) -> Settings:
+    """The settings as they follow the day's facts."""
+    table = DeltaTable(f"{get_settings().of_lake.lake}/gold/data_report_daily")
+    facts = table.to_pyarrow_table(["measure", "value"], filters=[("ds", "=", day)])
+    return get_settings().following({row["measure"]: row["value"] for row in facts.to_pylist()})
 
 
 def _servers() -> tuple[psutil.Process, list[psutil.Process]]:

@@ -23,8 +23,8 @@ import pandas as pd
 from infra.demo.data import sample
 
 RECBOLE = "recbole==1.2.1"
-# What is known of a sequence is its order. Its events are taken as that far apart.
-_STEP = pd.Timedelta(days=30)
+# Only the order of a sequence is known: its events are so near that half-lives say nothing.
+_STEP = pd.Timedelta(days=1)
 _LAST_STEP = pd.Timestamp("2020-01-01", tz="UTC")
 _MOST_YEARS = 15
 _HOUSEHOLDS = 500

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli.terminal.log_facts import facts_told
+from jobs.cli.terminal.log_facts import print_facts
 from jobs.cli.terminal.options import Json
 from jobs.cli.terminal.output import counted, note, print_json, print_records, print_table, say
 
@@ -114,12 +114,14 @@ def _mappings(files: Sequence[Path], folder: Path) -> tuple[list[tuple[Source, P
 
 
 def _print(found: FirstLook, assumed: Sequence[str], k: int, rows: int) -> None:
+    from jobs.cli.terminal.session import settings
+
     say("What is in the files")
     for read in found.files:
         say(f"  {read.file.name} ({read.entity}): {read.used:,} of {read.rows:,} rows used")
         for reason, dropped in read.dropped.items():
             say(f"    {counted(dropped, 'row')} dropped: {reason}")
-    print_table(("measure", "value", ""), facts_told(found.facts, found.said), indent=2)
+    print_facts(found.facts, found.said, settings().recall)
     if assumed:
         say("\nWhat was assumed")
         for question in assumed:

@@ -211,18 +211,11 @@ def _print(now: Status, step: Next) -> None:
 
 
 def _print_report(rows: list[dict[str, Any]]) -> None:
-    from jobs.cli.terminal.log_facts import facts_told
+    from jobs.cli.terminal.log_facts import print_facts
     from jobs.cli.terminal.session import settings
     from jobs.recall.facts import Facts
-    from jobs.recall.following import taken_advice
 
     facts = Facts.of({row["measure"]: row["value"] for row in rows})
     said = {row["measure"]: row["text"] for row in rows if row["text"]}
     say(f"\nWhat the log is like, as of {rows[0]['ds']}")
-    print_table(("measure", "value", ""), facts_told(facts, said), indent=2)
-    recall = settings().recall
-    if not recall.follow_data:
-        return
-    for given in taken_advice(recall, facts):
-        fields = ", ".join(f"{given.section}.{n} {v:g}" for n, v in given.fields.items())
-        say(f"  so {fields}: {given.why}")
+    print_facts(facts, said, settings().recall)

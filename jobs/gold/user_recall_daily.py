@@ -16,6 +16,7 @@ from jobs.lake import PublishGate, Read, Run, table
 from jobs.recall.fusion.user_lists import fuse_channels
 from jobs.recall.lists.popular import POPULAR, of_kind
 from jobs.recall.lists.uses import ALL_USERS
+from jobs.recall.sources.source import FACTS
 
 
 @table(
@@ -29,6 +30,7 @@ from jobs.recall.lists.uses import ALL_USERS
         "unwanted": Read("silver.interactions", view="unwanted"),
     },
     settings=("user", "metrics"),
+    follows=FACTS,
     gate=PublishGate(
         judge_user_lists,
         reads={"interactions": Read("silver.interactions")},

@@ -178,6 +178,7 @@ def put_day(lake: Lake, day: date) -> None:
             for user in SHOPPERS
         ],
     )
+    put(lake, "gold.data_report_daily", day, [{"ds": day, "measure": "users", "value": 3.0}])
     known = ["p", "q", "other", *(f"next-{user}" for user in SHOPPERS)] if day == D1 else []
     hashes = {"content_hash": "0" * 64, "row_hash": "0" * 64}
     items = [{"item_id": i, "valid_from": D1, "is_sellable": True} | hashes for i in known]

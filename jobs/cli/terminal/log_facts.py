@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jobs.cli.terminal.output import print_table, say
+
 if TYPE_CHECKING:
     from jobs.recall.facts import Facts
+    from jobs.settings import RecallSettings
 
 
-def facts_told(facts: Facts, said: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def print_facts(facts: Facts, said: Mapping[str, str], recall: RecallSettings) -> None:
+    """The facts, and which settings follow them."""
+    from jobs.recall.following import taken_advice
+
+    print_table(("measure", "value", ""), _told(facts, said), indent=2)
+    for given in taken_advice(recall, facts) if recall.follow_data else ():
+        say(f"  so {given.told()}")
+
+
+def _told(facts: Facts, said: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """The facts as a person reads them: what, how much, and what else is to be said."""
     unsure = "" if facts.users > 1 else "one user alone"
     lines = [

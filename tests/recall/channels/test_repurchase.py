@@ -71,4 +71,4 @@ def test_what_was_just_taken_returned_or_cannot_be_sold_is_left_out(spark: Spark
     rows = [("u", "a", 2), ("u", "b", 3), ("u", "c", 9, -1.0), ("u", "gone", 9), ("v", "b", 9)]
     assert [row[:3] for row in recalled(spark, rows, exclude_seen_days=3)] == [("u", 1, "b")]
     # on the day itself nothing is due
-    assert recalled(spark, [("u", "a", 0), ("u", "a", 7)]) == []
+    assert recalled(spark, [("u", "a", 0), ("u", "a", 7)], due_exponent=0.5) == []

@@ -38,7 +38,9 @@ _NAMES: dict[str, str] = {
     "product item article movie film book track venue",
     "event_ts": "eventts eventtime timestamp transactiontimestamp orderedat createdat occurredat "
     "orderdate invoicedate purchasedate tdat transactiondate saledate eventdate datetime ratedat "
-    "watchedat bestelldatum unixtime time date datum ts",
+    "watchedat boughtat purchasedat soldat paidat viewedat visitedat clickedat playedat listenedat "
+    "readat reviewedat rentedat borrowedat addedat checkinat checkintime bestelldatum "
+    "unixtime time date datum ts",
     "event_type": "eventtype event action eventname kind type",
     "quantity": "quantity qty units orderquantity pieces menge anzahl count",
     "amount": "amount paid salesvalue salesamount linetotal total revenue value price unitprice",

@@ -102,6 +102,8 @@ def test_times_in_another_unit_than_most_are_asked_about(tmp_path: Path) -> None
         ("Member_number,film_id,Date,rating", {}),
         ("user_id,product_id,event_time,user_session", {"session_id": "user_session"}),
         ("userId,movieId,timestamp,rating", {}),
+        ("customer_id,product_id,bought_at,qty", {"quantity": "qty"}),
+        ("user_id,venue_id,checkin_time,city", {}),
     ],
 )
 def test_names_of_many_public_data_sets_are_known(

@@ -19,6 +19,7 @@ from jobs.cli.terminal.output import counted, note, print_json, print_records, p
 if TYPE_CHECKING:
     from jobs.evaluation.first_look import FirstLook
     from jobs.lake.intake.mapping import Source
+    from jobs.settings import RecallSettings
 
 _MAPPING = "try"
 
@@ -62,7 +63,7 @@ def first_look(
     from jobs.evaluation.first_look import look
     from jobs.spark import local
 
-    began = time.monotonic()
+    began, in_use = time.monotonic(), settings()
     sources, assumed = _mappings(files, out / "sources")
     with tempfile.TemporaryDirectory(prefix="reclake-try-") as folder:
         note("Starting a Spark of this command's own.")
@@ -70,7 +71,7 @@ def first_look(
         found = look(
             spark,
             sources,
-            settings(),
+            in_use,
             k,
             Path(folder),
             started=lambda what: note(f"  {time.monotonic() - began:4.0f} s  {what}"),
@@ -79,7 +80,7 @@ def first_look(
     if as_json:
         print_json(asdict(found) | {"assumed": assumed})
         return
-    _print(found, assumed, k, rows)
+    _print(found, assumed, in_use.recall, k, rows)
     _print_next(sources, out)
 
 
@@ -113,15 +114,15 @@ def _mappings(files: Sequence[Path], folder: Path) -> tuple[list[tuple[Source, P
     return sources, assumed
 
 
-def _print(found: FirstLook, assumed: Sequence[str], k: int, rows: int) -> None:
-    from jobs.cli.terminal.session import settings
-
+def _print(
+    found: FirstLook, assumed: Sequence[str], recall: RecallSettings, k: int, rows: int
+) -> None:
     say("What is in the files")
     for read in found.files:
         say(f"  {read.file.name} ({read.entity}): {read.used:,} of {read.rows:,} rows used")
         for reason, dropped in read.dropped.items():
             say(f"    {counted(dropped, 'row')} dropped: {reason}")
-    print_facts(found.facts, found.said, settings().recall)
+    print_facts(found.facts, found.said, recall)
     if assumed:
         say("\nWhat was assumed")
         for question in assumed:

@@ -22,8 +22,15 @@ from rich.console import Console
 
 from jobs.settings import get_settings
 from tests.benchmarks.result import Result
-from tests.benchmarks.splits import SPLITS, Split, at_random, online_retail_lines, ratings, taken
-from tests.benchmarks.splits import written as parts_of
+from tests.benchmarks.splits import (
+    SPLITS,
+    Split,
+    at_random,
+    online_retail_lines,
+    parts_of,
+    ratings,
+    taken,
+)
 
 TUNED = Path(__file__).parent / "tuned"
 LEAST_OF_TUNED = 0.95

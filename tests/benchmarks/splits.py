@@ -28,6 +28,7 @@ _STEP = pd.Timedelta(days=1)
 _LAST_STEP = pd.Timestamp("2020-01-01", tz="UTC")
 _MOST_YEARS = 15
 _HOUSEHOLDS = 500
+PARTS = ("train", "test")
 Files = tuple[Path, Path]
 
 
@@ -100,15 +101,12 @@ def taken(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def written(name: Path, train: pd.DataFrame, test: pd.DataFrame) -> Files:
+def parts_of(name: Path, train: pd.DataFrame, test: pd.DataFrame) -> Files:
     """The files of both parts."""
     train_file, test_file = (name.with_name(f"{name.name}.{part}.parquet") for part in PARTS)
     train.to_parquet(train_file)
     test.to_parquet(test_file)
     return train_file, test_file
-
-
-PARTS = ("train", "test")
 
 
 def _ml_100k_file(folder: Path) -> Path | None:
@@ -129,7 +127,7 @@ def _ml_100k(data: Path, folder: Path) -> Files | None:
         return None
     rows, kept = at_random(rows)
     events = taken(rows).assign(weight=rows.rating.astype(float))
-    return written(folder / "ml_100k", events[kept], events[~kept])
+    return parts_of(folder / "ml_100k", events[kept], events[~kept])
 
 
 def _ml_100k_last(data: Path, folder: Path) -> Files | None:
@@ -153,7 +151,7 @@ def _last_ratings(folder: Path, name: str, most_years: int) -> Files | None:
     numbers, _ = pd.factorize(rows.user)
     days = np.random.default_rng(7).integers(0, 365 * most_years + 1, numbers.max() + 1)
     events["event_ts"] -= pd.to_timedelta(days[numbers], unit="D")
-    return written(folder / name, events[kept], events[~kept])
+    return parts_of(folder / name, events[kept], events[~kept])
 
 
 def _online_retail(data: Path, folder: Path) -> Files | None:
@@ -163,7 +161,7 @@ def _online_retail(data: Path, folder: Path) -> Files | None:
         return None
     rows = lines.drop(columns="title")
     before = rows.event_ts < "2011-11-01"
-    return written(folder / "online_retail", rows[before], rows[~before])
+    return parts_of(folder / "online_retail", rows[before], rows[~before])
 
 
 def _groceries(data: Path, folder: Path) -> Files | None:
@@ -182,7 +180,7 @@ def _groceries(data: Path, folder: Path) -> Files | None:
         }
     )
     before = events.event_ts < "2017-12-25"
-    return written(folder / "groceries", events[before], events[~before])
+    return parts_of(folder / "groceries", events[before], events[~before])
 
 
 def _sequences(source: str) -> Callable[[Path, Path], Files | None]:
@@ -202,7 +200,7 @@ def _sequences(source: str) -> Callable[[Path, Path], Files | None]:
         events = pd.DataFrame(
             {"user_id": users, "item_id": items, "event_ts": _LAST_STEP - later * _STEP}
         )
-        return written(folder / source.lower(), events[later > 0], events[later == 0])
+        return parts_of(folder / source.lower(), events[later > 0], events[later == 0])
 
     return files
 
